@@ -1,0 +1,37 @@
+"""Transfer learning for scikit-learn.
+
+Pretrained networks as transformers, and what follows from them: knowledge from elsewhere where labels are scarce.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HEADLINES = {
+    "CNNCodesTransformer": "sktl.features",
+    "Preprocessing": "sktl.backbones",
+    "list_backbones": "sktl.backbones",
+    "list_layers": "sktl.backbones",
+    "open_cache": "sktl.cache",
+}
+
+__all__ = ["CNNCodesTransformer", "Preprocessing", "__version__", "list_backbones", "list_layers", "open_cache"]
+
+if TYPE_CHECKING:
+    from sktl.backbones import Preprocessing, list_backbones, list_layers
+    from sktl.cache import open_cache
+    from sktl.features import CNNCodesTransformer
+
+
+def __getattr__(name: str) -> Any:
+    """Import a headline name when it is first used, so that ``import sktl`` costs nothing."""
+    if name in _HEADLINES:
+        return getattr(importlib.import_module(_HEADLINES[name]), name)
+    raise AttributeError(f"module 'sktl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HEADLINES})

@@ -1,0 +1,85 @@
+"""Where and in which precision networks run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from contextlib import AbstractContextManager
+
+import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the torch device that `device` names; "auto" is CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the machine has no such device.
+    """
+    if isinstance(device, str) and device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device must be 'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device; got {device!r}."
+        ) from error
+    if resolved.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"device={str(device)!r}, but torch finds no CUDA GPU here. Use device='auto' or 'cpu'.")
+        if (resolved.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"device={str(device)!r}, but this machine has {torch.cuda.device_count()} CUDA GPU(s).")
+        if resolved.index is None:
+            resolved = torch.device("cuda", torch.cuda.current_device())
+    elif resolved.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device='mps', but torch finds no Apple GPU here. Use device='auto' or 'cpu'.")
+    return resolved
+
+
+@functools.cache
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 by instructions of its own (AVX512-BF16 or AMX); emulation is far slower."""
+    capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
+    if capabilities:
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("amx_tile"))
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check()) if check is not None else False
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the dtype that layers compute in on `device`.
+
+    "auto" is bfloat16 on CUDA GPUs that have it (compute capability 8.0 and later) and float32 everywhere else.
+    On a CPU it is always float32: codes then agree to rounding from machine to machine.
+
+    Raises
+    ------
+    ValueError
+        If the device computes in that precision only by slow emulation, or not at all.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}; got {precision!r}.")
+    if precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+        return torch.bfloat16 if fast else torch.float32
+    if device.type == "cpu" and precision == "float16":
+        raise ValueError("precision='float16' is not for CPUs; use 'float32' or 'auto'.")
+    if device.type == "cpu" and precision == "bfloat16" and not cpu_has_bfloat16():
+        raise ValueError(
+            "precision='bfloat16', but this CPU has neither AVX512-BF16 nor AMX and would emulate it many times "
+            "slower than float32. Use precision='float32' or 'auto'."
+        )
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Return the context in which layers compute in `dtype` (nothing to do for float32)."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)

@@ -1,0 +1,173 @@
+"""From pictures to codes: decoding ahead, the network, the store. What every family of estimators extracts with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from sktl.backbones import CodeRecipe, Engine, auto_batch_size, get_engine
+from sktl.cache import CodeCache
+from sktl.exceptions import BadImageError
+from sktl.images import PictureSource, iter_batches
+from sktl.images._errors import bad_images
+
+CACHED_BLOCK = 2048  # pictures looked up in the store at once
+CLAIMED_PICTURES = 64  # pictures one process takes on at a time, where several share a store
+STORED_PICTURES = 16  # pictures written to the store in one transaction
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Computes the codes of pictures by a recipe.
+
+    Parameters
+    ----------
+    recipe : CodeRecipe
+        What to compute.
+    device : torch.device
+        Where the network runs.
+    batch_size : int or "auto"
+        Pictures that go through the network at once.
+    n_jobs : int or None
+        Threads that decode.
+    engine : {"auto", "torch", "openvino"}
+        What runs the network.
+    compile : bool
+        Whether the network is compiled on CUDA.
+    cache : CodeCache or None
+        Where codes are kept.
+    """
+
+    recipe: CodeRecipe
+    device: torch.device
+    batch_size: int | str = "auto"
+    n_jobs: int | None = None
+    engine: str = "auto"
+    compile: bool = False
+    cache: CodeCache | None = None
+
+    def codes(self, source: PictureSource) -> np.ndarray:
+        """Return the codes of all pictures, float32 of shape (n, n_features)."""
+        out = np.empty((len(source), sum(self.recipe.n_features)), dtype=np.float32)
+        for start, block in self.iter_codes(source):
+            out[start : start + len(block)] = block
+        return out
+
+    def iter_codes(
+        self, source: PictureSource, block_size: int | None = None
+    ) -> Generator[tuple[int, np.ndarray], None, None]:
+        """Yield (index of the first picture, codes) in order, in blocks of `block_size`, or as they come."""
+        source.check(self.n_jobs)
+        parts = self._cached(source, self.cache) if self.cache is not None else self._streamed(source)
+        start = 0
+        with contextlib.closing(_regrouped(parts, block_size)) as blocks:
+            for block in blocks:
+                yield start, block
+                start += len(block)
+
+    def _streamed(self, source: PictureSource) -> Iterator[np.ndarray]:
+        for _, codes in self._run(source, np.arange(len(source)), self.recipe):
+            yield np.concatenate(codes, axis=1) if len(codes) > 1 else codes[0]
+
+    def _cached(self, source: PictureSource, cache: CodeCache) -> Iterator[np.ndarray]:
+        suffixes = self.recipe.cache_keys(self._engine(self.recipe, len(source)).name, self.device)  # one a layer
+        n_layers = len(suffixes)
+        for start in range(0, len(source), CACHED_BLOCK):
+            stop = min(start + CACHED_BLOCK, len(source))
+            digests = source.digests(start, stop, self.n_jobs)
+            keys = [digest + suffix for digest in digests for suffix in suffixes]
+            codes = cache.get_or_compute(
+                keys,
+                partial(self._missing, source, start),
+                claim_size=n_layers * max(1, min(CLAIMED_PICTURES, 256 // n_layers)),
+            )
+            yield np.stack(
+                [np.concatenate(codes[i : i + n_layers]) for i in range(0, len(codes), n_layers)]
+                if n_layers > 1
+                else codes
+            )
+
+    def _missing(self, source: PictureSource, start: int, positions: Sequence[int]):
+        """Yield (positions, codes) of what the store lacks; a position is a picture and one of its layers."""
+        n_layers = len(self.recipe.layers)
+        wanted = set(positions)
+        layers = sorted({position % n_layers for position in positions})
+        pictures = np.unique(np.asarray(positions) // n_layers)
+        recipe = self.recipe.with_layers(tuple(self.recipe.layers[layer] for layer in layers))
+        done: list[int] = []
+        values: list[np.ndarray] = []
+        try:
+            for indices, codes in self._run(source, start + pictures, recipe):
+                for layer, code in zip(layers, codes):
+                    for index, value in zip(indices, code):
+                        position = int(index - start) * n_layers + layer
+                        if position in wanted:
+                            done.append(position)
+                            values.append(value)
+                if len(done) >= STORED_PICTURES * len(layers):
+                    yield done, values
+                    done, values = [], []
+        except BadImageError as error:
+            # The rest of the list is looked through, so that one error names every bad file in it.
+            rest = np.arange(start + int(pictures[-1]) + 1, len(source))
+            failures = source.failures(rest, self.recipe.preprocessing, self.n_jobs)
+            raise bad_images({**error.failures, **failures}, len(source)) from error
+        if done:
+            yield done, values
+
+    def _run(self, source: PictureSource, indices: np.ndarray, recipe: CodeRecipe):
+        engine = self._engine(recipe, len(source))
+        is_auto = self.batch_size == "auto"
+        size = auto_batch_size(engine.name, self.device, recipe.preprocessing.size) if is_auto else int(self.batch_size)
+        batches: Any = iter_batches(
+            source, recipe.preprocessing, batch_size=size, n_jobs=self.n_jobs, indices=indices, draft=recipe.draft
+        )
+        fed = _filled(batches, size) if is_auto and self.device.type == "cpu" else batches
+        with contextlib.closing(batches), contextlib.closing(engine.run(fed)) as results:
+            for which, codes in results:
+                yield which, tuple(code[: len(which)] for code in codes)
+
+    def _engine(self, recipe: CodeRecipe, n_pictures: int) -> Engine:
+        return get_engine(
+            self.engine,
+            recipe,
+            self.device,
+            n_pictures=n_pictures,
+            is_cached=self.cache is not None,
+            compile=self.compile,
+        )
+
+
+def _filled(batches: Iterator, size: int) -> Iterator:
+    """Fill the last batch up with black: kernels go by a batch's shape, so codes agree to the bit in any company."""
+    for indices, batch in batches:
+        if len(batch) < size:
+            batch = torch.cat([batch, batch.new_zeros(size - len(batch), *batch.shape[1:])])
+        yield indices, batch
+
+
+def _regrouped(parts: Any, block_size: int | None) -> Generator[np.ndarray, None, None]:
+    """Yield the rows of `parts` in blocks of `block_size` (None leaves them as they are)."""
+    held: list[np.ndarray] = []
+    n_held = 0
+    with contextlib.closing(parts):
+        for part in parts:
+            if block_size is None:
+                yield part
+                continue
+            held.append(part)
+            n_held += len(part)
+            if n_held >= block_size:
+                rows = np.concatenate(held)
+                whole = n_held - n_held % block_size
+                for start in range(0, whole, block_size):
+                    yield rows[start : start + block_size]
+                held, n_held = [rows[whole:]], n_held - whole
+    if n_held:
+        yield np.concatenate(held)

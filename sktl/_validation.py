@@ -1,0 +1,42 @@
+"""Small checks and phrasings that every folder uses."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, options: Iterable[str], *, most: int = 5) -> str:
+    """Return ' Did you mean ...?' with the options nearest to `word`, or '' if none is near."""
+    options = list(options)
+    near = difflib.get_close_matches(word, options, n=most, cutoff=0.6)
+    if not near:
+        lowered = word.lower()
+        near = [option for option in options if lowered in option.lower()][:most]
+    if not near:
+        return ""
+    return f" Did you mean {' or '.join(repr(option) for option in near)}?"
+
+
+def shorten(items: Iterable[object], *, most: int = 10) -> str:
+    """Return the items joined by commas, the tail of a long list counted rather than shown."""
+    texts = [str(item) for item in items]
+    tail = f", and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + tail
+
+
+def available_cpus() -> int:
+    """Return how many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def effective_n_jobs(n_jobs: int | None) -> int:
+    """Return a number of threads: None is all cores this process may use, negative counts from them as in joblib."""
+    if n_jobs is None:
+        return available_cpus()
+    if n_jobs == 0:
+        raise ValueError("n_jobs must not be 0; use None for all cores, or a number of threads.")
+    return n_jobs if n_jobs > 0 else max(1, available_cpus() + 1 + n_jobs)

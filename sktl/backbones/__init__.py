@@ -1,0 +1,49 @@
+"""From a name to a pretrained network: weights, layers, surgery."""
+
+from sktl._preprocessing import Preprocessing
+from sktl.backbones._backbone import Backbone, list_layers, load_backbone
+from sktl.backbones._engine import Engine, auto_batch_size
+from sktl.backbones._engines import ENGINES, get_engine
+from sktl.backbones._layers import LayerInfo, LayerTable, Trace
+from sktl.backbones._pooling import POOLINGS, Pooling
+from sktl.backbones._recipe import CodeRecipe
+from sktl.backbones._registry import list_backbones
+from sktl.backbones._selection import layer_info, resolve_layers
+from sktl.backbones._surgery import (
+    LayerOutputs,
+    ParameterGroup,
+    Suffix,
+    cut_head,
+    parameter_groups,
+    split_at,
+    trace_of,
+)
+from sktl.backbones._weights import read_state_dict
+
+__all__ = [
+    "ENGINES",
+    "POOLINGS",
+    "Backbone",
+    "CodeRecipe",
+    "Engine",
+    "LayerInfo",
+    "LayerOutputs",
+    "LayerTable",
+    "ParameterGroup",
+    "Pooling",
+    "Preprocessing",
+    "Suffix",
+    "Trace",
+    "auto_batch_size",
+    "cut_head",
+    "get_engine",
+    "layer_info",
+    "list_backbones",
+    "list_layers",
+    "load_backbone",
+    "parameter_groups",
+    "read_state_dict",
+    "resolve_layers",
+    "split_at",
+    "trace_of",
+]

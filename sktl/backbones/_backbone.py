@@ -1,0 +1,251 @@
+"""A pretrained network with what belongs to it, and the process-wide store in which it lives once."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktl._preprocessing import Preprocessing
+from sktl.backbones._fingerprint import module_fingerprint, named_fingerprint
+from sktl.backbones._folding import fold_batch_norms
+from sktl.backbones._layers import LayerTable, Trace
+from sktl.backbones._registry import build_named, canonical_name, find_provider
+from sktl.backbones._surgery import trace_of
+from sktl.backbones._weights import load_strictly, looks_like_path, read_state_dict
+
+
+class Backbone:
+    """A network in eval mode, its preprocessing and its fingerprint. Shared: never train or change `module`.
+
+    Attributes
+    ----------
+    name : str
+        What the user called it, or the class of the module given.
+    module : Module
+        The network on the CPU, in float32, parameters frozen.
+    preprocessing : Preprocessing
+        What it expects of its pictures.
+    fingerprint : str
+        Hexadecimal digest of its values (and code, for modules given).
+    is_stable : bool
+        Whether another process would find the same fingerprint.
+    """
+
+    def __init__(self, name: str, module: nn.Module, preprocessing: Preprocessing, fingerprint: str, is_stable: bool):
+        self.name = name
+        self.module = module.eval().requires_grad_(False)
+        self.preprocessing = preprocessing
+        self.fingerprint = fingerprint
+        self.is_stable = is_stable
+        self.lock = threading.RLock()
+        self._traces: dict[tuple[int, int], Trace] = {}
+        self._prepared: dict[Any, nn.Module] = {}
+
+    def trace(self, size: tuple[int, int]) -> Trace:
+        """Return the layers as a picture of `size` (height, width) in pixels meets them."""
+        with self.lock:
+            if size not in self._traces:
+                self._traces[size] = trace_of(self.module, size)
+            return self._traces[size]
+
+    def prepared(self, device: torch.device, size: tuple[int, int], keep: tuple[str, ...] = ()) -> nn.Module:
+        """Return the network as it runs fastest on `device`: batch norms folded, channels last. Shared and cached.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where it runs.
+        size : (int, int)
+            Height and width of the pictures, to check the folding by.
+        keep : tuple of str
+            Layers whose outputs are wanted.
+        """
+        with self.lock:
+            trace = self.trace(size)
+            convolutions = tuple(n for n in keep if isinstance(trace.call(n).module, nn.Conv2d))  # type: ignore[union-attr]
+            key = (device, convolutions)
+            if key not in self._prepared:
+                example = torch.linspace(-1, 1, 3 * size[0] * size[1]).reshape(1, 3, *size)
+                folded = fold_batch_norms(self.module, example, convolutions)
+                self._prepared[key] = folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return self._prepared[key]
+
+    def fresh_module(self) -> nn.Module:
+        """Return a copy of the network that may be trained."""
+        return copy.deepcopy(self.module).requires_grad_(True)
+
+
+class BackboneStore:
+    """Every loaded network once per process, by what was asked for and by fingerprint. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._by_reference: dict[tuple, str] = {}
+        self._by_fingerprint: dict[str, Backbone] = {}
+        self._lock = threading.RLock()
+
+    def named(self, name: str, weights: Any, seed: int) -> Backbone:
+        """Return the registered network `name`, loading it on its first use."""
+        reference = (canonical_name(name), *_weights_reference(weights), None if weights is not None else seed)
+        with self._lock:
+            fingerprint = self._by_reference.get(reference)
+            if fingerprint is None:
+                provider = find_provider(name)
+                module = build_named(name, weights, seed)
+                preprocessing = provider.preprocessing(canonical_name(name), weights)
+                fingerprint = named_fingerprint(canonical_name(name), module)
+                self._by_fingerprint.setdefault(
+                    fingerprint, Backbone(canonical_name(name), module, preprocessing, fingerprint, True)
+                )
+                self._by_reference[reference] = fingerprint
+            return self._by_fingerprint[fingerprint]
+
+    def given(self, module: nn.Module) -> Backbone:
+        """Return the backbone of a module of the user's, which stays untouched: the store works on a copy."""
+        fingerprint, is_stable = module_fingerprint(module)
+        with self._lock:
+            if fingerprint not in self._by_fingerprint:
+                own = copy.deepcopy(module).cpu().float()
+                preprocessing = _preprocessing_of(module)
+                self._by_fingerprint[fingerprint] = Backbone(
+                    type(module).__name__, own, preprocessing, fingerprint, is_stable
+                )
+            return self._by_fingerprint[fingerprint]
+
+    def clear(self) -> None:
+        """Forget all networks; those still needed are loaded again."""
+        with self._lock:
+            self._by_reference.clear()
+            self._by_fingerprint.clear()
+
+
+STORE = BackboneStore()
+
+
+def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0) -> Backbone:
+    """Return the network that `backbone` and `weights` mean, from the process-wide store.
+
+    Parameters
+    ----------
+    backbone : str, Module or callable
+        A name as listed by `list_backbones`, a module, or a callable that returns a module.
+    weights : "default", None, str or path-like, default="default"
+        Published weights (the best, or by name), random values, or a file. For a module, "default" keeps its values.
+    seed : int, default=0
+        Fixes random values.
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    BackboneNotFoundError
+        If the name is unknown.
+    WeightsError
+        If the weights are missing, damaged or do not fit.
+    TypeError
+        If `backbone` is of none of these types.
+    """
+    if isinstance(backbone, str):
+        return STORE.named(backbone, weights, seed)
+    if isinstance(backbone, nn.Module):
+        module = backbone
+    elif isinstance(backbone, Callable):  # type: ignore[arg-type]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = backbone()
+    else:
+        module = None
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            "backbone must be a name (see sktl.list_backbones), an nn.Module, or a callable that returns one; "
+            f"got {type(backbone).__name__}"
+            + (f" that returned {type(module).__name__}." if module is not None else ".")
+        )
+    return STORE.given(_with_weights(module, weights, seed, keep_values=module is backbone))
+
+
+def _with_weights(module: nn.Module, weights: Any, seed: int, keep_values: bool) -> nn.Module:
+    if isinstance(weights, str) and weights == "default":
+        return module
+    if weights is None:
+        module = copy.deepcopy(module) if keep_values else module
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for part in module.modules():
+                reset: Any = getattr(part, "reset_parameters", None)
+                if reset is not None:
+                    reset()
+        return module
+    if looks_like_path(weights):
+        module = copy.deepcopy(module) if keep_values else module
+        load_strictly(module, read_state_dict(weights), origin=str(weights))
+        return module
+    raise ValueError(
+        f"For a module of your own, weights must be 'default' (its values), None (random) or a file; got {weights!r}."
+    )
+
+
+def _weights_reference(weights: Any) -> tuple:
+    if not looks_like_path(weights):
+        return ("published", weights)
+    path = Path(weights).expanduser().resolve()
+    try:
+        state = os.stat(path)
+    except OSError:
+        return ("file", str(path))
+    return ("file", str(path), state.st_mtime_ns, state.st_size)
+
+
+def _preprocessing_of(module: nn.Module) -> Preprocessing:
+    """Return the preprocessing that a timm model carries, else ImageNet's usual one."""
+    cfg = getattr(module, "pretrained_cfg", None)
+    if not isinstance(cfg, dict) or "input_size" not in cfg:
+        return Preprocessing()
+    interpolation = cfg.get("interpolation", "bilinear")
+    return Preprocessing(
+        size=tuple(cfg["input_size"][1:]),
+        crop_pct=cfg.get("crop_pct") or 0.875,
+        mean=cfg["mean"],
+        std=cfg["std"],
+        interpolation=interpolation if interpolation in ("bilinear", "bicubic", "nearest") else "bicubic",
+    )
+
+
+def list_layers(
+    backbone: Any = "efficientnet_lite0", *, weights: Any = None, image_size: int | tuple[int, int] | None = None
+) -> LayerTable:
+    """List the places of a network where codes can be taken: name, depth, channels, resolution, share of the MACs.
+
+    Parameters
+    ----------
+    backbone : str, Module or callable, default="efficientnet_lite0"
+        The network.
+    weights : default=None
+        As in `load_backbone`; the list does not depend on them, so none are loaded by default.
+    image_size : int or (int, int), default=None
+        Height and width of the pictures in pixels; None takes what the weights expect.
+
+    Returns
+    -------
+    LayerTable
+        A tuple of `LayerInfo` that prints as a table. A star marks the stages, which ``layers="all"`` takes.
+
+    Examples
+    --------
+    >>> from sktl import list_layers
+    >>> table = list_layers("resnet18")
+    >>> table[-1].name, table[-1].channels, table[-1].resolution
+    ('layer4', 512, (7, 7))
+    """
+    if isinstance(backbone, nn.Module) and weights is None:
+        weights = "default"
+    loaded = load_backbone(backbone, weights)
+    return loaded.trace(loaded.preprocessing.resized_to(image_size).size).layers

@@ -1,0 +1,142 @@
+"""Running a network over batches of pictures by PyTorch: uint8 in, codes out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sktl._device import autocast
+from sktl.backbones._recipe import CodeRecipe
+from sktl.backbones._surgery import LayerOutputs
+
+Batches = Iterator[tuple[np.ndarray, torch.Tensor]]
+Codes = Generator[tuple[np.ndarray, tuple[np.ndarray, ...]], None, None]
+
+
+class Engine(ABC):
+    """Computes the codes of a stream of batches."""
+
+    name: str
+
+    @abstractmethod
+    def run(self, batches: Batches) -> Codes:
+        """Yield (indices, one float32 array (batch, n) a layer) for each (indices, uint8 tensor (batch, 3, H, W))."""
+
+
+class CodeNetwork(nn.Module):
+    """Pictures as uint8 numbers to pooled codes: normalisation, the network up to the deepest layer, pooling."""
+
+    def __init__(self, recipe: CodeRecipe, device: torch.device):
+        super().__init__()
+        network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers)
+        infos = dict(zip(recipe.layers, recipe.infos))
+        self.outputs = LayerOutputs(network, recipe.layers, lambda output, name: recipe.pooling(output, infos[name]))
+        # (value / 255 - mean) / std = value * scale + shift
+        mean, std = (
+            torch.tensor(values, device=device).view(1, 3, 1, 1)
+            for values in (recipe.preprocessing.mean, recipe.preprocessing.std)
+        )
+        self.register_buffer("scale", 1 / (255 * std))
+        self.register_buffer("shift", -mean / std)
+
+    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return one float32 tensor (batch, n) a layer."""
+        x = torch.addcmul(self.shift, batch.to(torch.float32), self.scale)  # type: ignore[arg-type]
+        return self.outputs(x.contiguous(memory_format=torch.channels_last))
+
+
+class TorchEngine(Engine):
+    """PyTorch: batch norms folded, channels last, no gradients; each layer pooled the moment it is computed.
+
+    On CUDA the copies of the next batch, pinned and on a stream of their own, run beside the network, and codes are
+    fetched one batch late, so that the GPU always has work waiting.
+    """
+
+    name = "torch"
+
+    def __init__(self, recipe: CodeRecipe, device: torch.device, compile: bool = False):
+        self.recipe = recipe
+        self.device = device
+        self._network: Callable[..., Any] = CodeNetwork(recipe, device)
+        if compile and device.type == "cuda":
+            self._network = torch.compile(self._network)
+        self._copy_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def run(self, batches: Batches) -> Codes:
+        if self._copy_stream is None:
+            for indices, batch in batches:
+                yield indices, tuple(code.cpu().numpy() for code in self._codes(batch))
+        else:
+            yield from self._run_on_cuda(batches)
+
+    @torch.inference_mode()
+    def _codes(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the codes of a batch, of its halves where the device has too little memory for all of it."""
+        try:
+            with self.recipe.backbone.lock, autocast(self.device, self.recipe.dtype):
+                return self._network(batch.to(self.device, non_blocking=True))
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                height, width = batch.shape[-2:]
+                raise MemoryError(
+                    f"{self.device} has too little memory for one picture of {height} x {width} pixels. Lower "
+                    "image_size, take earlier layers, set precision='bfloat16', or free memory on the device."
+                ) from error
+        torch.cuda.empty_cache()
+        halves = [self._codes(half) for half in batch.split((len(batch) + 1) // 2)]
+        return tuple(torch.cat(codes) for codes in zip(*halves))
+
+    def _run_on_cuda(self, batches: Batches) -> Codes:
+        compute = torch.cuda.current_stream(self.device)
+        waiting: tuple[np.ndarray, tuple[torch.Tensor, ...], torch.cuda.Event] | None = None
+        ahead = self._copied(batches)
+        for indices, batch, copied in ahead:
+            compute.wait_event(copied)
+            batch.record_stream(compute)
+            codes = tuple(code.to("cpu", non_blocking=True) for code in self._codes(batch))
+            done = torch.cuda.Event()
+            done.record(compute)
+            if waiting is not None:
+                yield self._fetched(waiting)
+            waiting = indices, codes, done
+        if waiting is not None:
+            yield self._fetched(waiting)
+
+    @staticmethod
+    def _fetched(waiting) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        indices, codes, done = waiting
+        done.synchronize()
+        return indices, tuple(code.numpy() for code in codes)
+
+    def _copied(self, batches: Batches) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.cuda.Event]]:
+        """Yield batches on the device, the copy of the following one already under way."""
+        assert self._copy_stream is not None
+        held = None
+        for indices, batch in batches:
+            pinned = batch.pin_memory()
+            with torch.cuda.stream(self._copy_stream):
+                on_device = pinned.to(self.device, non_blocking=True)
+                copied = torch.cuda.Event()
+                copied.record(self._copy_stream)
+            if held is not None:
+                yield held
+            held = indices, on_device, copied
+        if held is not None:
+            yield held
+
+
+def auto_batch_size(engine: str, device: torch.device, size: tuple[int, int]) -> int:
+    """Return how many pictures of `size` pixels go through the network at once.
+
+    On a CPU a batch should fit the cache of a core: measured with EfficientNet-Lite0 and MobileNetV2 at 224 px on two
+    cores, 4 pictures run 1.3 to 1.5 times as fast as 32; smaller pictures allow more. OpenVINO runs one request a
+    core and wants them small. A GPU wants enough work to hide the launches of its kernels.
+    """
+    per_224 = {"cuda": 256, "mps": 64}.get(device.type, 1 if engine == "openvino" else 4)
+    scaled = round(per_224 * (224 * 224) / (size[0] * size[1]))
+    return int(np.clip(scaled, 1, 1024 if device.type == "cuda" else 16))

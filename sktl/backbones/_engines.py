@@ -1,0 +1,104 @@
+"""Which engine runs a network: the choice, the fall-back, and the ones already built."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import warnings
+from collections import OrderedDict
+
+import torch
+
+from sktl.backbones._engine import Engine, TorchEngine
+from sktl.backbones._openvino import OpenVINOEngine
+from sktl.backbones._recipe import CodeRecipe
+from sktl.exceptions import EngineWarning
+
+ENGINES = ("auto", "torch", "openvino")
+WORTH_COMPILING = 500  # pictures of 224 x 224; OpenVINO's compiling takes as long as it saves on some 200 to 400
+KEPT_ENGINES = 8
+
+_built: OrderedDict[tuple, Engine] = OrderedDict()
+_refused: set[tuple] = set()
+_lock = threading.RLock()
+
+
+def get_engine(
+    requested: str,
+    recipe: CodeRecipe,
+    device: torch.device,
+    *,
+    n_pictures: int,
+    is_cached: bool = False,
+    compile: bool = False,
+) -> Engine:
+    """Return the engine that runs `recipe`, built once per process.
+
+    "auto" takes OpenVINO on a CPU in float32, if it is installed, for work that repays compiling: many pictures, an
+    engine that stands already, or codes that are kept (there the choice must not depend on how many are asked for).
+
+    Parameters
+    ----------
+    requested : {"auto", "torch", "openvino"}
+        What the user asked for.
+    recipe : CodeRecipe
+        What to compute.
+    device : torch.device
+        Where.
+    n_pictures : int
+        How many pictures are to be run now.
+    is_cached : bool, default=False
+        Whether the codes are kept.
+    compile : bool, default=False
+        Whether PyTorch compiles the network on CUDA.
+
+    Warns
+    -----
+    EngineWarning
+        Once per network, if OpenVINO was asked for and cannot run it.
+    """
+    key = (recipe.backbone.fingerprint, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.dtype, device)
+    with _lock:
+        if _wants_openvino(requested, recipe, device, n_pictures, is_cached, ("openvino", *key) in _built):
+            engine = _openvino(key, recipe, requested)
+            if engine is not None:
+                return engine
+        return _kept(("torch", compile, *key), lambda: TorchEngine(recipe, device, compile))
+
+
+def _wants_openvino(requested, recipe, device, n_pictures, is_cached, is_built) -> bool:
+    if requested == "openvino":
+        return True
+    possible = device.type == "cpu" and recipe.dtype == torch.float32
+    if requested != "auto" or not possible or importlib.util.find_spec("openvino") is None:
+        return False
+    height, width = recipe.preprocessing.size
+    return is_built or is_cached or n_pictures * height * width >= WORTH_COMPILING * 224 * 224
+
+
+def _openvino(key: tuple, recipe: CodeRecipe, requested: str) -> Engine | None:
+    if key in _refused:
+        return None
+    try:
+        if key[-1].type != "cpu" or recipe.dtype != torch.float32:
+            raise RuntimeError("it runs on the CPU in float32 only")
+        return _kept(("openvino", *key), lambda: OpenVINOEngine(recipe))
+    except Exception as error:  # OpenVINO raises types of its own for each layer that it does not know
+        _refused.add(key)
+        advice = " (pip install openvino)" if isinstance(error, ImportError) else ""
+        warnings.warn(
+            f"engine={requested!r}: OpenVINO cannot run {recipe.backbone.name!r}{advice}: "
+            f"{(str(error) or type(error).__name__).splitlines()[0]}. PyTorch computes the codes instead.",
+            EngineWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def _kept(key: tuple, build) -> Engine:
+    if key not in _built:
+        _built[key] = build()
+        while len(_built) > KEPT_ENGINES:
+            _built.popitem(last=False)
+    _built.move_to_end(key)
+    return _built[key]

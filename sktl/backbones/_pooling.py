@@ -1,0 +1,105 @@
+"""From a layer's output to one vector a picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from sktl.backbones._layers import LayerInfo
+
+POOLINGS = ("avg", "max", "avgmax", "gem", "flatten", "pyramid", "token")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a map or a transformer's tokens become one vector.
+
+    Parameters
+    ----------
+    kind : {"avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}
+        Mean, maximum, both; generalised mean (Radenovic et al., 2019); the whole map; means over the cells of ever
+        finer grids (Lazebnik et al., 2006); a transformer's class token.
+    gem_power : float
+        The power p of the generalised mean: 1 is the mean, infinity the maximum.
+    pyramid_levels : tuple of int
+        Cells a side of each grid.
+    """
+
+    kind: str = "avg"
+    gem_power: float = 3.0
+    pyramid_levels: tuple[int, ...] = (1, 2)
+
+    def __post_init__(self) -> None:
+        if not self.pyramid_levels or not all(isinstance(level, int) and level > 0 for level in self.pyramid_levels):
+            raise ValueError(f"pyramid_levels must be numbers of cells a side, at least 1; got {self.pyramid_levels!r}.")
+
+    def __call__(self, output: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
+        """Pool `output` of `layer`: (batch, ...) to (batch, n), float32, in memory of its own."""
+        if layer.kind == "vector":
+            return output.flatten(1).float().clone()
+        if self.kind == "token":
+            return output[:, 0].float().clone()
+        maps = self._as_maps(output, layer).float()  # (batch, channels, height, width)
+        if self.kind == "flatten":
+            return maps.flatten(1).clone(memory_format=torch.contiguous_format)
+        if self.kind == "pyramid":
+            cells = [functional.adaptive_avg_pool2d(maps, level).flatten(1) for level in self.pyramid_levels]
+            return torch.cat(cells, dim=1)
+        values = maps.flatten(2)  # (batch, channels, positions)
+        if self.kind == "avg":
+            return values.mean(dim=2)
+        if self.kind == "max":
+            return values.amax(dim=2)
+        if self.kind == "avgmax":
+            return torch.cat([values.mean(dim=2), values.amax(dim=2)], dim=1)
+        # GeM = (mean of x^p)^(1/p) over positions, x clamped above zero
+        return values.clamp(min=1e-6).pow(self.gem_power).mean(dim=2).pow(1 / self.gem_power)
+
+    def n_features(self, layer: LayerInfo) -> int:
+        """Return the length of the pooled vector of `layer`.
+
+        Raises
+        ------
+        ValueError
+            If this pooling does not apply to such a layer.
+        """
+        if layer.kind == "vector":
+            return layer.channels
+        if self.kind == "token":
+            if layer.kind != "tokens" or n_prefix_tokens(layer) == 0:
+                raise ValueError(
+                    f"pooling='token' takes a transformer's class token, but the layer {layer.name!r} has none. "
+                    "Use pooling='avg'."
+                )
+            return layer.channels
+        cells = self._n_positions(layer)
+        if self.kind == "flatten":
+            return layer.channels * cells
+        if self.kind == "pyramid":
+            if layer.kind == "tokens" and math.isqrt(cells) ** 2 != cells:
+                raise ValueError(f"pooling='pyramid' needs a grid, but the {cells} tokens of {layer.name!r} form none.")
+            return layer.channels * sum(level**2 for level in self.pyramid_levels)
+        return layer.channels * (2 if self.kind == "avgmax" else 1)
+
+    @staticmethod
+    def _n_positions(layer: LayerInfo) -> int:
+        return math.prod(layer.resolution) - (n_prefix_tokens(layer) if layer.kind == "tokens" else 0)
+
+    @staticmethod
+    def _as_maps(output: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
+        if layer.kind == "map":
+            return output
+        if layer.kind == "map_last":
+            return output.permute(0, 3, 1, 2)
+        patches = output[:, n_prefix_tokens(layer) :].transpose(1, 2)  # (batch, channels, patches)
+        side = math.isqrt(patches.shape[2])
+        return patches.unflatten(2, (side, side)) if side**2 == patches.shape[2] else patches.unsqueeze(2)
+
+
+def n_prefix_tokens(layer: LayerInfo) -> int:
+    """Return how many class and register tokens stand before the patches, told by how many tokens exceed a square."""
+    (n_tokens,) = layer.resolution
+    return n_tokens - math.isqrt(n_tokens) ** 2

@@ -1,0 +1,65 @@
+"""What decides a picture's codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import xxhash
+
+from sktl._preprocessing import Preprocessing
+from sktl.backbones._backbone import Backbone
+from sktl.backbones._layers import LayerInfo
+from sktl.backbones._pooling import Pooling
+from sktl.backbones._selection import layer_info
+
+CODE_FORMAT = 1  # raise it when the same recipe comes to mean other codes
+
+
+@dataclass(frozen=True)
+class CodeRecipe:
+    """All that decides a picture's codes, and nothing else.
+
+    Attributes
+    ----------
+    backbone : Backbone
+        The network.
+    layers : tuple of str
+        Names of modules.
+    pooling : Pooling
+        From a layer's output to a vector.
+    preprocessing : Preprocessing
+        From a picture to the network's input.
+    dtype : torch.dtype
+        What layers compute in.
+    draft : bool
+        Whether big JPEG files are decoded at a reduced scale.
+    """
+
+    backbone: Backbone
+    layers: tuple[str, ...]
+    pooling: Pooling
+    preprocessing: Preprocessing
+    dtype: torch.dtype
+    draft: bool = True
+
+    @property
+    def infos(self) -> tuple[LayerInfo, ...]:
+        """Return the descriptions of the layers."""
+        trace = self.backbone.trace(self.preprocessing.size)
+        return tuple(layer_info(name, trace) for name in self.layers)
+
+    @property
+    def n_features(self) -> tuple[int, ...]:
+        """Return the length of each layer's code."""
+        return tuple(self.pooling.n_features(info) for info in self.infos)
+
+    def with_layers(self, layers: tuple[str, ...]) -> CodeRecipe:
+        """Return the same recipe for other layers."""
+        return self if layers == self.layers else replace(self, layers=layers)
+
+    def cache_keys(self, engine: str, device: torch.device) -> list[bytes]:
+        """Return 16 bytes a layer that change with whatever changes a bit of its codes."""
+        common = (CODE_FORMAT, torch.__version__, self.backbone.fingerprint, self.pooling, self.preprocessing,
+                  self.dtype, self.draft, engine, device.type)  # fmt: skip
+        return [xxhash.xxh3_128_digest(repr((*common, layer)).encode()) for layer in self.layers]

@@ -1,0 +1,221 @@
+"""Cutting networks: outputs at layers, prefix and suffix, without the head, parameters by depth."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sktl.backbones._layers import Trace, trace_network
+from sktl.backbones._selection import resolve_layers
+
+
+class _DeepestLayerReached(Exception):  # noqa: N818 - no error: it ends a pass
+    """Ends a forward pass once every asked layer has spoken."""
+
+
+class LayerOutputs(nn.Module):
+    """A network's outputs at some layers, in one pass that stops after the deepest of them.
+
+    Parameters
+    ----------
+    network : Module
+        The network. Several `LayerOutputs` may share it, but must not run at the same time.
+    names : sequence of str
+        Modules that one pass calls once.
+    reduce : callable, default=None
+        ``reduce(output, name) -> Tensor``, called at once when a layer has its output, before a later layer may
+        overwrite it in place. None copies the output.
+    """
+
+    def __init__(self, network: nn.Module, names: Sequence[str], reduce: Callable | None = None):
+        super().__init__()
+        self.network = network
+        self.names = tuple(names)
+        self.reduce = reduce or (lambda output, name: output.clone())
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return one tensor a layer, in the order of `names`."""
+        outputs: dict[str, torch.Tensor] = {}
+
+        def hook_for(name: str):
+            def hook(layer, args, output):
+                outputs[name] = self.reduce(output, name)
+                if len(outputs) == len(self.names):
+                    raise _DeepestLayerReached
+
+            return hook
+
+        handles = [self.network.get_submodule(name).register_forward_hook(hook_for(name)) for name in self.names]
+        try:
+            self.network(x)
+        except _DeepestLayerReached:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        return tuple(outputs[name] for name in self.names)
+
+
+class _Skip(nn.Module):
+    """Stands where a layer of the prefix stood: answers with NaN of the right shape, at no cost in memory."""
+
+    def __init__(self, shape: tuple[int, ...], entry: dict[str, torch.Tensor], original: nn.Module):
+        super().__init__()
+        self._shape = shape
+        self._entry = entry
+        self._plain = {k: v for k, v in vars(original).items() if not k.startswith("_") and k != "training"}
+
+    def __getattr__(self, name: str):
+        plain = self.__dict__.get("_plain", {})
+        return plain[name] if name in plain else super().__getattr__(name)
+
+    def forward(self, *args, **kwargs):
+        z = self._entry["z"]
+        return z.new_full((), torch.nan).expand(z.shape[0], *self._shape[1:])
+
+
+class _Enter(nn.Module):
+    """Stands where the cut layer stood: answers with what the prefix computed."""
+
+    def __init__(self, entry: dict[str, torch.Tensor]):
+        super().__init__()
+        self._entry = entry
+
+    def forward(self, *args, **kwargs):
+        return self._entry["z"]
+
+
+class Suffix(nn.Module):
+    """The rest of a network after a layer, as a module that holds and trains the rest's parameters only."""
+
+    def __init__(self, network: nn.Module, layer: str, trace: Trace):
+        super().__init__()
+        self._entry: dict[str, torch.Tensor] = {}
+        self._input_shape = trace.input_shape
+        self.rest = _with_prefix_skipped(network, layer, trace, self._entry)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Go on from `z`, the output of the cut layer."""
+        self._entry["z"] = z
+        try:
+            return self.rest(z.new_full((), torch.nan).expand(z.shape[0], *self._input_shape[1:]))
+        finally:
+            self._entry.clear()
+
+
+def _with_prefix_skipped(network: nn.Module, layer: str, trace: Trace, entry: dict) -> nn.Module:
+    order = [call.name for call in trace.calls]
+    before = trace.calls[: order.index(layer)]
+    ancestors = {layer[:i] for i, sign in enumerate(layer) if sign == "."} | {""}
+    done = {call.name: call for call in before if call.name not in ancestors and not call.name.startswith(layer + ".")}
+    outermost = [n for n in done if not any(n.startswith(other + ".") for other in done if other != n)]
+    again = {call.name for call in trace.calls[len(before) :]}  # a shared activation may run on both sides
+    replaced: dict[int, nn.Module] = {id(network.get_submodule(layer)): _Enter(entry)}
+    for name in outermost:
+        original = network.get_submodule(name)
+        if name not in again:
+            replaced[id(original)] = _Skip(done[name].shape or (1,), entry, original)
+    # deepcopy takes the stand-ins for the originals, so the prefix is never copied.
+    return copy.deepcopy(network, memo=replaced)
+
+
+@torch.no_grad()
+def split_at(network: nn.Module, layer: str, trace: Trace) -> tuple[LayerOutputs, Suffix]:
+    """Split a network in two: ``suffix(prefix(x)[0])`` is ``network(x)``.
+
+    Parameters
+    ----------
+    network : Module
+        In eval mode.
+    layer : str
+        The layer after which to cut.
+    trace : Trace
+        Of the same network.
+
+    Returns
+    -------
+    prefix : LayerOutputs
+        Shares the network's modules.
+    suffix : Suffix
+        Holds copies of the modules after the cut.
+
+    Raises
+    ------
+    ValueError
+        If something goes round that layer, so that the suffix would lack it.
+    """
+    (layer,) = resolve_layers(layer, trace)
+    prefix, suffix = LayerOutputs(network, [layer]), Suffix(network, layer, trace)
+    reference = next(network.parameters())
+    x = torch.zeros(trace.input_shape, dtype=reference.dtype, device=reference.device)
+    try:
+        whole, parts = network(x), suffix(prefix(x)[0])
+        same = isinstance(whole, torch.Tensor) and torch.allclose(whole, parts, rtol=1e-4, atol=1e-5)
+    except Exception as error:  # whatever the user's forward raises when it meets the stand-ins
+        raise ValueError(f"The network cannot be split at {layer!r}: {error}.") from error
+    if not same:
+        cuts = [row.name for row in trace.layers]
+        raise ValueError(
+            f"The network cannot be split at {layer!r}: its output depends on earlier layers by another way too. "
+            f"Choose one of {', '.join(cuts)}."
+        )
+    return prefix, suffix
+
+
+def cut_head(network: nn.Module, trace: Trace) -> nn.Module:
+    """Return a copy of the network whose classifier is replaced by the identity (or the copy as it is, without one)."""
+    network = copy.deepcopy(network)
+    if trace.head is not None:
+        parent, _, child = trace.head.rpartition(".")
+        setattr(network.get_submodule(parent), child, nn.Identity())
+    return network
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """The parameters between two neighbouring layers: `name` is the deeper one, `depth` its depth (2.0: the head)."""
+
+    name: str
+    depth: float
+    parameters: tuple[tuple[str, nn.Parameter], ...]
+
+
+def parameter_groups(network: nn.Module, trace: Trace) -> list[ParameterGroup]:
+    """Return all parameters, each once, grouped by depth from the picture to the classifier."""
+    order = [call.name for call in trace.calls]
+    ends = [(order.index(row.name), row.name, row.depth) for row in trace.layers]
+    found: dict[str, list[tuple[str, nn.Parameter]]] = {name: [] for _, name, _ in ends}
+    head: list[tuple[str, nn.Parameter]] = []
+    position = {name: i for i, name in enumerate(order)}
+    for name, parameter in network.named_parameters():
+        owner = name.rpartition(".")[0]
+        at = position.get(owner, -1)
+        # Tokens and position tables of the network itself, used before its first layer, belong with that layer.
+        if owner == "":
+            at = -1
+        row = next((row for end, row, _ in ends if at <= end), None)
+        (found[row] if row is not None else head).append((name, parameter))
+    groups = [ParameterGroup(name, depth, tuple(found[name])) for _, name, depth in ends if found[name]]
+    return groups + ([ParameterGroup(trace.head or "head", 2.0, tuple(head))] if head else [])
+
+
+def trace_of(network: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
+    """Trace a network on a picture of `size` (height, width) in pixels; its mode and gradients are given back."""
+    reference = next((p for p in network.parameters()), torch.zeros(()))
+    wanted = [(p, p.requires_grad) for p in network.parameters()]
+    modes = [(m, m.training) for m in network.modules()]
+    network.eval()
+    for parameter, _ in wanted:
+        parameter.requires_grad_(False)
+    try:
+        example = torch.linspace(-1, 1, channels * size[0] * size[1], dtype=reference.dtype, device=reference.device)
+        return trace_network(network, example.reshape(1, channels, *size))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, flag in wanted:
+            parameter.requires_grad_(flag)

@@ -1,0 +1,163 @@
+"""Weights from files: read without pickle's powers, checked, matched tensor by tensor."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from sktl._validation import shorten
+from sktl.exceptions import WeightsError
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+NESTING_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "weights")
+WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.")
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")
+
+
+def looks_like_path(weights: object) -> bool:
+    """Whether `weights` means a file, rather than the name of published weights."""
+    if isinstance(weights, os.PathLike):
+        return True
+    return isinstance(weights, str) and (weights.lower().endswith(WEIGHT_SUFFIXES) or os.sep in weights)
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Return the sha256 of a file's bytes in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: str | os.PathLike, expected: str) -> None:
+    """Raise `WeightsError` unless the file's sha256 begins with `expected`."""
+    found = file_sha256(path)
+    if not found.startswith(expected):
+        raise WeightsError(
+            f"The weights in {str(path)!r} are damaged or not the published ones: their sha256 should begin with "
+            f"{expected[:16]}, but is {found[:16]}... Delete the file and fetch it again."
+        )
+
+
+def read_state_dict(path: str | os.PathLike, *, sha256: str | None = None) -> dict[str, torch.Tensor]:
+    """Read a ``.safetensors`` file or a torch checkpoint that holds tensors only.
+
+    Nested ``state_dict`` and ``model`` keys are entered, and prefixes that wrappers leave behind ("module.",
+    "_orig_mod.") are taken off. Where the name ends in a dash and hexadecimal digits, as published checkpoints do,
+    or where `sha256` is given, the file's digest is checked.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    sha256 : str, default=None
+        Hexadecimal digits that the file's sha256 must begin with.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, empty, damaged, or holds anything but tensors.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"weights={str(path)!r}: there is no such file.")
+    in_name = HASH_IN_NAME.search(path.name)
+    expected = sha256 or (in_name.group(1) if in_name else None)
+    if expected:
+        check_sha256(path, expected)
+    try:
+        if path.suffix.lower() == ".safetensors":
+            content: Any = load_file(path, device="cpu")
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"weights={str(path)!r}: the file is damaged or no weights file ({error}).") from error
+    except Exception as error:  # torch re-raises every refusal of its safe unpickler as a type of pickle's own
+        raise WeightsError(
+            f"weights={str(path)!r}: the file holds more than tensors and is not opened, since unpickling it could run "
+            "any code. Save the tensors alone: torch.save(module.state_dict(), path), or a .safetensors file."
+        ) from error
+    return _tensors_of(content, path)
+
+
+def _tensors_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    for _ in range(len(NESTING_KEYS)):
+        inner = next((content[k] for k in NESTING_KEYS if isinstance(content, Mapping) and _is_nest(content, k)), None)
+        if inner is None:
+            break
+        content = inner
+    tensors = {k: v for k, v in content.items() if isinstance(v, torch.Tensor)} if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise WeightsError(f"weights={str(path)!r}: the file holds no tensors by name.")
+    return tensors
+
+
+def _is_nest(content: Mapping, key: str) -> bool:
+    return isinstance(content.get(key), Mapping) and len(content[key]) > 0
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, origin: str, by_position=False) -> None:
+    """Copy `tensors` into `module`, or raise `WeightsError` that lists all that does not fit and leave it unchanged.
+
+    Parameters
+    ----------
+    module : Module
+        The network that is filled.
+    tensors : mapping of str to Tensor
+        Names as in ``module.state_dict()``; a wrapper's prefix on all of them is ignored.
+    origin : str
+        Where they come from, for the error.
+    by_position : bool, default=False
+        Match the tensors in order and by shape, whatever their names.
+    """
+    target = module.state_dict()
+    if by_position and len(tensors) == len(target):
+        tensors = dict(zip(target, tensors.values()))
+    tensors = _without_wrapper_prefix(tensors, target)
+    # Old checkpoints lack the counters of batches, which eval mode never reads.
+    missing = [k for k in target if k not in tensors and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in tensors if k not in target]
+    reshaped = [
+        f"{k} is {tuple(tensors[k].shape)}, should be {tuple(target[k].shape)}"
+        for k in target
+        if k in tensors and tensors[k].shape != target[k].shape
+    ]
+    problems = [
+        f"{len(names)} {what}: {shorten(names, most=6)}"
+        for what, names in (("missing", missing), ("not in the network", unexpected), ("of a wrong shape", reshaped))
+        if names
+    ]
+    broken = [k for k, v in tensors.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+    if broken:
+        problems.append(f"{len(broken)} with NaN or infinite values: {shorten(broken, most=6)}")
+    if problems:
+        raise WeightsError(
+            f"The weights from {origin} do not fit {type(module).__name__} ({len(target)} tensors). "
+            + "; ".join(problems)
+            + ". A network of another shape (number of classes, say) can be passed as backbone=<nn.Module or callable>."
+        )
+    module.load_state_dict({**target, **tensors})
+
+
+def _without_wrapper_prefix(tensors: Mapping[str, torch.Tensor], target: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    tensors = dict(tensors)
+    peeled = True
+    while peeled and tensors and not set(tensors) <= set(target):
+        peeled = False
+        for prefix in WRAPPER_PREFIXES:
+            if all(key.startswith(prefix) for key in tensors):
+                tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+                peeled = True
+    return tensors

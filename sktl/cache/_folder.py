@@ -1,0 +1,63 @@
+"""The folder of a store on disk: its marker, and whose folder it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+MARKER = "sktl-cache.json"
+FORMAT = "sktl-cache"
+VERSION = 1
+
+
+def check_folder(root: Path) -> bool:
+    """Return whether the folder holds a store; raise ValueError if it is something else.
+
+    Nothing is written. A missing or empty folder is no store yet.
+    """
+    try:
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        raise ValueError(
+            f"The cache folder {str(root)!r} is a file, or lies in one; give the path of a folder."
+        ) from None
+    if names and MARKER not in names:
+        raise ValueError(
+            f"The folder {str(root)!r} is not empty and is not a cache (it has no {MARKER}); "
+            "give an empty or a new folder, so that nothing of yours is mixed with codes."
+        )
+    if names and _marked(root).get("format", FORMAT) != FORMAT:
+        raise ValueError(
+            f"The file {str(root / MARKER)!r} was not written by sktl; give an empty or a new folder as the cache."
+        )
+    return bool(names)
+
+
+def mark_folder(root: Path) -> None:
+    """Make the folder, with the marker as the first thing in it."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not _marked(root):
+        # Not through a temporary file: the marker has to be the first file, lest another process sees a foreign folder.
+        (root / MARKER).write_text(json.dumps({"format": FORMAT, "version": VERSION}) + "\n", encoding="utf-8")
+
+
+def foreign_version(root: Path) -> object | None:
+    """Return the version in the marker if it is not the one written here."""
+    version = _marked(root).get("version", VERSION)
+    return None if version == VERSION else version
+
+
+def data_folder(root: Path) -> Path:
+    """Return where the codes of this version lie; each version has its own place, so they never mix."""
+    return root / f"v{VERSION}"
+
+
+def _marked(root: Path) -> dict:
+    with suppress(OSError, ValueError):  # missing, or cut short by a process that was killed while it made the folder
+        marker = json.loads((root / MARKER).read_text(encoding="utf-8"))
+        return marker if isinstance(marker, dict) else {}
+    return {}

@@ -1,0 +1,38 @@
+"""Errors and warnings that sktl raises beside the usual ``ValueError`` and ``TypeError``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class BadImageError(ValueError):
+    """Pictures that cannot be read; every bad one of a list is named in one error.
+
+    Attributes
+    ----------
+    failures : dict of int to str
+        What is wrong with each bad picture, by its index in the list.
+    """
+
+    def __init__(self, message: str, failures: Mapping[int, str] | None = None):
+        super().__init__(message)
+        self.failures: dict[int, str] = dict(failures or {})
+
+    def __reduce__(self):
+        return type(self), (self.args[0], self.failures)
+
+
+class WeightsError(ValueError):
+    """Weights that are missing, damaged, or that do not fit the network."""
+
+
+class BackboneNotFoundError(ValueError):
+    """A backbone's name that nothing answers to."""
+
+
+class CacheWarning(UserWarning):
+    """The store of codes cannot be used as asked; the result is right all the same, only slower."""
+
+
+class EngineWarning(UserWarning):
+    """The engine asked for cannot run this network; another one gives the same codes."""

@@ -1,0 +1,325 @@
+"""CNN codes: the activations of a fixed pretrained network as features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import TransformerMixin, _fit_context
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names, validate_data
+from torch import nn
+
+from sktl._device import PRECISIONS, resolve_device, resolve_precision
+from sktl._estimator import ModuleSharingMixin
+from sktl._extraction import Extractor
+from sktl._preprocessing import Preprocessing
+from sktl.backbones import ENGINES, POOLINGS, Backbone, CodeRecipe, Pooling, load_backbone, resolve_layers
+from sktl.cache import CodeCache, open_cache
+from sktl.exceptions import WeightsError
+from sktl.images import PictureSource, as_pictures, is_numeric_rows, row_value_range
+
+
+class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
+    """Turn pictures into CNN codes: activations of a pretrained network that stays as it is.
+
+    Codes of a network trained on ImageNet, with a linear classifier behind, are a strong start wherever pictures are
+    few. Where the pictures resemble ImageNet's, take the penultimate layer; where they do not (sketches, spectra,
+    scans), take an earlier one, or several: those have learned edges and textures rather than dogs and cars.
+
+    Parameters
+    ----------
+    backbone : str, Module or callable, default="efficientnet_lite0"
+        The network: the embedded one, which needs no download; any name of `sktl.list_backbones`; an ``nn.Module``;
+        or a callable that returns one. A module's last linear layer counts as its classifier.
+    weights : "default", None, str or path, default="default"
+        Published weights (the best, or by their name), random values, or a ``.safetensors`` or ``.pth`` file. For a
+        module, "default" means the values it has.
+    layers : str, float or list of these, default="penultimate"
+        Where the codes are taken: names of `sktl.list_layers`; a depth in (0, 1]; "penultimate", the features that
+        enter the classifier; "all", the last layer of each resolution. Several are concatenated; all are computed in
+        one pass that ends at the deepest.
+    pooling : {"avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="avg"
+        How a map of height x width becomes one vector: mean, maximum, both, generalised mean, the whole map, means
+        over a spatial pyramid. For a transformer: over its patches, or "token" for its class token.
+    gem_power : float, default=3.0
+        Power of the generalised mean of ``pooling="gem"``.
+    pyramid_levels : tuple of int, default=(1, 2)
+        Cells a side of each grid of ``pooling="pyramid"``.
+    image_shape : tuple of int, default=None
+        For rows of a 2-D X: (height, width), (height, width, channels) or (channels, height, width) in pixels. None
+        takes a square if the width is a square number, three squares if it is three times one, else one row of pixels.
+    image_size : int or (int, int), default=None
+        Height and width in pixels at which the network sees the pictures; None takes what the weights expect. Half
+        the size costs a quarter of the time.
+    preprocessing : Preprocessing or dict, default=None
+        Replaces what comes with the weights, wholly, or the fields that a dict names (``{"crop_pct": 1.0}``).
+    batch_size : int or "auto", default="auto"
+        Pictures that go through the network at once.
+    device : str or torch.device, default="auto"
+        "auto" is CUDA, then MPS, then the CPU.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        What layers compute in. "auto" is bfloat16 on GPUs that have it, float32 elsewhere. Codes are float32 always.
+    engine : {"auto", "torch", "openvino"}, default="auto"
+        What runs the network. "openvino" (``pip install sktl[openvino]``) is faster on CPUs; codes agree to 1e-3.
+        "auto" takes it on a CPU, if it is installed and the pictures are many enough to repay its compiling.
+    n_jobs : int, default=None
+        Threads that decode and scale pictures ahead of the network; None is one a core.
+    cache : None, "memory", path or CodeCache, default=None
+        Where codes are kept by content, so that no picture is computed twice: nowhere, in this process, or in a folder
+        that several processes may share.
+    draft : bool, default=True
+        Decode JPEG files of more than twice the needed size at a reduced scale. Codes then differ slightly from those
+        of the same picture decoded in full.
+    random_state : int, default=0
+        Fixes the random values of ``weights=None``.
+
+    Attributes
+    ----------
+    layers_ : tuple of str
+        The layers taken.
+    backbone_fingerprint_ : str
+        Digest of the network's values; a pickle holds it instead of the network.
+    value_range_ : (float, float) or None
+        For rows of a 2-D X with values beyond [0, 1]: what was black and what was white in `fit`.
+    n_features_in_ : int
+        Pixels a row; for 2-D X only.
+    feature_names_in_ : ndarray of str
+        For a data frame only.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For pictures that cannot be used, naming each of them, and for parameters that do not fit the network.
+
+    See Also
+    --------
+    sktl.list_backbones : Names of networks.
+    sktl.list_layers : A network's layers.
+
+    References
+    ----------
+    .. [1] A. S. Razavian, H. Azizpour, J. Sullivan and S. Carlsson, "CNN features off-the-shelf: an astounding
+       baseline for recognition", CVPR Workshops, 2014.
+    .. [2] J. Yosinski, J. Clune, Y. Bengio and H. Lipson, "How transferable are features in deep neural networks?",
+       NeurIPS, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl import CNNCodesTransformer
+    >>> pictures = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
+    >>> codes = CNNCodesTransformer(image_size=64).fit_transform(pictures)
+    >>> codes.shape, codes.dtype
+    ((3, 1280), dtype('float32'))
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        "backbone": [str, nn.Module, callable],
+        "weights": [str, Path, None],
+        "layers": [str, Interval(Real, 0, 1, closed="right"), list, tuple],
+        "pooling": [StrOptions(set(POOLINGS))],
+        "gem_power": [Interval(Real, 0, None, closed="neither")],
+        "pyramid_levels": [tuple, list],
+        "image_shape": [tuple, list, None],
+        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "preprocessing": [Preprocessing, Mapping, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "device": [str, torch.device],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "engine": [StrOptions(set(ENGINES))],
+        "n_jobs": [Integral, None],
+        "cache": [str, Path, CodeCache, None],
+        "draft": ["boolean"],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        backbone: str | nn.Module | Any = "efficientnet_lite0",
+        *,
+        weights: str | Path | None = "default",
+        layers: str | float | list | tuple = "penultimate",
+        pooling: str = "avg",
+        gem_power: float = 3.0,
+        pyramid_levels: tuple[int, ...] = (1, 2),
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+        batch_size: int | str = "auto",
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        n_jobs: int | None = None,
+        cache: str | Path | CodeCache | None = None,
+        draft: bool = True,
+        random_state: int = 0,
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.layers = layers
+        self.pooling = pooling
+        self.gem_power = gem_power
+        self.pyramid_levels = pyramid_levels
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.engine = engine
+        self.n_jobs = n_jobs
+        self.cache = cache
+        self.draft = draft
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> CNNCodesTransformer:
+        """Check the pictures and the parameters, and load the network. No codes are computed.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            Pictures as arrays of shape (n, H, W), (n, H, W, 1 | 3 | 4) or (n, 1 | 3, H, W), uint8 or float in [0, 1];
+            a sequence of file paths or PIL images; or a 2-D array of flattened images, one a row.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        CNNCodesTransformer
+            Itself.
+        """
+        value_range = row_value_range(X) if is_numeric_rows(X) else None
+        self._pictures(X, value_range, reset=True)
+        extractor = self._extractor()
+        self.value_range_ = value_range
+        self.layers_ = extractor.recipe.layers
+        self.backbone_fingerprint_ = extractor.recipe.backbone.fingerprint
+        self._n_features_out = sum(extractor.recipe.n_features)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Compute the codes of pictures. Works without `fit` too, but for 2-D rows with values beyond [0, 1].
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features_out), float32
+            The layers' codes one after another.
+        """
+        source, extractor = self._ready(X)
+        return extractor.codes(source)
+
+    def iter_transform(self, X: Any, block_size: int = 1024) -> Iterator[np.ndarray]:
+        """Compute the codes block by block, for more pictures than memory holds codes.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            As in `fit`.
+        block_size : int, default=1024
+            Pictures a block.
+
+        Yields
+        ------
+        ndarray of shape (block_size, n_features_out), float32
+            In order; the last one may be shorter.
+        """
+        if not isinstance(block_size, Integral) or block_size < 1:
+            raise ValueError(f"block_size must be a number of pictures, at least 1; got {block_size!r}.")
+        source, extractor = self._ready(X)
+        return (codes for _, codes in extractor.iter_codes(source, int(block_size)))
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return names of the form ``<layer>_<pooling>_<number>``.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        if not hasattr(self, "layers_"):
+            raise NotFittedError("This CNNCodesTransformer has no feature names before fit.")
+        recipe = self._extractor().recipe
+        counts = zip(recipe.layers, recipe.n_features)
+        return np.asarray([f"{layer}_{self.pooling}_{i}" for layer, n in counts for i in range(n)], dtype=object)
+
+    def _ready(self, X: Any) -> tuple[PictureSource, Extractor]:
+        self._validate_params()
+        fitted = hasattr(self, "backbone_fingerprint_")
+        source = self._pictures(X, self.value_range_ if fitted else None, reset=not fitted, store=fitted)
+        extractor = self._extractor()
+        if fitted and extractor.recipe.backbone.fingerprint != self.backbone_fingerprint_:
+            raise WeightsError(
+                f"This transformer was fitted with other values of backbone={_shown(self.backbone)}, "
+                f"weights={self.weights!r}: fingerprint {self.backbone_fingerprint_[:12]}, now "
+                f"{extractor.recipe.backbone.fingerprint[:12]}. Restore those weights, or fit again."
+            )
+        return source, extractor
+
+    def _pictures(self, X: Any, value_range, *, reset: bool, store: bool = True) -> PictureSource:
+        """Understand X; `store` tells whether the number and names of its columns are learned or compared."""
+        if store:
+            if is_numeric_rows(X):
+                X = validate_data(self, X, reset=reset, dtype=None if _is_byte_like(X) else "numeric")
+            else:
+                _check_feature_names(self, X, reset=reset)
+        return as_pictures(X, image_shape=self.image_shape, value_range=value_range)
+
+    def _extractor(self) -> Extractor:
+        backbone = load_backbone(self.backbone, self.weights, seed=self.random_state)
+        device = resolve_device(self.device)
+        return Extractor(
+            recipe=self._recipe(backbone, device),
+            device=device,
+            batch_size=self.batch_size,
+            n_jobs=self.n_jobs,
+            engine=self.engine,
+            cache=open_cache(self.cache),
+        )
+
+    def _recipe(self, backbone: Backbone, device: torch.device) -> CodeRecipe:
+        preprocessing = backbone.preprocessing.resized_to(_as_size(self.image_size)).overridden_by(self.preprocessing)
+        layers = resolve_layers(self.layers, backbone.trace(preprocessing.size))
+        pooling = Pooling(self.pooling, float(self.gem_power), tuple(self.pyramid_levels))
+        return CodeRecipe(
+            backbone, layers, pooling, preprocessing, resolve_precision(self.precision, device), bool(self.draft)
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _as_size(image_size: Any) -> int | tuple[int, int] | None:
+    if image_size is None or isinstance(image_size, Integral):
+        return image_size if image_size is None else int(image_size)
+    if len(image_size) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in image_size):
+        raise ValueError(f"image_size must be a side in pixels, or (height, width); got {image_size!r}.")
+    return int(image_size[0]), int(image_size[1])
+
+
+def _is_byte_like(X: Any) -> bool:
+    return getattr(X, "dtype", None) in (np.uint8, np.bool_)
+
+
+def _shown(backbone: Any) -> str:
+    return repr(backbone) if isinstance(backbone, str) else type(backbone).__name__

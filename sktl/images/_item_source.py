@@ -1,0 +1,193 @@
+"""Pictures in files and PIL images, of any sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import xxhash
+from PIL import Image
+
+from sktl._preprocessing import Preprocessing
+from sktl.images._decode import decode_bytes, decode_image, load, why_unreadable
+from sktl.images._errors import UnreadableError, bad_images
+from sktl.images._resample import write_scaled
+from sktl.images._source import PictureSource
+from sktl.images._threads import map_threaded
+
+_HEADER_BYTES = 2**16
+
+
+class ItemSource(PictureSource):
+    """Pictures given as file paths, as PIL images, or as a mix of the two.
+
+    Pictures come in RGB and upright: EXIF orientation is applied, transparency is composited over white, and pixels of
+    16 bits are scaled to 8. Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where that leaves at least twice
+    the height and width that scaling goes to; the result differs by less than a grey level on average.
+
+    Parameters
+    ----------
+    items : sequence of str, path-like or PIL.Image.Image
+        The pictures.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from sktl.backbones import Preprocessing
+    >>> from sktl.images import as_pictures
+    >>> source = as_pictures([Image.new("RGB", (640, 480)), Image.new("L", (32, 32))])
+    >>> source.batch([0, 1], Preprocessing()).shape
+    torch.Size([2, 3, 224, 224])
+    """
+
+    def __init__(self, items: Sequence[str | os.PathLike | Image.Image]) -> None:
+        self.kind = "items"
+        self.shape = None
+        self._items = tuple(item if isinstance(item, Image.Image) else os.fsdecode(item) for item in items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def check(self, n_jobs: int | None = None) -> None:
+        """Raise one `BadImageError` that names every file that is absent, empty, no image or too large to trust."""
+        reasons = map_threaded(self._header_fault, range(len(self)), n_jobs)
+        failures = {i: reason for i, reason in enumerate(reasons) if reason is not None}
+        if failures:
+            raise bad_images(failures, len(self))
+
+    def read(self, i: int) -> bytes | Image.Image:
+        """Return the bytes of file `i`, or PIL image `i`."""
+        item = self._items[i]
+        if isinstance(item, Image.Image):
+            return item
+        try:
+            return _read_file(item)
+        except UnreadableError as error:
+            raise bad_images({i: self._named(i, error)}, len(self)) from error
+
+    def digest(self, i: int, raw: bytes | np.ndarray | Image.Image | None = None) -> bytes:
+        """Return 16 bytes that name the bytes of file `i`, or all that shows in PIL image `i`."""
+        raw = self.read(i) if raw is None else raw
+        try:
+            return _digest_image(raw) if isinstance(raw, Image.Image) else _digest_bytes(bytes(raw))
+        except UnreadableError as error:
+            raise bad_images({i: self._named(i, error)}, len(self)) from error
+
+    def digests(self, start: int, stop: int, n_jobs: int | None = None) -> list[bytes]:
+        """Return the digests of pictures `start` to `stop`, `stop` left out; all that fail are named in one error."""
+        failures: dict[int, str] = {}
+
+        def digest(i: int) -> bytes:
+            try:
+                item = self._items[i]
+                return _digest_image(item) if isinstance(item, Image.Image) else _digest_bytes(_read_file(item))
+            except UnreadableError as error:
+                failures[i] = self._named(i, error)
+                return b""
+
+        found = map_threaded(digest, range(start, stop), n_jobs)
+        if failures:
+            raise bad_images(failures, len(self))
+        return found
+
+    def write(self, out: np.ndarray, indices: np.ndarray, preprocessing: Preprocessing, *, draft: bool = True) -> None:
+        """Write the pictures `indices` into the uint8 array `out` (b, h, w, 3)."""
+        for slot, i in enumerate(map(int, indices)):
+            try:
+                pixels, size = self._decoded(i, preprocessing if draft else None)
+            except UnreadableError as error:
+                raise bad_images({i: self._named(i, error)}, len(self)) from error
+            write_scaled(out[slot : slot + 1], pixels[None], preprocessing, size)
+
+    def failures(
+        self, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing, n_jobs: int | None
+    ) -> dict[int, str]:
+        """Return what is wrong with each of `indices` that cannot be decoded."""
+
+        def fault(i: int) -> str | None:
+            try:
+                self._decoded(i, preprocessing)
+            except UnreadableError as error:
+                return self._named(i, error)
+            return None
+
+        reasons = map_threaded(fault, indices, n_jobs)
+        return {int(i): reason for i, reason in zip(indices, reasons, strict=True) if reason is not None}
+
+    def task_size(self, preprocessing: Preprocessing, batch_size: int, n_threads: int) -> int:
+        """Return 1: pictures take differently long, and small batches must keep every thread busy."""
+        return 1
+
+    def _decoded(self, i: int, preprocessing: Preprocessing | None) -> tuple[np.ndarray, tuple[int, int]]:
+        item = self._items[i]
+        if isinstance(item, Image.Image):
+            pixels = decode_image(item)
+            return pixels, pixels.shape[:2]
+        return decode_bytes(_read_file(item), preprocessing)
+
+    def _named(self, i: int, error: UnreadableError) -> str:
+        item = self._items[i]
+        return f"{'PIL image' if isinstance(item, Image.Image) else item}: {error}"
+
+    def _header_fault(self, i: int) -> str | None:
+        item = self._items[i]
+        try:
+            if not isinstance(item, Image.Image):
+                _check_header(item)
+            elif 0 in item.size:
+                raise UnreadableError(f"no pixels: its size is {item.size[0]} x {item.size[1]}")
+        except UnreadableError as error:
+            return self._named(i, error)
+        return None
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise UnreadableError(_why_unopened(error, path)) from error
+
+
+def _why_unopened(error: Exception, path: str) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    # Windows reports a directory as a lack of permission.
+    if isinstance(error, IsADirectoryError) or (isinstance(error, OSError) and os.path.isdir(path)):
+        return "is a directory"
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def _check_header(path: str) -> None:
+    header = b""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER_BYTES)
+            if not header:
+                raise UnreadableError("empty file")
+            file.seek(0)
+            with Image.open(file):
+                pass
+    except (UnreadableError, MemoryError):
+        raise
+    except Exception as error:
+        reason = why_unreadable(error, header) if header else _why_unopened(error, path)
+        raise UnreadableError(reason) from error
+
+
+def _digest_bytes(data: bytes) -> bytes:
+    state = xxhash.xxh3_128(b"sktl picture in a file\0")
+    state.update(data)
+    return state.digest()
+
+
+def _digest_image(image: Image.Image) -> bytes:
+    orientation = load(image)
+    # Not getpalette(None): converting an image to RGBA leaves its transparency in the palette's alpha.
+    has_alpha = image.palette is not None and image.palette.mode.endswith("A")
+    palette = bytes(image.getpalette("RGBA" if has_alpha else "RGB") or ())
+    shows = (image.mode, image.size, palette, image.info.get("transparency"), orientation)
+    state = xxhash.xxh3_128(f"sktl picture in PIL {shows!r}\0".encode())
+    state.update(np.ascontiguousarray(np.asarray(image)).data)
+    return state.digest()

@@ -1,0 +1,84 @@
+"""Values of any dtype -> uint8."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Floats that went through a resize or a division miss 0 and 1 by rounding.
+TOLERANCE = 1e-5
+
+
+def to_uint8(values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
+    """Return checked values as uint8; `value_range` is mapped to 0..255 and values outside of it are clipped."""
+    dtype = values.dtype
+    if value_range is not None and not (dtype == np.uint8 and value_range == (0, 255)):
+        low, high = value_range
+        scaled = (values.astype(np.float64) - low) * (255 / (high - low))
+        return np.rint(scaled.clip(0, 255, out=scaled), out=scaled).astype(np.uint8)
+    if dtype == np.uint8:
+        return values
+    if dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if dtype == np.uint16:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if dtype.kind in "iu":
+        return values.astype(np.uint8)
+    scaled = values * np.float32(255) if dtype.itemsize <= 4 else values * 255
+    return np.rint(scaled.clip(0, 255, out=scaled), out=scaled).astype(np.uint8)
+
+
+def check_values(
+    values: np.ndarray, value_range: tuple[float, float] | None, indices: np.ndarray, name: str
+) -> tuple[float, float] | None:
+    """Raise ValueError where `to_uint8` could not convert the rows `indices` of `name`; return their extremes.
+
+    Dtypes whose every value is fine are not looked at: None is returned.
+    """
+    dtype = values.dtype
+    if dtype.kind == "b" or dtype in (np.uint8, np.uint16) or (dtype.kind != "f" and value_range is not None):
+        return None
+    low, high = values.min(), values.max()
+    if dtype.kind == "f" and not np.isfinite([low, high]).all():
+        _raise_not_finite(values, indices, name)
+    if value_range is None:
+        check_extremes(float(low), float(high), dtype, name)
+    return float(low), float(high)
+
+
+def check_extremes(low: float, high: float, dtype: np.dtype, name: str) -> None:
+    """Raise ValueError, with what to do, where pixel values of `dtype` lie outside what it may hold."""
+    if dtype.kind in "iu":
+        if low < 0 or high > 255:
+            raise ValueError(
+                f"{name} holds {dtype} values from {low:g} to {high:g}; integers must lie within 0..255 (uint16 is "
+                f"scaled from 0..65535). Pass value_range=({low:g}, {high:g}), or scale them to uint8."
+            )
+    elif low < -TOLERANCE or high > 1 + TOLERANCE:
+        if low >= 0 and high <= 255:
+            raise ValueError(
+                f"{name} holds floats from {low:g} to {high:g}; floats must lie within [0, 1]. This looks like floats "
+                "on the scale 0..255: divide by 255, or cast to uint8, or pass value_range=(0, 255)."
+            )
+        raise ValueError(
+            f"{name} holds floats from {low:g} to {high:g}; floats must lie within [0, 1]. "
+            f"Scale them, or pass value_range=({low:g}, {high:g}). Pictures must not be standardised beforehand: "
+            "normalisation belongs to the network's own preprocessing."
+        )
+
+
+def _raise_not_finite(values: np.ndarray, indices: np.ndarray, name: str) -> None:
+    place = np.argwhere(~np.isfinite(values))[0]
+    what = "NaN" if np.isnan(values[tuple(place)]) else "infinity"
+    index = (int(indices[place[0]]), *map(int, place[1:]))
+    raise ValueError(f"Input {name} contains NaN or infinity: the first is {what} at index {index}.")
+
+
+def over_white(rgba: np.ndarray) -> np.ndarray:
+    """Return (..., 4) pictures composited over white, rounded to the nearest grey level, as (..., 3)."""
+    alpha = rgba[..., 3:]
+    if alpha.min() == 255:
+        return rgba[..., :3]
+    # rgb * a + 255 * (255 - a), divided by 255 and rounded; it is at most 255**2 + 127, which uint16 holds.
+    weighted = rgba[..., :3].astype(np.uint16) * alpha
+    weighted += np.uint16(255) * (np.uint16(255) - alpha) + np.uint16(127)
+    return (weighted // 255).astype(np.uint8)

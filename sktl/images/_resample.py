@@ -1,0 +1,73 @@
+"""Scale and centre crop: the one road for pictures from files, objects and arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from sktl._preprocessing import Preprocessing
+
+
+def placement(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the (height, width) to scale a picture of `size` to, and the (top, left) where its centre is cut out.
+
+    Rounding is that of torchvision's Resize and CenterCrop.
+    """
+    height, width = size
+    cover_height, cover_width = preprocessing.scaled_size
+    if cover_height * width >= cover_width * height:
+        scaled = cover_height, max(cover_width, cover_height * width // height)
+    else:
+        scaled = max(cover_height, cover_width * height // width), cover_width
+    crop = preprocessing.size
+    return scaled, (round((scaled[0] - crop[0]) / 2), round((scaled[1] - crop[1]) / 2))
+
+
+def write_scaled(
+    out: np.ndarray, pixels: np.ndarray, preprocessing: Preprocessing, original_size: tuple[int, int] | None = None
+) -> None:
+    """Write pictures of one size, scaled and cropped, into `out`.
+
+    Parameters
+    ----------
+    out : uint8 array of shape (b, h, w, 3)
+    pixels : uint8 array of shape (b, H, W, 1 or 3)
+    preprocessing : Preprocessing
+    original_size : (int, int), default=None
+        Height and width that decide the geometry, where `pixels` were decoded at a reduced scale.
+    """
+    (scaled_height, scaled_width), (top, left) = placement(original_size or pixels.shape[1:3], preprocessing)
+    height, width = preprocessing.size
+    if pixels.shape[1:3] == (scaled_height, scaled_width):
+        out[...] = pixels[:, top : top + height, left : left + width]
+        return
+    rows, top, scaled_height = _seen(pixels.shape[1], scaled_height, top, height)
+    columns, left, scaled_width = _seen(pixels.shape[2], scaled_width, left, width)
+    # Always three channels, the last axis the densest, whole in memory and writable: torch's fast uint8 kernel.
+    seen = np.empty((*pixels[:, rows, columns].shape[:3], 3), dtype=np.uint8)
+    seen[...] = pixels[:, rows, columns]
+    scaled = F.interpolate(
+        torch.from_numpy(seen).permute(0, 3, 1, 2),
+        size=(scaled_height, scaled_width),
+        mode=preprocessing.interpolation,
+        antialias=preprocessing.interpolation != "nearest",
+    )
+    out[...] = scaled[:, :, top : top + height, left : left + width].permute(0, 2, 3, 1).numpy()
+
+
+def _seen(length: int, scaled: int, start: int, kept: int) -> tuple[slice, int, int]:
+    """Return the part of an axis that the crop sees, and the crop's start and the scaled length within that part.
+
+    Only cuts that leave every sampling point where it was are made: both ends lie where pixel edges before and after
+    scaling meet. It spares most of the work, and memory, on long and narrow pictures.
+    """
+    step = length // math.gcd(length, scaled)
+    # Bicubic weights reach two pixels of the coarser grid.
+    reach = math.ceil(2 * max(1, length / scaled)) + 1
+    first = max(0, start * length // scaled - reach) // step * step
+    last = min(length, -(-(-(-(start + kept) * length // scaled) + reach) // step) * step)
+    offset = first * scaled // length
+    return slice(first, last), start - offset, (last - first) * scaled // length

@@ -1,0 +1,39 @@
+"""scikit-learn's own checks over every public estimator."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import sktl
+
+# Lighter settings of the same kind as the defaults: the checks send some two thousand pictures through.
+ESTIMATORS = [
+    sktl.CNNCodesTransformer(image_size=32, engine="torch"),
+    sktl.CNNCodesTransformer(image_size=32, engine="torch", layers="all", pooling="max", cache="memory"),
+]
+
+# Checks that cannot hold by a method's nature, with the reason.
+EXPECTED_FAILURES: dict[str, dict[str, str]] = {"CNNCodesTransformer": {}}
+
+
+def expected_failures(estimator):
+    return EXPECTED_FAILURES.get(type(estimator).__name__, {})
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_every_public_estimator_is_checked():
+    public = {name for name in sktl.__all__ if hasattr(getattr(sktl, name), "get_params")}
+    assert public == {type(estimator).__name__ for estimator in ESTIMATORS}
+
+
+def test_no_check_is_skipped_in_silence():
+    for estimator in ESTIMATORS:
+        assert estimator.__sklearn_tags__().input_tags.two_d_array
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_reasons_are_given(estimator):
+    assert all(len(reason) > 20 for reason in expected_failures(estimator).values())
