@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktl.backbones import CodeRecipe, Engine, auto_batch_size, get_engine
-from sktl.cache import CodeCache
-from sktl.exceptions import BadImageError
+from sktl.backbones import Backbone, CodeRecipe, Engine, auto_batch_size, get_engine, planned_engine
+from sktl.cache import CodeCache, MemoryCache, open_cache
+from sktl.exceptions import BadImageError, CacheWarning
 from sktl.images import PictureSource, iter_batches
 from sktl.images._errors import bad_images
 
@@ -71,39 +72,56 @@ class Extractor:
                 yield start, block
                 start += len(block)
 
-    def _streamed(self, source: PictureSource) -> Iterator[np.ndarray]:
-        for _, codes in self._run(source, np.arange(len(source)), self.recipe):
+    def _streamed(self, source: PictureSource) -> Generator[np.ndarray, None, None]:
+        engine = get_engine(self.engine, self.recipe, self.device, len(source), self.compile)
+        for _, codes in self._run(source, np.arange(len(source)), engine):
             yield np.concatenate(codes, axis=1) if len(codes) > 1 else codes[0]
 
-    def _cached(self, source: PictureSource, cache: CodeCache) -> Iterator[np.ndarray]:
-        suffixes = self.recipe.cache_keys(self._engine(self.recipe, len(source)).name, self.device)  # one a layer
-        n_layers = len(suffixes)
+    def _cached(self, source: PictureSource, cache: CodeCache) -> Generator[np.ndarray, None, None]:
+        n_layers = len(self.recipe.layers)
         for start in range(0, len(source), CACHED_BLOCK):
-            stop = min(start + CACHED_BLOCK, len(source))
-            digests = source.digests(start, stop, self.n_jobs)
-            keys = [digest + suffix for digest in digests for suffix in suffixes]
-            codes = cache.get_or_compute(
-                keys,
-                partial(self._missing, source, start),
-                claim_size=n_layers * max(1, min(CLAIMED_PICTURES, 256 // n_layers)),
-            )
-            yield np.stack(
-                [np.concatenate(codes[i : i + n_layers]) for i in range(0, len(codes), n_layers)]
-                if n_layers > 1
-                else codes
-            )
+            digests = source.digests(start, min(start + CACHED_BLOCK, len(source)), self.n_jobs)
+            codes = self._looked_up(cache, digests, len(source))
+            if codes is None:
+                engine = get_engine(self.engine, self.recipe, self.device, len(source), self.compile)
+                codes = cache.get_or_compute(
+                    self._keys(digests, engine.name),
+                    partial(self._missing, source, start, engine),
+                    claim_size=n_layers * max(1, min(CLAIMED_PICTURES, 256 // n_layers)),
+                )
+            yield np.stack([np.concatenate(codes[i : i + n_layers]) for i in range(0, len(codes), n_layers)])
 
-    def _missing(self, source: PictureSource, start: int, positions: Sequence[int]):
+    def _keys(self, digests: Sequence[bytes], engine: str) -> list[bytes]:
+        suffixes = self.recipe.cache_keys(engine, self.device)  # one a layer
+        return [digest + suffix for digest in digests for suffix in suffixes]
+
+    def _looked_up(self, cache: CodeCache, digests: Sequence[bytes], n_pictures: int) -> list | None:
+        """Return the codes if the store has them all; then no engine is built, let alone compiled.
+
+        Where the engine is left to us, codes that either of them has computed will do.
+        """
+        planned = planned_engine(self.engine, self.recipe, self.device, n_pictures)
+        for engine in dict.fromkeys((planned, "openvino", "torch") if self.engine == "auto" else (planned,)):
+            codes = cache.get_many(self._keys(digests, engine))
+            if all(code is not None for code in codes):
+                return codes
+        return None
+
+    def _missing(self, source: PictureSource, start: int, engine: Engine, positions: Sequence[int]):
         """Yield (positions, codes) of what the store lacks; a position is a picture and one of its layers."""
         n_layers = len(self.recipe.layers)
         wanted = set(positions)
         layers = sorted({position % n_layers for position in positions})
         pictures = np.unique(np.asarray(positions) // n_layers)
-        recipe = self.recipe.with_layers(tuple(self.recipe.layers[layer] for layer in layers))
+        if engine.name == "torch":  # another engine would have to compile the part anew
+            recipe = self.recipe.with_layers(tuple(self.recipe.layers[layer] for layer in layers))
+            engine = get_engine("torch", recipe, self.device, len(source), self.compile)
+        else:
+            layers = list(range(n_layers))
         done: list[int] = []
         values: list[np.ndarray] = []
         try:
-            for indices, codes in self._run(source, start + pictures, recipe):
+            for indices, codes in self._run(source, start + pictures, engine):
                 for layer, code in zip(layers, codes):
                     for index, value in zip(indices, code):
                         position = int(index - start) * n_layers + layer
@@ -121,27 +139,33 @@ class Extractor:
         if done:
             yield done, values
 
-    def _run(self, source: PictureSource, indices: np.ndarray, recipe: CodeRecipe):
-        engine = self._engine(recipe, len(source))
+    def _run(self, source: PictureSource, indices: np.ndarray, engine: Engine):
+        """Yield (indices, one array a layer) for each batch."""
+        preprocessing = self.recipe.preprocessing
         is_auto = self.batch_size == "auto"
-        size = auto_batch_size(engine.name, self.device, recipe.preprocessing.size) if is_auto else int(self.batch_size)
+        size = auto_batch_size(engine.name, self.device, preprocessing.size) if is_auto else int(self.batch_size)
         batches: Any = iter_batches(
-            source, recipe.preprocessing, batch_size=size, n_jobs=self.n_jobs, indices=indices, draft=recipe.draft
+            source, preprocessing, batch_size=size, n_jobs=self.n_jobs, indices=indices, draft=self.recipe.draft
         )
         fed = _filled(batches, size) if is_auto and self.device.type == "cpu" else batches
         with contextlib.closing(batches), contextlib.closing(engine.run(fed)) as results:
             for which, codes in results:
                 yield which, tuple(code[: len(which)] for code in codes)
 
-    def _engine(self, recipe: CodeRecipe, n_pictures: int) -> Engine:
-        return get_engine(
-            self.engine,
-            recipe,
-            self.device,
-            n_pictures=n_pictures,
-            is_cached=self.cache is not None,
-            compile=self.compile,
-        )
+
+def cache_for(backbone: Backbone, cache: Any) -> CodeCache | None:
+    """Open the store that `cache` means, or this process's own for a network that no other process would recognise."""
+    store = open_cache(cache)
+    if store is None or backbone.is_stable or isinstance(store, MemoryCache):
+        return store
+    warnings.warn(
+        f"The source of {backbone.name} cannot be read, so another process could not tell it from a module of the same "
+        "values that computes something else. Its codes are kept in memory, for this process only. Define the class in "
+        "a file to keep them in a folder.",
+        CacheWarning,
+        stacklevel=3,
+    )
+    return open_cache("memory")
 
 
 def _filled(batches: Iterator, size: int) -> Iterator:

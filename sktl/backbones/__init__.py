@@ -3,7 +3,7 @@
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._backbone import Backbone, list_layers, load_backbone
 from sktl.backbones._engine import Engine, auto_batch_size
-from sktl.backbones._engines import ENGINES, get_engine
+from sktl.backbones._engines import ENGINES, get_engine, planned_engine
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
 from sktl.backbones._pooling import POOLINGS, Pooling
 from sktl.backbones._recipe import CodeRecipe
@@ -42,6 +42,7 @@ __all__ = [
     "list_layers",
     "load_backbone",
     "parameter_groups",
+    "planned_engine",
     "read_state_dict",
     "resolve_layers",
     "split_at",

@@ -23,19 +23,11 @@ _refused: set[tuple] = set()
 _lock = threading.RLock()
 
 
-def get_engine(
-    requested: str,
-    recipe: CodeRecipe,
-    device: torch.device,
-    *,
-    n_pictures: int,
-    is_cached: bool = False,
-    compile: bool = False,
-) -> Engine:
-    """Return the engine that runs `recipe`, built once per process.
+def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_pictures: int) -> str:
+    """Return the name of the engine that would run `recipe`, without building it.
 
-    "auto" takes OpenVINO on a CPU in float32, if it is installed, for work that repays compiling: many pictures, an
-    engine that stands already, or codes that are kept (there the choice must not depend on how many are asked for).
+    "auto" is OpenVINO on a CPU in float32, if it is installed, for work that repays compiling: many pictures, or a
+    network that is compiled already.
 
     Parameters
     ----------
@@ -47,38 +39,44 @@ def get_engine(
         Where.
     n_pictures : int
         How many pictures are to be run now.
-    is_cached : bool, default=False
-        Whether the codes are kept.
-    compile : bool, default=False
-        Whether PyTorch compiles the network on CUDA.
+    """
+    key = _key(recipe, device)
+    if requested == "torch" or key in _refused:
+        return "torch"
+    if requested == "openvino":
+        return "openvino"
+    possible = device.type == "cpu" and recipe.dtype == torch.float32
+    if not possible or importlib.util.find_spec("openvino") is None:
+        return "torch"
+    height, width = recipe.preprocessing.size
+    is_worth_it = n_pictures * height * width >= WORTH_COMPILING * 224 * 224
+    return "openvino" if is_worth_it or ("openvino", *key) in _built else "torch"
+
+
+def get_engine(
+    requested: str, recipe: CodeRecipe, device: torch.device, n_pictures: int, compile: bool = False
+) -> Engine:
+    """Return the engine that runs `recipe` (see `planned_engine`), built once per process.
 
     Warns
     -----
     EngineWarning
-        Once per network, if OpenVINO was asked for and cannot run it.
+        Once per network, if OpenVINO was to run it and cannot; PyTorch does then.
     """
-    key = (recipe.backbone.fingerprint, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.dtype, device)
+    key = _key(recipe, device)
     with _lock:
-        if _wants_openvino(requested, recipe, device, n_pictures, is_cached, ("openvino", *key) in _built):
+        if planned_engine(requested, recipe, device, n_pictures) == "openvino":
             engine = _openvino(key, recipe, requested)
             if engine is not None:
                 return engine
         return _kept(("torch", compile, *key), lambda: TorchEngine(recipe, device, compile))
 
 
-def _wants_openvino(requested, recipe, device, n_pictures, is_cached, is_built) -> bool:
-    if requested == "openvino":
-        return True
-    possible = device.type == "cpu" and recipe.dtype == torch.float32
-    if requested != "auto" or not possible or importlib.util.find_spec("openvino") is None:
-        return False
-    height, width = recipe.preprocessing.size
-    return is_built or is_cached or n_pictures * height * width >= WORTH_COMPILING * 224 * 224
+def _key(recipe: CodeRecipe, device: torch.device) -> tuple:
+    return (recipe.backbone.fingerprint, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.dtype, device)
 
 
 def _openvino(key: tuple, recipe: CodeRecipe, requested: str) -> Engine | None:
-    if key in _refused:
-        return None
     try:
         if key[-1].type != "cpu" or recipe.dtype != torch.float32:
             raise RuntimeError("it runs on the CPU in float32 only")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import uuid
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ import xxhash
 from torch import nn
 
 KNOWN_PACKAGES = ("torch", "torchvision", "timm", "sktl")
+_TOKENS: WeakKeyDictionary[nn.Module, bytes] = WeakKeyDictionary()  # ids are given again, tokens are not
 PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 
 
@@ -34,14 +37,14 @@ def module_fingerprint(module: nn.Module) -> tuple[str, bool]:
         cls = type(part)
         digest.update(f"{name}:{cls.__module__}.{cls.__qualname__}".encode())
         for base in cls.__mro__:
-            if base.__module__.split(".")[0] not in (*KNOWN_PACKAGES, "builtins", "abc", "typing"):
+            if base is not object and base.__module__.split(".")[0] not in (*KNOWN_PACKAGES, "abc", "typing"):
                 stable &= _add_source(digest, base)
         for key, value in sorted(vars(part).items()):
             if not key.startswith("_") and key != "training":
                 stable &= _add_value(digest, key, value)
     _add_tensors(digest, module)
     if not stable:
-        digest.update(str(id(module)).encode())
+        digest.update(_TOKENS.setdefault(module, uuid.uuid4().bytes))
     return digest.hexdigest(), stable
 
 

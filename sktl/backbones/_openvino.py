@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import warnings
 from collections import deque
 from typing import Any
@@ -17,7 +16,7 @@ TOLERANCE = 1e-3  # largest difference from PyTorch's codes, relative to the lar
 
 
 class OpenVINOEngine(Engine):
-    """OpenVINO's asynchronous queue: several small batches under way at once, each on a core of its own.
+    """OpenVINO's asynchronous requests: several small batches under way at once, each on cores of its own.
 
     Raises
     ------
@@ -60,34 +59,29 @@ class OpenVINOEngine(Engine):
             if not difference <= TOLERANCE:
                 raise RuntimeError(f"its codes of {layer!r} differ from PyTorch's by {difference:.1e} of their largest")
         self._n_outputs = len(recipe.layers)
-        self._queue_type = ov.AsyncInferQueue
+        self._n_requests = self._compiled.get_property(properties.optimal_number_of_infer_requests())
 
     def run(self, batches: Batches) -> Codes:
-        requests = self._queue_type(self._compiled)
-        finished: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-
-        def keep(request, number: int) -> None:
-            finished.put((number, tuple(request.get_output_tensor(i).data.copy() for i in range(self._n_outputs))))
-
-        requests.set_callback(keep)
-        order: deque[tuple[int, np.ndarray]] = deque()
-        done: dict[int, tuple[np.ndarray, ...]] = {}
-
-        def collect() -> None:
-            while not finished.empty():
-                number, codes = finished.get()
-                done[number] = codes
-
+        # Requests are waited for in turn, without callbacks: batches are alike, so the oldest is the next to be ready.
+        idle = [self._compiled.create_infer_request() for _ in range(self._n_requests)]
+        running: deque[tuple[np.ndarray, Any]] = deque()
         try:
-            for number, (indices, batch) in enumerate(batches):
-                requests.start_async({0: batch.contiguous().numpy()}, number)  # waits for an idle request
-                order.append((number, indices))
-                collect()
-                while order and order[0][0] in done:
-                    number, indices = order.popleft()
-                    yield indices, done.pop(number)
+            for indices, batch in batches:
+                if not idle:
+                    yield self._finished(running, idle)
+                request = idle.pop()
+                request.start_async({0: np.ascontiguousarray(batch.numpy())})
+                running.append((indices, request))
+            while running:
+                yield self._finished(running, idle)
         finally:
-            requests.wait_all()
-        collect()
-        for number, indices in order:
-            yield indices, done.pop(number)
+            for _, request in running:
+                request.wait()
+
+    def _finished(self, running: deque, idle: list) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        indices, request = running[0]
+        request.wait()
+        codes = tuple(request.get_output_tensor(i).data.copy() for i in range(self._n_outputs))
+        running.popleft()
+        idle.append(request)
+        return indices, codes

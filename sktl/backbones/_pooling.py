@@ -34,7 +34,7 @@ class Pooling:
 
     def __post_init__(self) -> None:
         if not self.pyramid_levels or not all(isinstance(level, int) and level > 0 for level in self.pyramid_levels):
-            raise ValueError(f"pyramid_levels must be numbers of cells a side, at least 1; got {self.pyramid_levels!r}.")
+            raise ValueError(f"pyramid_levels must be cells a side, each at least 1; got {self.pyramid_levels!r}.")
 
     def __call__(self, output: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
         """Pool `output` of `layer`: (batch, ...) to (batch, n), float32, in memory of its own."""

@@ -17,10 +17,10 @@ from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device, resolve_precision
 from sktl._estimator import ModuleSharingMixin
-from sktl._extraction import Extractor
+from sktl._extraction import Extractor, cache_for
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import ENGINES, POOLINGS, Backbone, CodeRecipe, Pooling, load_backbone, resolve_layers
-from sktl.cache import CodeCache, open_cache
+from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
 from sktl.images import PictureSource, as_pictures, is_numeric_rows, row_value_range
 
@@ -64,10 +64,14 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     device : str or torch.device, default="auto"
         "auto" is CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        What layers compute in. "auto" is bfloat16 on GPUs that have it, float32 elsewhere. Codes are float32 always.
+        What layers compute in. "auto" is bfloat16 on GPUs that have it, float32 elsewhere. Codes are float32 always, but
+        bfloat16's 8 bits move them by some hundredths of their length in deep networks, float16's 11 bits by some
+        thousandths; a store keeps codes of different precision apart.
     engine : {"auto", "torch", "openvino"}, default="auto"
         What runs the network. "openvino" (``pip install sktl[openvino]``) is faster on CPUs; codes agree to 1e-3.
         "auto" takes it on a CPU, if it is installed and the pictures are many enough to repay its compiling.
+    compile : bool, default=False
+        Whether PyTorch compiles the network on CUDA: slow to start, faster on very many pictures.
     n_jobs : int, default=None
         Threads that decode and scale pictures ahead of the network; None is one a core.
     cache : None, "memory", path or CodeCache, default=None
@@ -133,6 +137,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
         "engine": [StrOptions(set(ENGINES))],
+        "compile": ["boolean"],
         "n_jobs": [Integral, None],
         "cache": [str, Path, CodeCache, None],
         "draft": ["boolean"],
@@ -155,6 +160,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         device: str | torch.device = "auto",
         precision: str = "auto",
         engine: str = "auto",
+        compile: bool = False,
         n_jobs: int | None = None,
         cache: str | Path | CodeCache | None = None,
         draft: bool = True,
@@ -173,6 +179,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         self.device = device
         self.precision = precision
         self.engine = engine
+        self.compile = compile
         self.n_jobs = n_jobs
         self.cache = cache
         self.draft = draft
@@ -289,7 +296,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
             batch_size=self.batch_size,
             n_jobs=self.n_jobs,
             engine=self.engine,
-            cache=open_cache(self.cache),
+            compile=bool(self.compile),
+            cache=cache_for(backbone, self.cache),
         )
 
     def _recipe(self, backbone: Backbone, device: torch.device) -> CodeRecipe:
