@@ -1,0 +1,64 @@
+"""The only gradient loop of the library: one skorch net, its batches, steps and schedules."""
+
+from sktl.training._batches import TensorBatches
+from sktl.training._ema import WeightAverage
+from sktl.training._errors import DivergenceError
+from sktl.training._net import TrainingNet
+from sktl.training._optimizers import OPTIMIZERS, make_optimizer
+from sktl.training._progress import EpochTasks
+from sktl.training._schedules import (
+    SCHEDULES,
+    constant,
+    cosine,
+    get_schedule,
+    inverse_decay,
+    linear,
+    one_cycle,
+    one_cycle_momentum,
+    steps,
+)
+from sktl.training._state import load_training_state, pack, training_state, unpack
+from sktl.training._steps import (
+    ClassificationStep,
+    RegressionStep,
+    Step,
+    StepResult,
+    classification_losses,
+    weighted_mean,
+)
+from sktl.training._stream import StreamBatches
+from sktl.training._structure import features_and_target, map_tensors, n_rows, split_rows
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "ClassificationStep",
+    "DivergenceError",
+    "EpochTasks",
+    "RegressionStep",
+    "Step",
+    "StepResult",
+    "StreamBatches",
+    "TensorBatches",
+    "TrainingNet",
+    "WeightAverage",
+    "classification_losses",
+    "constant",
+    "cosine",
+    "features_and_target",
+    "get_schedule",
+    "inverse_decay",
+    "linear",
+    "load_training_state",
+    "make_optimizer",
+    "map_tensors",
+    "n_rows",
+    "one_cycle",
+    "one_cycle_momentum",
+    "pack",
+    "split_rows",
+    "steps",
+    "training_state",
+    "unpack",
+    "weighted_mean",
+]

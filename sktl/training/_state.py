@@ -1,0 +1,100 @@
+"""Everything a training needs to go on elsewhere, as tensors and JSON."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sktl.training._random import generator_states
+
+
+def training_state(net: Any) -> dict[str, Any]:
+    """Return a copy of all that the training of a `TrainingNet` needs to go on elsewhere.
+
+    It is taken between epochs: after ``fit``, or in a callback's ``on_epoch_end``. `pack` makes tensors and JSON of it.
+    """
+    is_running = net._batches is not None
+    scaler = net.trainer_.updater.scaler
+    return copy.deepcopy(
+        {
+            "module": dict(net.module.state_dict()),
+            "optimizer": net.optimizer_.state_dict(),
+            "average": None if net.average_ is None else net.average_.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "generators": generator_states(torch.device(net.device)) if is_running else net._generators,
+            "batches": state_of_batches(net._batches) if is_running else net._batches_state,
+            "clock": asdict(net.clock_),
+            "history": net.history.to_list(),
+            "best": net._best,
+        }
+    )
+
+
+def load_training_state(net: Any, state: Mapping[str, Any]) -> None:
+    """Put a net where `training_state` was taken; its ``resume`` or ``partial_fit`` then goes on from there.
+
+    The net has to be made with the same parameters, on a module of the same make.
+    """
+    net.initialize()
+    updater = net.trainer_.updater
+    net.module.load_state_dict(state["module"])
+    net.optimizer_.load_state_dict(state["optimizer"])
+    if net.average_ is not None and state["average"] is not None:
+        net.average_.load_state_dict(state["average"])
+    if updater.scaler is not None and state["scaler"] is not None:
+        updater.scaler.load_state_dict(state["scaler"])
+    for name, value in state["clock"].items():
+        setattr(net.clock_, name, value)
+    updater.micro_batch_size = net.clock_.micro_batch_size
+    net._generators = dict(state["generators"])
+    net._batches_state = state["batches"]
+    net._is_restored = True
+    net.history.extend(state["history"])
+    net._best = dict(state["best"])
+
+
+def state_of_batches(batches: Any) -> dict[str, Tensor] | None:
+    """Return the state of the batches' generators, if they have any to tell."""
+    return batches.state_dict() if hasattr(batches, "state_dict") else None
+
+
+def pack(state: Any) -> tuple[dict[str, Tensor], Any]:
+    """Return (tensors by name, the rest as JSON-able data) of nested dicts, lists, tuples, numbers and tensors.
+
+    The tensors are for safetensors, the rest for its header or a file beside it: no pickle.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def walk(value: Any, path: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[path] = value.detach().contiguous()
+            return {"tensor": path}
+        if isinstance(value, Mapping):
+            return {"items": [[key, walk(item, f"{path}/{key}")] for key, item in value.items()]}
+        if isinstance(value, (list, tuple)):
+            return {type(value).__name__: [walk(item, f"{path}/{i}") for i, item in enumerate(value)]}
+        if isinstance(value, np.generic):
+            return value.item()
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise TypeError(f"{path or 'The state'} holds a {type(value).__name__}, which JSON cannot.")
+
+    return tensors, walk(state, "")
+
+
+def unpack(tensors: Mapping[str, Tensor], rest: Any) -> Any:
+    """Return the state that `pack` took apart."""
+    if not isinstance(rest, dict):
+        return rest
+    ((kind, value),) = rest.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "items":
+        return {key: unpack(tensors, item) for key, item in value}
+    return {"list": list, "tuple": tuple}[kind](unpack(tensors, item) for item in value)
