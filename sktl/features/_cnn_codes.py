@@ -43,10 +43,12 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     layers : str, float or list of these, default="penultimate"
         Where the codes are taken: names of `sktl.list_layers`; a depth in (0, 1]; "penultimate", the features that
         enter the classifier; "all", the last layer of each resolution. Several are concatenated; all are computed in
-        one pass that ends at the deepest.
+        one pass that ends at the deepest. Layers differ in scale: put a `StandardScaler` behind several of them, or
+        take ``pooling="gem"``.
     pooling : {"avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="avg"
         How a map of height x width becomes one vector: mean, maximum, both, generalised mean, the whole map, means
-        over a spatial pyramid. For a transformer: over its patches, or "token" for its class token.
+        over a spatial pyramid. For a transformer: over its patches, or "token" for its class token. The generalised
+        mean takes values below zero, which layers without an activation have, for zero.
     gem_power : float, default=3.0
         Power of the generalised mean of ``pooling="gem"``.
     pyramid_levels : tuple of int, default=(1, 2)
@@ -64,8 +66,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     device : str or torch.device, default="auto"
         "auto" is CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        What layers compute in. "auto" is bfloat16 on GPUs that have it, float32 elsewhere. Codes are float32 always, but
-        bfloat16's 8 bits move them by some hundredths of their length in deep networks, float16's 11 bits by some
+        What layers compute in. "auto" is bfloat16 on GPUs that have it, float32 elsewhere. Codes are float32 always,
+        but bfloat16's 8 bits move them by some hundredths of their length in deep networks, float16's 11 bits by some
         thousandths; a store keeps codes of different precision apart.
     engine : {"auto", "torch", "openvino"}, default="auto"
         What runs the network. "openvino" (``pip install sktl[openvino]``) is faster on CPUs; codes agree to 1e-3.
@@ -87,6 +89,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     ----------
     layers_ : tuple of str
         The layers taken.
+    layer_slices_ : dict of str to slice
+        Which columns of the codes are whose.
     backbone_fingerprint_ : str
         Digest of the network's values; a pickle holds it instead of the network.
     value_range_ : (float, float) or None
@@ -208,7 +212,9 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         self.value_range_ = value_range
         self.layers_ = extractor.recipe.layers
         self.backbone_fingerprint_ = extractor.recipe.backbone.fingerprint
-        self._n_features_out = sum(extractor.recipe.n_features)
+        ends = np.cumsum(extractor.recipe.n_features).tolist()
+        self.layer_slices_ = dict(zip(self.layers_, map(slice, [0, *ends[:-1]], ends)))
+        self._n_features_out = ends[-1]
         return self
 
     def transform(self, X: Any) -> np.ndarray:

@@ -141,6 +141,7 @@ class TestContract:
         codes = transformer.transform(pictures)
         parts = [small(layers=layer).transform(pictures) for layer in ("blocks.2", "penultimate")]
         assert close(codes, np.concatenate(parts, axis=1), 1e-6)
+        assert transformer.layer_slices_ == {"blocks.2": slice(0, 40), "bn2": slice(40, 1320)}
         names = transformer.get_feature_names_out()
         assert len(names) == codes.shape[1] == 40 + 1280
         assert names[17] == "blocks.2_avg_17"
