@@ -160,7 +160,11 @@ class TestOutOfMemory:
 class TestFolding:
     @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "mobilenet_v2", "timm/mobilenetv3_small_050"])
     def test_every_batch_norm_goes_and_the_outputs_stay(self, name):
-        module = load_backbone(name, "default" if name == "efficientnet_lite0" else None).module
+        module = (
+            load_backbone(name, "default" if name == "efficientnet_lite0" else None)
+            .fresh_module()
+            .requires_grad_(False)
+        )
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():  # a fresh network's statistics are zeros and ones, which folding would pass for free
             for part in module.modules():

@@ -1,0 +1,9 @@
+"""Pretrained networks adjusted to new data, behind fit and predict."""
+
+from sktl.finetuning._classifier import FineTunedClassifier
+from sktl.finetuning._learning_rate_finder import LearningRateDisplay
+from sktl.finetuning._lora import LoRA
+from sktl.finetuning._regressor import FineTunedRegressor
+from sktl.finetuning._strategies import STRATEGIES
+
+__all__ = ["STRATEGIES", "FineTunedClassifier", "FineTunedRegressor", "LearningRateDisplay", "LoRA"]

@@ -1,0 +1,298 @@
+"""What the fine-tuned estimators share: fit as an outline, prediction, what a pickle holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.callback import CallbackSupportMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from torch import nn
+
+from sktl._device import PRECISIONS, resolve_device
+from sktl._estimator import ModuleSharingMixin
+from sktl._preprocessing import Preprocessing
+from sktl.backbones import load_backbone
+from sktl.cache import CodeCache
+from sktl.finetuning._augment import AUGMENTATIONS
+from sktl.finetuning._batches import Examples
+from sktl.finetuning._inputs import InputKind, read, understand
+from sktl.finetuning._job import Job, Task
+from sktl.finetuning._learned import LearnedNetwork
+from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
+from sktl.finetuning._lora import LoRA
+from sktl.finetuning._networks import PictureSpec, RowSpec, picture_spec, randomise
+from sktl.finetuning._predicting import outputs_of
+from sktl.finetuning._strategies import STRATEGIES
+from sktl.training import OPTIMIZERS, SCHEDULES, DivergenceError, EpochTasks, TrainingNet
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+HIDDEN = (16, 128)  # units of the MLP for feature rows, at least and at most; else as many as there are features
+SESSION = ("_session",)  # lives in this process only
+
+
+class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
+    """Abstract: a network adjusted to data; subclasses say what the targets are."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        "backbone": [str, nn.Module, callable],
+        "weights": [str, Path, None],
+        "strategy": [StrOptions(set(STRATEGIES))],
+        "layer": [str, Interval(Real, 0, 1, closed="right")],
+        "freeze_until": [str, Interval(Real, 0, 1, closed="right"), None],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_steps": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "schedule": [StrOptions(set(SCHEDULES)), callable, None],
+        "augment": [StrOptions(set(AUGMENTATIONS)), callable, None],
+        "mixup": [Interval(Real, 0, None, closed="left")],
+        "l2_sp": [Interval(Real, 0, None, closed="left")],
+        "freeze_bn": ["boolean", StrOptions({"auto"})],
+        "adapter": [StrOptions({"lora"}), LoRA, None],
+        "ema": [Interval(Real, 0, 1, closed="left"), None],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "image_shape": [tuple, list, None],
+        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "preprocessing": [Preprocessing, Mapping, None],
+        "n_jobs": [Integral, None],
+        "cache": [str, Path, CodeCache, None],
+        "callbacks": [list, tuple, None],
+        "device": [str, torch.device],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "compile": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _checked_target(
+        self, y: Any, *, weight: np.ndarray | None, goes_on: bool, classes: Any = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return y as the loss wants it, and the attributes that are learned of it; nothing is written yet."""
+
+    @abstractmethod
+    def _task(self, learned: Mapping[str, Any]) -> Task: ...
+
+    @abstractmethod
+    def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return indices to train and to validate on, or None where nothing is held out."""
+
+    def _weights(self, sample_weight: Any, y: Any, X: Any) -> np.ndarray | None:
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
+    def _job(self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, holds_out: bool = True, classes: Any = None):
+        """Understand the data; returns the job and the attributes that are learned of y."""
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")
+        device = resolve_device(self.device)
+        kind: InputKind = self._kind if goes_on else understand(self, X)
+        self._check_combination(kind)
+        data: Any = read(self, X, kind, reset=not goes_on)
+        check_consistent_length(range(len(data)), y)
+        weight = self._weights(sample_weight, y, data)
+        rows = (
+            np.arange(len(data)) if weight is None else np.flatnonzero(weight > 0)
+        )  # weight 0: as if it were not there
+        target, learned = self._checked_target(y, weight=weight, goes_on=goes_on, classes=classes)
+        examples = Examples(data, rows, target[rows], None if weight is None else weight[rows].astype(np.float32))
+        self._check_examples(examples, is_whole=holds_out)
+        base = _seed_of(self.random_state)
+        seeds = np.random.SeedSequence(base).generate_state(4) >> 1
+        parts = (
+            self._held_out(examples.target, int(seeds[3])) if holds_out and STRATEGIES[self.strategy].trains else None
+        )
+        train: Examples = examples if parts is None else examples.take(parts[0])
+        valid: Examples | None = None if parts is None else examples.take(parts[1])
+        task = self._task(learned)
+        spec = self._learned.spec if goes_on else self._spec(kind, data, task, int(seeds[0]))
+        scaler = None
+        if kind.is_rows:
+            scaler = self._scaler if goes_on else StandardScaler().fit(data[train.indices], sample_weight=train.weight)
+            data = scaler.transform(data)
+            train = dataclasses.replace(train, data=data)
+            valid = valid and dataclasses.replace(valid, data=data)
+        return Job(self, kind, spec, task, train, valid, scaler, device, seeds), learned
+
+    def _spec(self, kind: InputKind, data: Any, task: Task, seed: int) -> PictureSpec | RowSpec:
+        if kind.is_rows:
+            width = data.shape[1]
+            return RowSpec(width, int(np.clip(width, *HIDDEN)), task.n_outputs, seed)
+        is_auto = isinstance(self.backbone, str) and self.backbone == "auto"
+        backbone = DEFAULT_BACKBONE if is_auto else self.backbone
+        # From scratch, the values are drawn later: published ones need not be at hand.
+        weights = None if STRATEGIES[self.strategy].is_random and isinstance(backbone, str) else self.weights
+        network_seed = int(self.random_state) if isinstance(self.random_state, Integral) else 0
+        loaded = load_backbone(backbone, weights, seed=network_seed)
+        size: Any = self.image_size
+        size = size if size is None or isinstance(size, Integral) else tuple(size)
+        preprocessing = loaded.preprocessing.resized_to(size).overridden_by(self.preprocessing)
+        return picture_spec(backbone, weights, network_seed, preprocessing, self.layer, task.n_outputs)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any):
+        goes_on = bool(self.warm_start) and hasattr(self, "_learned")
+        job, learned = self._job(X, y, sample_weight, goes_on=goes_on)
+        strategy, budget = job.strategy, job.budget()
+        n_epochs = budget.n_epochs if strategy.trains else 0
+        context = self._init_callback_context(max_subtasks=n_epochs)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        fitted: dict[str, Any] = {**learned, "_kind": job.kind, "_scaler": job.scaler, "_session": None}
+        head = job.solved_head() if strategy.solves_head and not (goes_on and strategy.trains) else None
+        if head is not None and not strategy.trains:
+            tensors = {"head.weight": torch.from_numpy(head.weight), "head.bias": torch.from_numpy(head.bias)}
+            fitted |= {"_learned": LearnedNetwork(job.spec, tensors), "n_iter_": max(head.n_iter, 1), "history_": []}
+        else:
+            module = self._learned.trainable() if goes_on else _started(job, head)
+            plan = job.plan(module, budget.batch_size)
+            net = job.net(plan, budget, schedule=self.schedule)
+            so_far = {**fitted, "n_iter_": 1, "history_": []}
+            live = LearnedNetwork.live(module.to(job.device), job.spec)
+            progress = EpochTasks(self, context, X, y, fitted=lambda: {**so_far, "_learned": live})
+            net.fit(job.batches(budget), job.valid_batches(budget), progress=progress)
+            fitted |= self._outcome(net, job, goes_on=goes_on)
+        self.__dict__.update(fitted)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None):
+        goes_on = hasattr(self, "_learned")
+        job, learned = self._job(X, y, sample_weight, goes_on=goes_on, holds_out=False, classes=classes)
+        budget = job.budget()
+        session: TrainingNet | None = getattr(self, "_session", None)
+        if session is None:
+            has_all = job.task.n_classes in (None, len(np.unique(job.train.target)))
+            head = job.solved_head() if not goes_on and job.strategy.solves_head and has_all else None
+            module = self._learned.trainable() if goes_on else _started(job, head)
+            plan = job.plan(module, budget.batch_size)
+            plan.stages = []  # one pass at a time knows no second half
+            session = job.net(plan, budget, schedule=None)
+        try:
+            n_before = getattr(self, "n_iter_", 0) if goes_on else 0
+            session.partial_fit(job.batches(budget, seed_shift=n_before), epochs=1)
+        except DivergenceError:
+            self._session = None
+            raise
+        outcome = self._outcome(session, job, goes_on=goes_on)
+        history = (self.history_ if goes_on else []) + outcome["history_"][-1:]
+        self.__dict__.update(
+            {**learned, "_kind": job.kind, "_scaler": job.scaler, **outcome, "history_": history,
+             "n_iter_": len(history), "_session": session}
+        )  # fmt: skip
+        return self
+
+    def find_learning_rate(
+        self, X: Any, y: Any, sample_weight: Any = None, *, n_steps: int = 60, low: float = 1e-6, high: float = 1.0
+    ) -> LearningRateDisplay:
+        """Train a while at ever larger rates, from where `fit` would start, and see where the loss falls and breaks.
+
+        Nothing is learned; the estimator stays as it is.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        n_steps : int, default=60
+            Updates, at most.
+        low, high : float
+            First and last rate of the head.
+
+        Returns
+        -------
+        LearningRateDisplay
+            The losses, a suggestion, and ``plot()``.
+        """
+        self._validate_params()
+        if not STRATEGIES[self.strategy].trains:
+            raise ValueError('strategy="head" is solved, not trained: it has no learning rate to find.')
+        blank = clone(self)
+        job, _ = blank._job(X, y, sample_weight, goes_on=False, holds_out=False)
+        head = job.solved_head() if job.strategy.solves_head else None
+        return range_test(job, _started(job, head), n_steps=n_steps, low=low, high=high)
+
+    def _outcome(self, net: TrainingNet, job: Job, *, goes_on: bool) -> dict[str, Any]:
+        history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history.to_list()]
+        return {
+            "_learned": LearnedNetwork.of(net.module, job.spec, job.adapter),
+            "history_": history,
+            "n_iter_": len(history),
+        }
+
+    def _check_combination(self, kind: InputKind) -> None:
+        strategy = STRATEGIES[self.strategy]
+        if self.adapter is not None and (strategy.is_random or not strategy.trains):
+            raise ValueError(
+                f"adapter={self.adapter!r} changes pretrained layers, but strategy={self.strategy!r} "
+                f"{'has none' if strategy.is_random else 'leaves them as they are'}. Use 'lp-ft', 'full' or 'last'."
+            )
+
+        if kind.is_rows and getattr(self, "cutmix", 0) > 0:
+            raise ValueError(f"cutmix={self.cutmix} cuts patches of pictures, but X holds feature rows. Use mixup.")
+
+    def _check_examples(self, examples: Examples, *, is_whole: bool) -> None:
+        if is_whole and len(examples) < 2:
+            raise ValueError(
+                f"Found array with {len(examples)} sample(s) of weight above zero while a minimum of 2 is required by "
+                f"{type(self).__name__}; one sample is not enough."
+            )
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the network's outputs, float64."""
+        check_is_fitted(self, "n_iter_")
+        data = read(self, X, self._kind, reset=False)
+        if self._scaler is not None:
+            data = self._scaler.transform(data)
+        return outputs_of(self, self._learned, data, resolve_device(self.device))
+
+    @property
+    def module_(self) -> nn.Module:
+        """The network in evaluation mode: pictures with values in 0..255, or standardised rows, to outputs."""
+        check_is_fitted(self, "n_iter_")
+        return self._learned.module(resolve_device(self.device))
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in SESSION}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _started(job: Job, head: Any) -> nn.Module:
+    """Return the network as training finds it."""
+    module: Any = job.spec.build()
+    if job.strategy.is_random:
+        randomise(module, int(job.seeds[0]))
+    if head is not None:
+        with torch.no_grad():
+            module.head.weight.copy_(torch.from_numpy(head.weight))
+            module.head.bias.copy_(torch.from_numpy(head.bias))
+    return module
+
+
+def _seed_of(random_state: Any) -> int:
+    """Return a seed; None takes one of the operating system's, so that NumPy's global generator stays as it is."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(random_state.randint(2**31))

@@ -1,0 +1,331 @@
+"""Fine-tuning as a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from torch import nn
+
+from sktl._preprocessing import Preprocessing
+from sktl.cache import CodeCache
+from sktl.finetuning._base import FineTuned
+from sktl.finetuning._batches import Examples
+from sktl.finetuning._heads import solve_classifier
+from sktl.finetuning._job import Task
+from sktl.finetuning._lora import LoRA
+from sktl.finetuning._losses import ValidationStep
+from sktl.finetuning._targets import checked_labels, encoded, stratified_parts
+from sktl.training import ClassificationStep
+
+
+class FineTunedClassifier(ClassifierMixin, FineTuned):
+    """A pretrained network adjusted to labelled pictures, or an MLP on feature rows.
+
+    How much of the network is retrained is a parameter, so that a grid search can choose it. Few pictures that resemble
+    ImageNet's want the head alone, many want all layers; the defaults work from five pictures a class up.
+
+    Parameters
+    ----------
+    backbone : "auto", str, Module or callable, default="auto"
+        "auto" is the embedded EfficientNet-Lite0 for pictures, and for 2-D feature rows a residual MLP that starts as
+        the linear model. Else a name of `sktl.list_backbones`, an ``nn.Module``, or a callable that returns one.
+    weights : "default", None, str or path, default="default"
+        Published weights, random values, or a file, as in `CNNCodesTransformer`.
+    strategy : {"head", "last", "full", "gradual", "lp-ft", "scratch"}, default="lp-ft"
+        How much is trained. "head": logistic regression on the codes of the fixed network, solved, not descended.
+        "last": the layers beyond `freeze_until` (a depth of 0.8). "full": all layers. "gradual": all, unfrozen stage
+        by stage from the top [1]_. "lp-ft": the head is solved first, then all layers train from there, which
+        distorts the features less [2]_. "scratch": random values instead of the pretrained ones.
+    layer : str or float, default="penultimate"
+        Behind which layer, by name or depth, the head sits; the rest of the network is cut off.
+    freeze_until : str or float, default=None
+        The layer, by name or depth in (0, 1], up to which everything stays as it is, batch norm's statistics included.
+    C : float, default=1.0
+        Inverse strength of the penalty where the head is solved, on standardised codes.
+    learning_rate : float or "auto", default="auto"
+        Peak rate of the head. Pretrained layers take a tenth of it, or all of it in "lp-ft". "auto" is 1e-3, and
+        1e-4 in "lp-ft" on pictures; ten times that for ``optimizer="sgd"``.
+    layer_decay : float, default=0.9
+        Each layer further from the head learns at this multiple of the rate of the one above it.
+    max_epochs : int or "auto", default="auto"
+        Passes through the data, at most: 10; 30 from scratch and for feature rows.
+    max_steps : int, default=None
+        Updates, at most. None is BiT's rule [3]_: 500 below 20,000 examples, 10,000 below 500,000, else 20,000.
+    batch_size : int or "auto", default="auto"
+        "auto" is a quarter of the data (a sixteenth of feature rows), from 4 up to 32 on a CPU, 64 elsewhere.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        ``optimizer(groups, lr=...)`` returns a torch optimizer.
+    weight_decay : float, default=0.01
+        Of weight matrices; biases and norms have none.
+    schedule : str, callable(step, n_steps) or None, default="one_cycle"
+        Factor of the rates: "one_cycle", "cosine", "linear", "constant", "steps", or your own.
+    augment : "auto", "crop_flip", "crop", "flip", callable or None, default="auto"
+        Random changes of training pictures. "auto" crops and flips where pictures have, and are seen at, at least 64
+        pixels a side, and does nothing to smaller or flattened ones. A callable takes (pictures, generator), values in
+        0..255 of shape (batch, 3, height, width).
+    mixup, cutmix : float, default=0.0
+        Above 0, each example is mixed with another in a share drawn from Beta(mixup, mixup): by values, or by a
+        patch (cutmix). With both, either at random.
+    label_smoothing : float, default=0.0
+        Share of the label that is spread over all classes.
+    l2_sp : float, default=0.0
+        Strength of the pull of pretrained weights to where they started, ``l2_sp / 2 * ||w - w0||^2`` [4]_; weight
+        decay is then the head's alone.
+    freeze_bn : bool or "auto", default="auto"
+        Whether batch norm keeps its statistics in all layers; "auto" where batches have fewer than 16 examples,
+        but not from scratch.
+    adapter : "lora", LoRA or None, default=None
+        Train low-rank changes of the weights instead of the weights.
+    ema : float, default=None
+        Decay of an exponential moving average of the weights, which is then what predicts.
+    class_weight : dict, "balanced" or None, default=None
+        Multiplies the sample weights, as in scikit-learn.
+    early_stopping : bool or "auto", default="auto"
+        Hold a part out, stop when its loss no longer improves, and return to the best epoch; "auto" does so from 1,000
+        examples. Not for "head".
+    validation_fraction : float, default=0.1
+        The part that is held out, each class in proportion.
+    n_iter_no_change : int, default=5
+        Epochs without improvement until training stops.
+    warm_start : bool, default=False
+        Whether `fit` goes on from where the last one ended.
+    image_shape, image_size, preprocessing, n_jobs
+        As in `CNNCodesTransformer`.
+    cache : None, "memory", path or CodeCache, default=None
+        Where the fixed network's codes are kept, for the head.
+    callbacks : list, default=None
+        skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
+    device, precision, compile
+        As in `CNNCodesTransformer`.
+    random_state : int, RandomState or None, default=None
+        Fixes the result.
+    verbose : int, default=0
+        Above 0 prints a line an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels, sorted.
+    n_iter_ : int
+        Epochs of training; iterations of the solver with "head".
+    history_ : list of dict
+        A row an epoch: train_loss, valid_loss, valid_accuracy, lr, dur.
+    module_ : Module
+        The network, on `device`. A pickle holds only what differs from the pretrained one.
+    n_features_in_ : int
+        For 2-D X only.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss leaves the finite numbers: at which step, and what to try. Nothing is learned then.
+
+    References
+    ----------
+    .. [1] J. Howard and S. Ruder, "Universal language model fine-tuning for text classification", ACL, 2018.
+    .. [2] A. Kumar, A. Raghunathan, R. Jones, T. Ma and P. Liang, "Fine-tuning can distort pretrained features and
+       underperform out-of-distribution", ICLR, 2022.
+    .. [3] A. Kolesnikov et al., "Big transfer (BiT): general visual representation learning", ECCV, 2020.
+    .. [4] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
+       networks", ICML, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.finetuning import FineTunedClassifier
+    >>> pictures = np.random.default_rng(0).integers(0, 200, (8, 32, 32, 3), dtype=np.uint8)
+    >>> pictures[::2] += 50
+    >>> labels = ["light", "dark"] * 4
+    >>> model = FineTunedClassifier(strategy="head", image_size=32).fit(pictures, labels)
+    >>> model.predict_proba(pictures[:3]).shape
+    (3, 2)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        **FineTuned._parameter_constraints,
+        "cutmix": [Interval(Real, 0, None, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        backbone: str | nn.Module | Callable = "auto",
+        *,
+        weights: str | Path | None = "default",
+        strategy: str = "lp-ft",
+        layer: str | float = "penultimate",
+        freeze_until: str | float | None = None,
+        C: float = 1.0,
+        learning_rate: float | str = "auto",
+        layer_decay: float = 0.9,
+        max_epochs: int | str = "auto",
+        max_steps: int | None = None,
+        batch_size: int | str = "auto",
+        optimizer: str | Callable = "adamw",
+        weight_decay: float = 0.01,
+        schedule: str | Callable | None = "one_cycle",
+        augment: str | Callable | None = "auto",
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        label_smoothing: float = 0.0,
+        l2_sp: float = 0.0,
+        freeze_bn: bool | str = "auto",
+        adapter: str | LoRA | None = None,
+        ema: float | None = None,
+        class_weight: Mapping | str | None = None,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+        n_jobs: int | None = None,
+        cache: str | Path | CodeCache | None = None,
+        callbacks: list | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        compile: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.strategy = strategy
+        self.layer = layer
+        self.freeze_until = freeze_until
+        self.C = C
+        self.learning_rate = learning_rate
+        self.layer_decay = layer_decay
+        self.max_epochs = max_epochs
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.augment = augment
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.label_smoothing = label_smoothing
+        self.l2_sp = l2_sp
+        self.freeze_bn = freeze_bn
+        self.adapter = adapter
+        self.ema = ema
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.preprocessing = preprocessing
+        self.n_jobs = n_jobs
+        self.cache = cache
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FineTunedClassifier:
+        """Adjust the network to pictures, or feature rows, and their labels.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            Pictures as arrays of shape (n, H, W), (n, H, W, 1 | 3 | 4) or (n, 1 | 3, H, W), uint8 or float in [0, 1];
+            a sequence of file paths or PIL images; or a 2-D array of feature rows (of flattened images with
+            `image_shape` or a named backbone).
+        y : array-like of shape (n,)
+            Labels of any type.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the examples in the loss.
+
+        Returns
+        -------
+        FineTunedClassifier
+            Itself.
+        """
+        return self._fit(X, y, sample_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> FineTunedClassifier:
+        """Train one more epoch, on these data, at a constant rate.
+
+        The first call solves the head if the strategy does so and all classes are there. With ``strategy="head"``,
+        later calls train the head alone.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array-like, default=None
+            All labels that will ever come; taken from y if they are not given in the first call.
+
+        Returns
+        -------
+        FineTunedClassifier
+            Itself.
+        """
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits, (n, n_classes); for two classes the second one's less the first one's, (n,)."""
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities, float64 of shape (n, n_classes) in the order of `classes_`."""
+        return softmax(self._outputs(X), axis=1)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable labels, (n,)."""
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def _weights(self, sample_weight: Any, y: Any, X: Any) -> np.ndarray | None:
+        weight = super()._weights(sample_weight, y, X)
+        if self.class_weight is None:
+            return weight
+        of_class = compute_sample_weight(self.class_weight, checked_labels(y, self))
+        return of_class if weight is None else weight * of_class
+
+    def _checked_target(
+        self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        known = self.classes_ if goes_on else None
+        target, known = encoded(checked_labels(y, self), known, classes, type(self).__name__)
+        return target, {"classes_": known}
+
+    def _check_examples(self, examples: Examples, *, is_whole: bool) -> None:
+        super()._check_examples(examples, is_whole=is_whole)
+        if is_whole and len(np.unique(examples.target)) < 2:
+            raise ValueError(
+                "FineTunedClassifier needs samples of at least 2 classes with weights above zero; got one class."
+            )
+
+    def _task(self, learned: Mapping[str, Any]) -> Task:
+        n_classes = len(learned["classes_"])
+        return Task(
+            n_classes,
+            lambda codes, target, weight: solve_classifier(codes, target, weight, self.C, n_classes),
+            ClassificationStep(self.label_smoothing),
+            ValidationStep(),
+            n_classes,
+        )
+
+    def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        return stratified_parts(target, self.early_stopping, self.validation_fraction, seed)

@@ -1,0 +1,117 @@
+"""What fit learned: the tensors that changed, and how to rebuild the network around them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sktl.finetuning._lora import LoRA, merge_adapters
+from sktl.finetuning._networks import PictureSpec, RowSpec
+
+HEAD = ("head.weight", "head.bias")
+
+
+class LearnedNetwork:
+    """A trained network. Its pickle holds what differs from the pretrained one, on the CPU.
+
+    Parameters
+    ----------
+    spec : PictureSpec or RowSpec
+        Rebuilds the network as it was before.
+    tensors : mapping of str to Tensor
+        What differs.
+    adapter : LoRA or None
+        Attached to the layers `adapted`.
+    """
+
+    def __init__(
+        self,
+        spec: PictureSpec | RowSpec,
+        tensors: Mapping[str, Tensor],
+        *,
+        adapter: LoRA | None = None,
+        adapted: tuple[str, ...] = (),
+    ):
+        self.spec = spec
+        self.tensors = dict(tensors)
+        self.adapter = adapter
+        self.adapted = adapted
+        self._ready: dict[torch.device, nn.Module] = {}
+        self.lock = threading.RLock()
+
+    @classmethod
+    def of(cls, module: nn.Module, spec: PictureSpec | RowSpec, adapter: LoRA | None = None) -> LearnedNetwork:
+        """Return what `module` has learned."""
+        adapted = tuple(
+            name.removesuffix(".parametrizations.weight.0.A")
+            for name, _ in module.named_parameters()
+            if name.endswith(".parametrizations.weight.0.A")
+        )
+        learned = cls(spec, _changed(module, spec), adapter=adapter if adapted else None, adapted=adapted)
+        if not adapted:
+            learned._ready[_device_of(module)] = module.eval()
+        return learned
+
+    @classmethod
+    def live(cls, module: nn.Module, spec: PictureSpec | RowSpec) -> LearnedNetwork:
+        """Return a view of a module that is still being trained."""
+        learned = cls(spec, {"": torch.empty(0)})
+        learned._ready[_device_of(module)] = module
+        return learned
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether only the head was learned."""
+        return set(self.tensors) <= set(HEAD)
+
+    def trainable(self) -> nn.Module:
+        """Return a copy of the network with its adapters apart, on the CPU."""
+        module = self.spec.build()
+        if self.adapter is not None:
+            self.adapter.attach(module, set(self.adapted).__contains__, 0)
+        state = module.state_dict()
+        module.load_state_dict({**state, **{name: value.to(state[name].dtype) for name, value in self.tensors.items()}})
+        return module
+
+    def module(self, device: torch.device) -> nn.Module:
+        """Return the network in evaluation mode on `device`, its adapters merged."""
+        with self.lock:
+            if device not in self._ready:
+                self._ready[device] = merge_adapters(self.trainable()).requires_grad_(False).eval().to(device)
+            return self._ready[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._ready = {}
+        self.lock = threading.RLock()
+
+    def __deepcopy__(self, memo: Any) -> LearnedNetwork:
+        return LearnedNetwork(self.spec, self.tensors, adapter=self.adapter, adapted=self.adapted)
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+@torch.no_grad()
+def _changed(module: nn.Module, spec: PictureSpec | RowSpec) -> dict[str, Tensor]:
+    base: Mapping[str, Tensor]
+    if isinstance(spec, PictureSpec):
+        base = {f"network.{name}": value for name, value in spec.load().module.state_dict().items()}
+    else:
+        base = spec.build().state_dict()
+    changed = {}
+    for name, value in module.state_dict().items():
+        if name.endswith(".parametrizations.weight.original"):
+            continue
+        value = value.detach().cpu()
+        if name in HEAD or name not in base or not torch.equal(value, base[name]):
+            changed[name] = value.clone(memory_format=torch.contiguous_format)
+    return changed

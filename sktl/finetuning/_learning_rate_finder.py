@@ -1,0 +1,116 @@
+"""Which learning rates a training bears."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skorch.callbacks import Callback
+from torch import nn
+
+from sktl.training import DivergenceError
+
+if TYPE_CHECKING:
+    from sktl.finetuning._job import Job
+
+SMOOTHING = 0.9  # of the exponential mean of losses
+BROKEN = 4.0  # times the lowest loss: the test ends there
+
+
+@dataclasses.dataclass
+class LearningRateDisplay:
+    """Losses over learning rates (Smith 2017: the range test).
+
+    Attributes
+    ----------
+    learning_rates : ndarray
+        Of the head, one a step.
+    losses : ndarray
+        Smoothed.
+    suggestion : float
+        Where the loss falls fastest, on a logarithmic scale.
+
+    References
+    ----------
+    .. [1] L. N. Smith, "Cyclical learning rates for training neural networks", WACV, 2017.
+    """
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    suggestion: float
+
+    def plot(self, ax: Any = None, *, name: str | None = None) -> LearningRateDisplay:
+        """Draw the losses, with a mark at the suggestion.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            A new figure's by default.
+        name : str, default=None
+            For the legend.
+
+        Returns
+        -------
+        LearningRateDisplay
+            Itself, with `ax_`, `figure_` and `line_`.
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots()
+        (self.line_,) = ax.plot(self.learning_rates, self.losses, label=name)
+        ax.axvline(self.suggestion, color=self.line_.get_color(), linestyle="--", linewidth=1)
+        ax.set(xscale="log", xlabel="learning rate of the head", ylabel="training loss, smoothed")
+        if name is not None:
+            ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class StopWhenBroken(Callback):
+    """Ends the test when the loss is several times the lowest one."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Compare the last loss."""
+        losses = net.history[:, "train_loss"]
+        if losses[-1] > BROKEN * max(min(losses), 1e-3):
+            raise KeyboardInterrupt
+
+
+def range_test(job: Job, module: nn.Module, *, n_steps: int, low: float, high: float) -> LearningRateDisplay:
+    """Train `module` at rates from `low` to `high`, one batch each."""
+    if not (n_steps >= 5 and 0 < low < high):
+        raise ValueError(
+            f"The range test needs n_steps of at least 5 and 0 < low < high; got {n_steps}, {low!r}, {high!r}."
+        )
+    budget = dataclasses.replace(job.budget(), max_epochs=n_steps, max_steps=n_steps, n_batches=1)
+    plan = job.plan(module, budget.batch_size)
+    plan.stages = []
+    highest = max(group["lr"] for group in plan.groups)
+    for group in plan.groups:
+        group["lr"] *= low / highest
+    net = job.net(
+        plan, budget, schedule=lambda step, n: math.exp(math.log(high / low) * step / max(1, n - 1)),
+        callbacks=[("stop_when_broken", StopWhenBroken())],
+    )  # fmt: skip
+    batches = job.batches(budget, steps_per_epoch=1)  # an epoch a step: its loss stands in the history
+    with contextlib.suppress(DivergenceError):  # where the rate breaks the training is what was asked
+        net.fit(batches)
+    losses = np.asarray([row["train_loss"] for row in net.history.to_list() if "train_loss" in row])
+    rates = low * (high / low) ** (np.arange(len(losses)) / max(1, n_steps - 1))
+    smoothed = _smoothed(losses)
+    best = int(np.argmin(smoothed)) if len(smoothed) else 0
+    slopes = np.gradient(smoothed[: best + 1]) if best > 0 else np.zeros(1)
+    return LearningRateDisplay(rates, smoothed, float(rates[int(np.argmin(slopes))]) if len(rates) else low)
+
+
+def _smoothed(losses: np.ndarray) -> np.ndarray:
+    # m_t = b m_{t-1} + (1 - b) l_t, divided by 1 - b^t
+    mean, out = 0.0, []
+    for step, loss in enumerate(losses, start=1):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        out.append(mean / (1 - SMOOTHING**step))
+    return np.asarray(out)

@@ -1,0 +1,96 @@
+"""Low-rank adapters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+ADAPTED = (nn.Linear, nn.Conv2d)
+
+
+class LoRA(BaseEstimator):
+    """Train a low-rank change of each weight instead of the weight (Hu et al., 2022).
+
+    The pretrained weights stay fixed; of each linear layer's and each ungrouped convolution's weight (read as a matrix
+    of outputs x inputs and places) a product of two thin matrices is learned. It is added to the weight before
+    predictions, which therefore cost nothing more, and a pickle holds the thin matrices only.
+
+    Departs from the paper: all linear layers and convolutions get an adapter, not only those of attention; depthwise
+    and other grouped convolutions are left out, for their matrices are thin already.
+
+    Parameters
+    ----------
+    rank : int, default=4
+        Columns of the thin matrices.
+    alpha : float, default=None
+        The change is scaled by ``alpha / rank``; None takes the rank, hence no scaling.
+
+    References
+    ----------
+    .. [1] E. J. Hu et al., "LoRA: low-rank adaptation of large language models", ICLR, 2022.
+
+    Examples
+    --------
+    >>> from sktl.finetuning import FineTunedClassifier, LoRA
+    >>> FineTunedClassifier(adapter=LoRA(rank=8)).get_params()["adapter__rank"]
+    8
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        "rank": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(self, rank: int = 4, *, alpha: float | None = None):
+        self.rank = rank
+        self.alpha = alpha
+
+    def attach(self, network: nn.Module, wanted: Callable[[str], bool], seed: int) -> list[str]:
+        """Give the layers whose names are `wanted` an adapter each; returns the names of those that got one."""
+        self._validate_params()
+        scale = (self.rank if self.alpha is None else self.alpha) / self.rank
+        generator = torch.Generator().manual_seed(seed)
+        adapted = []
+        for name, layer in list(network.named_modules()):
+            if isinstance(layer, ADAPTED) and getattr(layer, "groups", 1) == 1 and wanted(name):
+                change = LowRankChange(layer.weight, self.rank, scale, generator)
+                parametrize.register_parametrization(layer, "weight", change, unsafe=True)
+                adapted.append(name)
+        return adapted
+
+
+class LowRankChange(nn.Module):
+    """W + s B A, with A drawn as He et al. do and B = 0: nothing is changed at first."""
+
+    def __init__(self, weight: Tensor, rank: int, scale: float, generator: torch.Generator):
+        super().__init__()
+        n_out, n_in = weight.shape[0], weight[0].numel()
+        rank = min(rank, n_out, n_in)
+        self.scale = scale
+        a = torch.randn(rank, n_in, generator=generator) * math.sqrt(1 / n_in)
+        self.A = nn.Parameter(a.to(weight.device, weight.dtype))
+        self.B = nn.Parameter(torch.zeros(n_out, rank, device=weight.device, dtype=weight.dtype))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the changed weight."""
+        return weight + self.scale * (self.B @ self.A).reshape(weight.shape)
+
+
+def merge_adapters(network: nn.Module) -> nn.Module:
+    """Add every adapter's change to its weight for good."""
+    for layer in list(network.modules()):
+        if isinstance(layer, ADAPTED) and parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    return network
+
+
+def plain_name(name: str) -> str:
+    """Return the weight's own name, of it or of its adapter's parameters."""
+    return name.partition(".parametrizations.weight.")[0] + ".weight" if ".parametrizations.weight." in name else name

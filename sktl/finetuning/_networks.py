@@ -1,0 +1,183 @@
+"""The networks that are fine-tuned: a backbone up to some layer with a linear head, and a residual MLP for rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sktl._preprocessing import Preprocessing
+from sktl.backbones import Backbone, LayerOutputs, Pooling, Trace, cut_head, layer_info, load_backbone, resolve_layers
+from sktl.exceptions import WeightsError
+
+
+class PictureNetwork(nn.Module):
+    """Pictures (n, 3, height, width) with values in 0..255 to outputs: normalised, backbone, pooled, linear head."""
+
+    def __init__(self, network: nn.Module, spec: PictureSpec, trace: Trace):
+        super().__init__()
+        self.network = network
+        self.head = nn.utils.skip_init(nn.Linear, spec.n_codes, spec.n_outputs)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self._layer = None if spec.is_whole else spec.layer
+        self._info = layer_info(spec.layer, trace)
+        self._pooling = spec.pooling
+        # (value / 255 - mean) / std = value * scale + shift
+        mean, std = (
+            torch.tensor(values).view(1, 3, 1, 1) for values in (spec.preprocessing.mean, spec.preprocessing.std)
+        )
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def codes(self, pictures: Tensor) -> Tensor:
+        """Return what enters the head, (n, n_codes)."""
+        x = torch.addcmul(self.shift, pictures.to(torch.float32), self.scale)  # type: ignore[arg-type]
+        x = x.contiguous(memory_format=torch.channels_last)
+        if self._layer is None:
+            return self.network(x)
+        return LayerOutputs(self.network, [self._layer], lambda z, _: self._pooling(z, self._info))(x)[0]
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the outputs, (n, n_outputs)."""
+        return self.head(self.codes(pictures))
+
+
+class RowNetwork(nn.Module):
+    """Standardised feature rows to outputs; starts as the linear model on the rows.
+
+    The body is a residual MLP, x + U relu(D x), with U = 0 at first: before training its codes are the rows, so that
+    a head solved on the rows is where training starts.
+    """
+
+    def __init__(self, n_features: int, n_hidden: int, n_outputs: int, seed: int):
+        super().__init__()
+        self.down = nn.utils.skip_init(nn.Linear, n_features, n_hidden)
+        self.up = nn.utils.skip_init(nn.Linear, n_hidden, n_features)
+        self.head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)
+        generator = torch.Generator().manual_seed(seed)
+        nn.init.normal_(self.down.weight, std=math.sqrt(2 / n_features), generator=generator)
+        for zero in (self.down.bias, self.up.weight, self.up.bias, self.head.weight, self.head.bias):
+            nn.init.zeros_(zero)
+
+    def codes(self, rows: Tensor) -> Tensor:
+        """Return what enters the head."""
+        return rows + self.up(torch.relu(self.down(rows)))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the outputs, (n, n_outputs)."""
+        return self.head(self.codes(rows))
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """All that rebuilds a `PictureNetwork` as it was before training; pickles refer to the backbone, not copy it."""
+
+    backbone: Any
+    weights: Any
+    seed: int
+    fingerprint: str
+    preprocessing: Preprocessing
+    layer: str
+    pooling: Pooling
+    is_whole: bool
+    n_codes: int
+    n_outputs: int
+
+    def load(self) -> Backbone:
+        """Return the backbone, the same as in `fit`."""
+        loaded = load_backbone(self.backbone, self.weights, seed=self.seed)
+        if loaded.fingerprint != self.fingerprint:
+            raise WeightsError(
+                f"This estimator was fitted from other values of {loaded.name}: fingerprint {self.fingerprint[:12]}, "
+                f"now {loaded.fingerprint[:12]}. Restore those weights, or fit again."
+            )
+        return loaded
+
+    def trace(self) -> Trace:
+        """Return the backbone's layers."""
+        return self.load().trace(self.preprocessing.size)
+
+    def build(self) -> PictureNetwork:
+        """Return the network with pretrained values and a head of zeros."""
+        loaded = self.load()
+        trace = self.trace()
+        network = cut_head(loaded.module, trace) if self.is_whole else loaded.fresh_module()
+        return PictureNetwork(network.requires_grad_(True).eval(), self, trace).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """All that rebuilds a `RowNetwork` as it was before training."""
+
+    n_features: int
+    n_hidden: int
+    n_outputs: int
+    seed: int
+
+    def build(self) -> RowNetwork:
+        """Return the network that is linear so far, with a head of zeros."""
+        return RowNetwork(self.n_features, self.n_hidden, self.n_outputs, self.seed)
+
+
+def picture_spec(
+    backbone: Any, weights: Any, seed: int, preprocessing: Preprocessing, layer: Any, n_outputs: int
+) -> PictureSpec:
+    """Return the plan of a network whose head sits behind `layer` of a backbone."""
+    loaded = load_backbone(backbone, weights, seed=seed)
+    trace = loaded.trace(preprocessing.size)
+    names = resolve_layers(layer, trace)
+    if len(names) != 1:
+        raise ValueError(f"layer must be one layer, behind which the head sits; got {len(names)}: {layer!r}.")
+    pooling, is_whole = _pooling_before_head(loaded, trace, names[0])
+    n_codes = pooling.n_features(layer_info(names[0], trace))
+    return PictureSpec(
+        backbone, weights, seed, loaded.fingerprint, preprocessing, names[0], pooling, is_whole, n_codes, n_outputs
+    )
+
+
+@torch.no_grad()
+def _pooling_before_head(loaded: Backbone, trace: Trace, layer: str) -> tuple[Pooling, bool]:
+    """Return how the layer becomes codes, and whether the network without its classifier computes just these."""
+    info = layer_info(layer, trace)
+    if layer != trace.penultimate or trace.head is None:
+        return Pooling("avg"), False
+    height, width = trace.input_shape[2:]
+    example = torch.linspace(-1, 1, 3 * height * width).reshape(1, 3, height, width)
+    with loaded.lock:
+        own = cut_head(loaded.module, trace)(example)
+        output = LayerOutputs(loaded.module, [layer])(example)[0]
+    for kind in ("avg", "token") if info.kind == "tokens" else ("avg",):
+        try:
+            pooled = Pooling(kind)(output, info)
+        except ValueError:  # no class token
+            continue
+        if isinstance(own, Tensor) and own.shape == pooled.shape and torch.allclose(own, pooled, rtol=1e-4, atol=1e-5):
+            return Pooling(kind), True
+    return Pooling("avg"), False
+
+
+@torch.no_grad()
+def randomise(module: nn.Module, seed: int) -> None:
+    """Draw all values anew: He's normal values for convolutions, Glorot's for linear layers, and what else resets."""
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight, generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif hasattr(part, "reset_parameters"):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+                part.reset_parameters()  # type: ignore[operator]
+        else:
+            for parameter in part.parameters(recurse=False):
+                if parameter.ndim > 1:
+                    nn.init.trunc_normal_(parameter, std=0.02, generator=generator)

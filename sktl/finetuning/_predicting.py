@@ -1,0 +1,60 @@
+"""From a network that has learned to outputs, the same in any company and from any thread."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch.func import functional_call
+
+from sktl._device import autocast, resolve_precision
+from sktl.finetuning._job import codes_of, predicting_batch_size
+from sktl.finetuning._learned import LearnedNetwork
+from sktl.finetuning._networks import PictureSpec
+from sktl.images import PictureSource, iter_batches
+
+
+def outputs_of(estimator: Any, learned: LearnedNetwork, data: Any, device: torch.device) -> np.ndarray:
+    """Return float64 outputs (n, n_outputs) of standardised rows, or of pictures."""
+    if learned.is_linear:
+        codes = codes_of(estimator, learned.spec, device, data).astype(np.float64)
+        weight, bias = (learned.tensors[name].double().numpy() for name in ("head.weight", "head.bias"))
+        return codes @ weight.T + bias
+    if isinstance(learned.spec, PictureSpec):
+        return _of_pictures(estimator, learned, data, device)
+    module = learned.module(torch.device("cpu") if device.type == "mps" else device)
+    with torch.inference_mode():
+        values = {name: value.detach().cpu().double() for name, value in module.named_parameters()}
+        return functional_call(module, values, (torch.as_tensor(data, dtype=torch.float64),)).numpy()
+
+
+def _of_pictures(estimator: Any, learned: LearnedNetwork, source: PictureSource, device: torch.device) -> np.ndarray:
+    spec = learned.spec
+    assert isinstance(spec, PictureSpec)
+    source.check(estimator.n_jobs)
+    module, dtype = learned.module(device), resolve_precision(estimator.precision, device)
+    size = predicting_batch_size(device, spec.preprocessing.size)
+    out = np.empty((len(source), spec.n_outputs))
+    batches: Any = iter_batches(source, spec.preprocessing, batch_size=size, n_jobs=estimator.n_jobs)
+    with contextlib.closing(batches) if hasattr(batches, "close") else contextlib.nullcontext():
+        for which, batch in batches:
+            # Kernels go by a batch's shape: filled up with black, outputs differ by rounding only in other company.
+            filled = torch.cat([batch, batch.new_zeros(size - len(batch), *batch.shape[1:])])
+            # A network that is cut at a layer listens to it by a hook, which threads must not share.
+            with learned.lock, torch.inference_mode(), autocast(device, dtype):
+                outputs = _within_memory(module, filled.to(device))
+            out[which] = outputs[: len(which)].double().cpu().numpy()
+    return out
+
+
+def _within_memory(module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    """Return the outputs of a batch, of its halves where the device has too little memory for all of it."""
+    try:
+        return module(batch)
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    torch.cuda.empty_cache()
+    return torch.cat([_within_memory(module, half) for half in batch.split((len(batch) + 1) // 2)])

@@ -1,0 +1,309 @@
+"""Fine-tuning as a regressor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_y
+from torch import nn
+
+from sktl._preprocessing import Preprocessing
+from sktl.cache import CodeCache
+from sktl.finetuning._base import FineTuned
+from sktl.finetuning._heads import solve_regressor
+from sktl.finetuning._job import Task
+from sktl.finetuning._lora import LoRA
+from sktl.finetuning._targets import random_parts
+from sktl.training import RegressionStep
+
+LOSSES: dict[str, Callable] = {"squared_error": F.mse_loss, "absolute_error": F.l1_loss, "huber": F.huber_loss}
+
+
+class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
+    """A pretrained network adjusted to pictures with numbers, or an MLP on feature rows.
+
+    As `FineTunedClassifier`, for one target or several. Targets are standardised inside, so that rates and losses mean
+    the same whatever their unit.
+
+    Parameters
+    ----------
+    backbone : "auto", str, Module or callable, default="auto"
+        "auto" is the embedded EfficientNet-Lite0 for pictures, and for 2-D feature rows a residual MLP that starts as
+        the linear model. Else a name of `sktl.list_backbones`, an ``nn.Module``, or a callable that returns one.
+    weights : "default", None, str or path, default="default"
+        Published weights, random values, or a file, as in `CNNCodesTransformer`.
+    strategy : {"head", "last", "full", "gradual", "lp-ft", "scratch"}, default="lp-ft"
+        How much is trained. "head": ridge regression on the codes of the fixed network, solved, not descended.
+        "last": the layers beyond `freeze_until` (a depth of 0.8). "full": all layers. "gradual": all, unfrozen stage
+        by stage from the top [1]_. "lp-ft": the head is solved first, then all layers train from there, which
+        distorts the features less [2]_. "scratch": random values instead of the pretrained ones.
+    layer : str or float, default="penultimate"
+        Behind which layer, by name or depth, the head sits; the rest of the network is cut off.
+    freeze_until : str or float, default=None
+        The layer, by name or depth in (0, 1], up to which everything stays as it is, batch norm's statistics included.
+    alpha : float or "auto", default="auto"
+        Strength of the penalty where the head is solved, on standardised codes; "auto" chooses by leave-one-out errors.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        What training lessens, on standardised targets.
+    learning_rate : float or "auto", default="auto"
+        Peak rate of the head. Pretrained layers take a tenth of it, or all of it in "lp-ft". "auto" is 1e-3, and
+        1e-4 in "lp-ft" on pictures; ten times that for ``optimizer="sgd"``.
+    layer_decay : float, default=0.9
+        Each layer further from the head learns at this multiple of the rate of the one above it.
+    max_epochs : int or "auto", default="auto"
+        Passes through the data, at most: 10; 30 from scratch and for feature rows.
+    max_steps : int, default=None
+        Updates, at most. None is BiT's rule [3]_: 500 below 20,000 examples, 10,000 below 500,000, else 20,000.
+    batch_size : int or "auto", default="auto"
+        "auto" is a quarter of the data (a sixteenth of feature rows), from 4 up to 32 on a CPU, 64 elsewhere.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        ``optimizer(groups, lr=...)`` returns a torch optimizer.
+    weight_decay : float, default=0.01
+        Of weight matrices; biases and norms have none.
+    schedule : str, callable(step, n_steps) or None, default="one_cycle"
+        Factor of the rates: "one_cycle", "cosine", "linear", "constant", "steps", or your own.
+    augment : "auto", "crop_flip", "crop", "flip", callable or None, default="auto"
+        Random changes of training pictures. "auto" crops and flips where pictures have, and are seen at, at least 64
+        pixels a side, and does nothing to smaller or flattened ones. A callable takes (pictures, generator), values in
+        0..255 of shape (batch, 3, height, width).
+    mixup : float, default=0.0
+        Above 0, each example is mixed with another in a share drawn from Beta(mixup, mixup).
+    l2_sp : float, default=0.0
+        Strength of the pull of pretrained weights to where they started, ``l2_sp / 2 * ||w - w0||^2`` [4]_; weight
+        decay is then the head's alone.
+    freeze_bn : bool or "auto", default="auto"
+        Whether batch norm keeps its statistics in all layers; "auto" where batches have fewer than 16 examples,
+        but not from scratch.
+    adapter : "lora", LoRA or None, default=None
+        Train low-rank changes of the weights instead of the weights.
+    ema : float, default=None
+        Decay of an exponential moving average of the weights, which is then what predicts.
+    early_stopping : bool or "auto", default="auto"
+        Hold a part out, stop when its loss no longer improves, and return to the best epoch; "auto" does so from 1,000
+        examples. Not for "head".
+    validation_fraction : float, default=0.1
+        The part that is held out.
+    n_iter_no_change : int, default=5
+        Epochs without improvement until training stops.
+    warm_start : bool, default=False
+        Whether `fit` goes on from where the last one ended.
+    image_shape, image_size, preprocessing, n_jobs
+        As in `CNNCodesTransformer`.
+    cache : None, "memory", path or CodeCache, default=None
+        Where the fixed network's codes are kept, for the head.
+    callbacks : list, default=None
+        skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
+    device, precision, compile
+        As in `CNNCodesTransformer`.
+    random_state : int, RandomState or None, default=None
+        Fixes the result.
+    verbose : int, default=0
+        Above 0 prints a line an epoch.
+
+    Attributes
+    ----------
+    n_outputs_ : int
+        Number of targets.
+    n_iter_ : int
+        Epochs of training; iterations of the solver with "head".
+    history_ : list of dict
+        A row an epoch: train_loss, valid_loss, lr, dur.
+    module_ : Module
+        The network, on `device`. A pickle holds only what differs from the pretrained one.
+    n_features_in_ : int
+        For 2-D X only.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss leaves the finite numbers: at which step, and what to try. Nothing is learned then.
+
+    References
+    ----------
+    .. [1] J. Howard and S. Ruder, "Universal language model fine-tuning for text classification", ACL, 2018.
+    .. [2] A. Kumar, A. Raghunathan, R. Jones, T. Ma and P. Liang, "Fine-tuning can distort pretrained features and
+       underperform out-of-distribution", ICLR, 2022.
+    .. [3] A. Kolesnikov et al., "Big transfer (BiT): general visual representation learning", ECCV, 2020.
+    .. [4] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
+       networks", ICML, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.finetuning import FineTunedRegressor
+    >>> pictures = np.random.default_rng(0).integers(0, 200, (8, 32, 32, 3), dtype=np.uint8)
+    >>> brightness = pictures.mean(axis=(1, 2, 3))
+    >>> model = FineTunedRegressor(strategy="head", image_size=32).fit(pictures, brightness)
+    >>> model.predict(pictures[:3]).shape
+    (3,)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        **FineTuned._parameter_constraints,
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "loss": [StrOptions(set(LOSSES))],
+    }
+
+    def __init__(
+        self,
+        backbone: str | nn.Module | Callable = "auto",
+        *,
+        weights: str | Path | None = "default",
+        strategy: str = "lp-ft",
+        layer: str | float = "penultimate",
+        freeze_until: str | float | None = None,
+        alpha: float | str = "auto",
+        loss: str = "squared_error",
+        learning_rate: float | str = "auto",
+        layer_decay: float = 0.9,
+        max_epochs: int | str = "auto",
+        max_steps: int | None = None,
+        batch_size: int | str = "auto",
+        optimizer: str | Callable = "adamw",
+        weight_decay: float = 0.01,
+        schedule: str | Callable | None = "one_cycle",
+        augment: str | Callable | None = "auto",
+        mixup: float = 0.0,
+        l2_sp: float = 0.0,
+        freeze_bn: bool | str = "auto",
+        adapter: str | LoRA | None = None,
+        ema: float | None = None,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+        n_jobs: int | None = None,
+        cache: str | Path | CodeCache | None = None,
+        callbacks: list | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        compile: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.backbone = backbone
+        self.weights = weights
+        self.strategy = strategy
+        self.layer = layer
+        self.freeze_until = freeze_until
+        self.alpha = alpha
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.layer_decay = layer_decay
+        self.max_epochs = max_epochs
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.augment = augment
+        self.mixup = mixup
+        self.l2_sp = l2_sp
+        self.freeze_bn = freeze_bn
+        self.adapter = adapter
+        self.ema = ema
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.preprocessing = preprocessing
+        self.n_jobs = n_jobs
+        self.cache = cache
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FineTunedRegressor:
+        """Adjust the network to pictures, or feature rows, and their targets.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            As in `FineTunedClassifier.fit`.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Numbers.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the examples in the loss.
+
+        Returns
+        -------
+        FineTunedRegressor
+            Itself.
+        """
+        return self._fit(X, y, sample_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> FineTunedRegressor:
+        """Train one more epoch, on these data, at a constant rate; the first call solves the head where `fit` would.
+
+        Targets stay standardised as in the first call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        FineTunedRegressor
+            Itself.
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the targets' estimates.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, n_outputs), float64
+        """
+        outputs = self._outputs(X)
+        estimates = self._target_scaler.inverse_transform(outputs)
+        return estimates[:, 0] if self._is_single else estimates
+
+    def _checked_target(
+        self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
+        table = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        if goes_on and table.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {table.shape[1]} targets, but {self.n_outputs_} in the first fit.")
+        scaler = self._target_scaler if goes_on else StandardScaler().fit(table, sample_weight=weight)
+        learned = {"n_outputs_": table.shape[1], "_target_scaler": scaler, "_is_single": y.ndim == 1}
+        return scaler.transform(table).astype(np.float32), learned
+
+    def _task(self, learned: Mapping[str, Any]) -> Task:
+        step = RegressionStep(LOSSES[self.loss])
+        return Task(
+            learned["n_outputs_"],
+            lambda codes, target, weight: solve_regressor(codes, target, weight, self.alpha),
+            step,
+            step,
+            None,
+        )
+
+    def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        return random_parts(target, self.early_stopping, self.validation_fraction, seed)

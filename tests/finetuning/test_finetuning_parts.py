@@ -1,0 +1,240 @@
+"""The parts of fine-tuning against independent computations."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from sktl.finetuning import STRATEGIES, FineTunedClassifier, LoRA
+from sktl.finetuning._augment import mixture, random_flip, random_resized_crop
+from sktl.finetuning._budget import budget_for, hyper_rule
+from sktl.finetuning._heads import solve_classifier, solve_regressor
+from sktl.finetuning._lora import merge_adapters
+from sktl.finetuning._losses import StartingPointStep
+from sktl.finetuning._networks import RowSpec
+from sktl.training import ClassificationStep
+
+
+def seeded(*layers):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(*(kind(*arguments) for kind, *arguments in layers))
+
+
+def job_of(estimator, X, y):
+    estimator._validate_params()
+    return estimator._job(X, y, None, goes_on=False)[0]
+
+
+def plan_of(estimator, X, y):
+    job = job_of(estimator, X, y)
+    module = job.spec.build()
+    return job.plan(module, job.budget().batch_size), module, job
+
+
+class TestHeads:
+    @pytest.mark.parametrize("n_classes", [2, 3])
+    def test_folded_head_is_the_pipeline(self, n_classes):
+        rng = np.random.default_rng(0)
+        codes, y = rng.normal(3, [1, 20, 0.1, 1, 1], (60, 5)), np.arange(60) % n_classes
+        codes[:, 0] += y
+        weight = rng.uniform(0.5, 2, 60)
+        head = solve_classifier(codes, y, weight, 0.5, n_classes)
+        peer = make_pipeline(StandardScaler(), LogisticRegression(C=0.5, max_iter=1000))
+        peer.fit(codes, y, standardscaler__sample_weight=weight, logisticregression__sample_weight=weight)
+        logits = codes @ head.weight.T + head.bias
+        found = np.exp(logits - logits.max(1, keepdims=True))
+        assert np.allclose(found / found.sum(1, keepdims=True), peer.predict_proba(codes), atol=1e-10)
+
+    def test_class_without_examples_stays_improbable(self):
+        codes, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 2 * 2
+        head = solve_classifier(codes, y, None, 1.0, 3)
+        assert head.weight.shape == (3, 4)
+        assert set((codes @ head.weight.T + head.bias).argmax(1)) <= {0, 2}
+
+    def test_ridge(self):
+        rng = np.random.default_rng(0)
+        codes, y = rng.normal(size=(30, 4)), rng.normal(size=(30, 2))
+        head = solve_regressor(codes, y, None, 2.0)
+        peer = make_pipeline(StandardScaler(), Ridge(2.0)).fit(codes, y)
+        assert np.allclose(codes @ head.weight.T + head.bias, peer.predict(codes))
+
+    def test_training_starts_at_the_solved_head(self, small_network, striped):
+        X, y = striped
+        options = {
+            "backbone": small_network, "image_size": 32, "preprocessing": {"crop_pct": 1.0}, "random_state": 0
+        }  # fmt: skip
+        solved = FineTunedClassifier(strategy="head", **options).fit(X, y)
+        trained = FineTunedClassifier(learning_rate=1e-12, max_steps=1, freeze_bn=True, weight_decay=0, **options)
+        assert np.allclose(trained.fit(X, y).predict_proba(X), solved.predict_proba(X), atol=1e-5)
+        peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        codes = solved.module_.codes(torch.from_numpy(X).permute(0, 3, 1, 2)).numpy(force=True)
+        assert np.allclose(peer.fit(codes, y).predict_proba(codes), solved.predict_proba(X), atol=1e-5)
+
+    def test_rows_start_as_the_linear_model(self):
+        network = RowSpec(5, 8, 3, 0).build()
+        rows = torch.linspace(-1, 1, 20).reshape(4, 5)
+        assert torch.equal(network.codes(rows), rows)
+
+
+class TestPull:
+    def test_gradient_of_l2_sp(self):
+        network = seeded((nn.Linear, 4, 3))
+        start = [(p, p.detach().clone()) for p in network.parameters()]
+        with torch.no_grad():
+            for p in network.parameters():
+                p += 0.5
+        batch = (torch.ones(5, 4), torch.tensor([0, 1, 2, 0, 1]))
+        plain = torch.autograd.grad(ClassificationStep()(network, batch), list(network.parameters()))
+        result = StartingPointStep(ClassificationStep(), start, 0.3)(network, batch)
+        pulled = torch.autograd.grad(result.loss, list(network.parameters()))
+        for p, (_, value), a, b in zip(network.parameters(), start, plain, pulled):
+            assert torch.allclose(b - a, 0.3 * (p - value), atol=1e-6)
+        assert result.parts["l2_sp"].item() == pytest.approx(0.15 * 0.25 * 15, rel=1e-5)
+
+    def test_a_strong_pull_keeps_weights_where_they_were(self, small_network, striped):
+        options = {"backbone": small_network, "image_size": 32, "strategy": "full", "random_state": 0, "max_steps": 20}
+        ways = []
+        for strength in (0.0, 100.0):
+            model = FineTunedClassifier(l2_sp=strength, weight_decay=0, optimizer="sgd", **options).fit(*striped)
+            after, before = model.module_.network[0][0].weight.detach(), small_network[0][0].weight.detach()
+            ways.append((after - before).norm().item())
+        assert ways[1] < 0.5 * ways[0]
+
+
+class TestPlan:
+    def test_rates_fall_with_depth(self, small_network, striped):
+        model = FineTunedClassifier(
+            small_network, image_size=32, strategy="full", layer_decay=0.5, learning_rate=0.1, random_state=0
+        )
+        plan, module, _ = plan_of(model, *striped)
+        rates = {id(p): group["lr"] for group in plan.groups for p in group["params"]}
+        named = {name: rates[id(p)] for name, p in module.named_parameters()}
+        assert named["head.weight"] == named["head.bias"] == 0.1
+        for stage, share in ((2, 1.0), (1, 0.5), (0, 0.25)):
+            assert named[f"network.{stage}.0.weight"] == pytest.approx(0.01 * share)
+        decays = {id(p): group["weight_decay"] for group in plan.groups for p in group["params"]}
+        assert all((decays[id(p)] > 0) == (p.ndim > 1) for p in module.parameters())
+
+    def test_what_is_frozen_stays_to_the_bit(self, small_network, striped):
+        model = FineTunedClassifier(
+            small_network, image_size=32, strategy="last", freeze_until="1", batch_size=16, max_epochs=2, random_state=0
+        ).fit(*striped)
+        before = small_network.state_dict()
+        for name, value in model.module_.network.state_dict().items():
+            is_frozen = name.startswith(("0.", "1."))
+            assert torch.equal(value, before[name]) == is_frozen, name  # batch norm's statistics too
+        assert all(not name.startswith(("network.0", "network.1")) for name in model._learned.tensors)
+
+    @pytest.mark.parametrize(
+        ("freeze_bn", "batch_size", "moves"), [(True, 20, False), ("auto", 8, False), ("auto", 20, True)]
+    )
+    def test_batch_norm(self, freeze_bn, batch_size, moves, small_network, striped):
+        model = FineTunedClassifier(
+            small_network, image_size=32, freeze_bn=freeze_bn, batch_size=batch_size, max_steps=2, random_state=0
+        ).fit(*striped)
+        same = torch.equal(model.module_.network[0][1].running_mean, small_network[0][1].running_mean)
+        assert same is not moves
+
+    def test_earlier_layer_cuts_the_rest_off(self, small_network, striped):
+        model = FineTunedClassifier(small_network, image_size=32, layer="1", max_steps=2, random_state=0).fit(*striped)
+        assert model.module_.head.in_features == 12
+        assert not any(name.startswith("network.2") for name in model._learned.tensors)
+
+    def test_gradual_opens_stages_from_the_top(self, small_network, striped):
+        plan, module, _ = plan_of(FineTunedClassifier(small_network, image_size=32, strategy="gradual"), *striped)
+        assert len(plan.stages) == 3
+        plan.close(2)
+        wanted = {name for name, p in module.named_parameters() if p.requires_grad}
+        assert {name.rpartition(".")[0] for name in wanted} == {"network.2.0", "network.2.1", "head"}
+        assert module.network[0][1] in list(plan.frozen(module))
+        plan.close(0)
+        assert all(p.requires_grad for p in module.parameters())
+
+    def test_gradual_trains_everything_in_the_end(self, small_network, striped):
+        model = FineTunedClassifier(small_network, image_size=32, strategy="gradual", max_epochs=4, random_state=0)
+        assert "network.0.0.weight" in model.fit(*striped)._learned.tensors
+
+
+class TestAdapters:
+    def network(self):
+        return seeded((nn.Conv2d, 3, 6, 3), (nn.Conv2d, 6, 6, 3, 1, 1, 1, 6), (nn.Flatten,), (nn.Linear, 96, 4))
+
+    def test_nothing_is_changed_at_first_and_merged_is_unmerged(self):
+        network, x = self.network(), torch.linspace(-1, 1, 216).reshape(2, 3, 6, 6)
+        before = network(x)
+        adapted = LoRA(rank=2, alpha=4).attach(network, lambda name: True, 0)
+        assert adapted == ["0", "3"]  # the depthwise one is left out
+        assert torch.equal(network(x), before)
+        with torch.no_grad():
+            for name, p in network.named_parameters():
+                if name.endswith(".B"):
+                    p += torch.linspace(-1, 1, p.numel()).reshape(p.shape).cos() * torch.tensor([0.1, -0.3])
+        change = network[3].parametrizations.weight[0]
+        expected = network[3].parametrizations.weight.original + 2 * change.B @ change.A
+        unmerged = network(x)
+        assert torch.allclose(network[3].weight, expected)
+        assert np.linalg.matrix_rank((expected - network[3].parametrizations.weight.original).detach().numpy()) == 2
+        merged = merge_adapters(copy.deepcopy(network))
+        assert torch.allclose(merged(x), unmerged, atol=1e-6)
+        assert not torch.allclose(unmerged, before, atol=1e-3)
+        assert len(list(merged.parameters())) == 6
+
+    def test_only_thin_matrices_are_learned(self, small_network, striped):
+        model = FineTunedClassifier(small_network, image_size=32, adapter="lora", max_steps=3, random_state=0)
+        names = set(model.fit(*striped)._learned.tensors)
+        assert all(name.endswith((".A", ".B")) or name.startswith("head.") for name in names)
+        assert len(names) > 2
+
+    @pytest.mark.parametrize("strategy", ["head", "scratch"])
+    def test_adapters_need_layers_to_adapt(self, strategy, striped):
+        with pytest.raises(ValueError, match="adapter='lora' changes pretrained layers"):
+            FineTunedClassifier(strategy=strategy, adapter="lora").fit(*striped)
+
+
+class TestBatches:
+    def test_hyper_rule(self):
+        assert [hyper_rule(n) for n in (10, 19_999, 20_000, 499_999, 500_000)] == [500, 500, 10_000, 10_000, 20_000]
+
+    @pytest.mark.parametrize(
+        ("n", "batch_size", "n_epochs"), [(10, 4, 10), (40, 10, 10), (1000, 32, 10), (10_000, 32, 2), (100_000, 32, 4)]
+    )
+    def test_budget(self, n, batch_size, n_epochs):
+        budget = budget_for(
+            n, device=torch.device("cpu"), is_rows=False, batch_size="auto", max_epochs="auto", max_steps=None,
+            strategy_epochs=STRATEGIES["lp-ft"].max_epochs,
+        )  # fmt: skip
+        assert (budget.batch_size, budget.n_epochs) == (batch_size, n_epochs)
+
+    def test_crop_of_everything_is_the_picture(self):
+        pictures = torch.arange(2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
+        generator = torch.Generator().manual_seed(0)
+        same = random_resized_crop(pictures, generator, (8, 8), area=(1, 1), ratio=(1, 1), flips=False)
+        assert torch.allclose(same, pictures.float(), atol=1e-2)
+
+    def test_flips_are_of_whole_pictures(self):
+        pictures = torch.arange(64 * 3 * 4 * 4).reshape(64, 3, 4, 4)
+        flipped = random_flip(pictures, torch.Generator().manual_seed(0))
+        is_same, is_mirrored = ((flipped == p).flatten(1).all(1) for p in (pictures, pictures.flip(3)))
+        assert (is_same ^ is_mirrored).all()
+        assert 10 < is_mirrored.sum() < 54
+
+    @pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0)])
+    def test_mixtures_keep_labels_in_proportion(self, mixup, cutmix):
+        y = torch.tensor([0, 1, 2, 1, 0, 2, 0, 1])
+        X = torch.nn.functional.one_hot(y, 3).float()[:, :, None, None].expand(-1, -1, 16, 16).clone()
+        X, target, weight = mixture(3, mixup, cutmix)((X, y), torch.Generator().manual_seed(3))
+        assert torch.allclose(target.sum(1), torch.ones(8))
+        assert torch.allclose(X.mean((2, 3)), target, atol=1e-5)  # the picture's share is the label's
+        assert torch.allclose(weight, torch.ones(8))
+
+    def test_mixture_weighs_the_labels(self):
+        y, weight = torch.tensor([0, 1]), torch.tensor([3.0, 1.0])
+        generator = torch.Generator().manual_seed(1)
+        _, target, mixed = mixture(2, 1.0, 0.0)((torch.zeros(2, 1, 2, 2), y, weight), generator)
+        assert torch.allclose((target * mixed[:, None]).sum(0), torch.tensor([3.0, 1.0]))
