@@ -160,7 +160,7 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
             fitted |= {"_learned": LearnedNetwork(job.spec, tensors), "n_iter_": max(head.n_iter, 1), "history_": []}
         else:
             module = self._learned.trainable() if goes_on else _started(job, head)
-            plan = job.plan(module, budget.batch_size)
+            plan = job.plan(module, budget)
             net = job.net(plan, budget, schedule=self.schedule)
             so_far = {**fitted, "n_iter_": 1, "history_": []}
             live = LearnedNetwork.live(module.to(job.device), job.spec)
@@ -180,7 +180,7 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
             has_all = job.task.n_classes in (None, len(np.unique(job.train.target)))
             head = job.solved_head() if not goes_on and job.strategy.solves_head and has_all else None
             module = self._learned.trainable() if goes_on else _started(job, head)
-            plan = job.plan(module, budget.batch_size)
+            plan = job.plan(module, budget)
             plan.stages = []  # one pass at a time knows no second half
             session = job.net(plan, budget, schedule=None)
         try:

@@ -8,6 +8,7 @@ import torch
 
 MAX_EPOCHS_OF_ROWS = 30  # feature rows are cheap
 SMALL_BATCH = 16  # below it, statistics of a batch are too noisy for batch norm
+FEW_STEPS = 200  # below it, running statistics (momentum 0.1) lag behind the weights that change under them
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,19 @@ class Budget:
     def n_epochs(self) -> int:
         """Epochs that training takes at most; the last one may be cut short."""
         return min(self.max_epochs, -(-self.max_steps // self.n_batches))
+
+    @property
+    def n_steps(self) -> int:
+        """Updates that training takes at most."""
+        return min(self.max_steps, self.max_epochs * self.n_batches)
+
+    @property
+    def freezes_bn(self) -> bool:
+        """Whether a batch has too few rows, or training too few updates, for batch norm to learn new statistics.
+
+        Seen on digits at 32 pixels: 40 updates of 25 pictures with moving statistics took LP-FT from 55 % to 14 %.
+        """
+        return self.batch_size < SMALL_BATCH or self.n_steps < FEW_STEPS
 
 
 def hyper_rule(n_rows: int) -> int:

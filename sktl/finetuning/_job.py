@@ -18,7 +18,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.backbones import CodeRecipe, auto_batch_size
 from sktl.finetuning._augment import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
-from sktl.finetuning._budget import SMALL_BATCH, Budget, budget_for
+from sktl.finetuning._budget import Budget, budget_for
 from sktl.finetuning._heads import LinearHead
 from sktl.finetuning._inputs import InputKind
 from sktl.finetuning._lora import LoRA
@@ -111,7 +111,7 @@ class Job:
             max_epochs=e.max_epochs, max_steps=e.max_steps, strategy_epochs=self.strategy.max_epochs,
         )  # fmt: skip
 
-    def plan(self, module: nn.Module, batch_size: int) -> Plan:
+    def plan(self, module: nn.Module, budget: Budget) -> Plan:
         """Return which parameters of `module` train at which rates; they are set to do so."""
         e, strategy = self.estimator, self.strategy
         rate = e.learning_rate
@@ -122,7 +122,7 @@ class Job:
             strategy = dataclasses.replace(strategy, body_share=1.0)
         freezes = e.freeze_bn
         if freezes == "auto":
-            freezes = batch_size < SMALL_BATCH and not strategy.is_random
+            freezes = budget.freezes_bn and not strategy.is_random
         return make_plan(
             module, self.spec, strategy, freeze_until=e.freeze_until, learning_rate=float(rate),
             layer_decay=1.0 if strategy.is_random else float(e.layer_decay), weight_decay=float(e.weight_decay),

@@ -87,7 +87,7 @@ def range_test(job: Job, module: nn.Module, *, n_steps: int, low: float, high: f
             f"The range test needs n_steps of at least 5 and 0 < low < high; got {n_steps}, {low!r}, {high!r}."
         )
     budget = dataclasses.replace(job.budget(), max_epochs=n_steps, max_steps=n_steps, n_batches=1)
-    plan = job.plan(module, budget.batch_size)
+    plan = job.plan(module, job.budget())
     plan.stages = []
     highest = max(group["lr"] for group in plan.groups)
     for group in plan.groups:

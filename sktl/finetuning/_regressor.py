@@ -81,8 +81,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         Strength of the pull of pretrained weights to where they started, ``l2_sp / 2 * ||w - w0||^2`` [4]_; weight
         decay is then the head's alone.
     freeze_bn : bool or "auto", default="auto"
-        Whether batch norm keeps its statistics in all layers; "auto" where batches have fewer than 16 examples,
-        but not from scratch.
+        Whether batch norm keeps its statistics in all layers; "auto" where batches have fewer than 16 examples or
+        training fewer than 200 updates, but not from scratch.
     adapter : "lora", LoRA or None, default=None
         Train low-rank changes of the weights instead of the weights.
     ema : float, default=None

@@ -12,7 +12,7 @@ from torch import nn
 
 from sktl.finetuning import STRATEGIES, FineTunedClassifier, LoRA
 from sktl.finetuning._augment import mixture, random_flip, random_resized_crop
-from sktl.finetuning._budget import budget_for, hyper_rule
+from sktl.finetuning._budget import Budget, budget_for, hyper_rule
 from sktl.finetuning._heads import solve_classifier, solve_regressor
 from sktl.finetuning._lora import merge_adapters
 from sktl.finetuning._losses import StartingPointStep
@@ -34,7 +34,7 @@ def job_of(estimator, X, y):
 def plan_of(estimator, X, y):
     job = job_of(estimator, X, y)
     module = job.spec.build()
-    return job.plan(module, job.budget().batch_size), module, job
+    return job.plan(module, job.budget()), module, job
 
 
 class TestHeads:
@@ -123,7 +123,14 @@ class TestPlan:
 
     def test_what_is_frozen_stays_to_the_bit(self, small_network, striped):
         model = FineTunedClassifier(
-            small_network, image_size=32, strategy="last", freeze_until="1", batch_size=16, max_epochs=2, random_state=0
+            small_network,
+            image_size=32,
+            strategy="last",
+            freeze_until="1",
+            batch_size=16,
+            max_epochs=2,
+            random_state=0,
+            freeze_bn=False,
         ).fit(*striped)
         before = small_network.state_dict()
         for name, value in model.module_.network.state_dict().items():
@@ -132,14 +139,23 @@ class TestPlan:
         assert all(not name.startswith(("network.0", "network.1")) for name in model._learned.tensors)
 
     @pytest.mark.parametrize(
-        ("freeze_bn", "batch_size", "moves"), [(True, 20, False), ("auto", 8, False), ("auto", 20, True)]
+        ("params", "moves"),
+        [
+            ({"freeze_bn": True}, False),
+            ({"freeze_bn": False}, True),
+            ({"freeze_bn": "auto"}, False),
+            ({"freeze_bn": "auto", "strategy": "scratch"}, True),
+        ],
     )
-    def test_batch_norm(self, freeze_bn, batch_size, moves, small_network, striped):
-        model = FineTunedClassifier(
-            small_network, image_size=32, freeze_bn=freeze_bn, batch_size=batch_size, max_steps=2, random_state=0
-        ).fit(*striped)
+    def test_batch_norm(self, params, moves, small_network, striped):
+        options = {"image_size": 32, "batch_size": 20, "max_steps": 2, "random_state": 0}
+        model = FineTunedClassifier(small_network, **options, **params).fit(*striped)
         same = torch.equal(model.module_.network[0][1].running_mean, small_network[0][1].running_mean)
         assert same is not moves
+
+    @pytest.mark.parametrize(("batch_size", "n_steps", "freezes"), [(8, 500, True), (32, 100, True), (32, 200, False)])
+    def test_batch_norm_learns_where_there_is_enough_to_learn_from(self, batch_size, n_steps, freezes):
+        assert Budget(batch_size, 100, 10, n_steps).freezes_bn is freezes
 
     def test_earlier_layer_cuts_the_rest_off(self, small_network, striped):
         model = FineTunedClassifier(small_network, image_size=32, layer="1", max_steps=2, random_state=0).fit(*striped)
