@@ -96,6 +96,7 @@ def measure(results: dict, row: str, data: tuple, base: dict, names=STRATEGIES, 
         cell = results.setdefault(row, {}).setdefault(name, {"accuracy": [], "seconds": [], "n_iter": model.n_iter_})
         cell["accuracy"].append(round(model.score(list(X_test), y_test), 4))
         cell["seconds"].append(round(seconds, 2))
+        print(f"{row}, {name}: {cell['accuracy'][-1]:.3f} in {seconds:.0f} s", flush=True)
         for other, (X_other, y_other) in (others or {}).items():
             cell.setdefault("elsewhere", {})[other] = round(model.score(list(X_other), y_other), 4)
 
@@ -177,7 +178,7 @@ def quadrants(results: dict) -> list[dict]:
 def main() -> None:
     options = parser(__doc__, rounds=2)
     options.add_argument("--image-size", type=int, default=64, help="pixels a side (default: %(default)s)")
-    options.add_argument("--steps", type=int, default=40, help="updates of a fit, at most (default: %(default)s)")
+    options.add_argument("--steps", type=int, default=100, help="updates of a fit, at most (default: %(default)s)")
     args = options.parse_args()
     if args.quick:
         args.image_size, args.steps = 32, 3

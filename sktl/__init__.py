@@ -12,18 +12,30 @@ __version__ = "0.1.0"
 
 _HEADLINES = {
     "CNNCodesTransformer": "sktl.features",
+    "FineTunedClassifier": "sktl.finetuning",
+    "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
     "list_backbones": "sktl.backbones",
     "list_layers": "sktl.backbones",
     "open_cache": "sktl.cache",
 }
 
-__all__ = ["CNNCodesTransformer", "Preprocessing", "__version__", "list_backbones", "list_layers", "open_cache"]
+__all__ = [
+    "CNNCodesTransformer",
+    "FineTunedClassifier",
+    "FineTunedRegressor",
+    "Preprocessing",
+    "__version__",
+    "list_backbones",
+    "list_layers",
+    "open_cache",
+]
 
 if TYPE_CHECKING:
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache
     from sktl.features import CNNCodesTransformer
+    from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 
 
 def __getattr__(name: str) -> Any:

@@ -6,18 +6,29 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sktl
 
-# Lighter settings of the same kind as the defaults: the checks send some two thousand pictures through.
+# Lighter settings of the same kind as the defaults: the checks send some two thousand pictures through, and fit each
+# estimator hundreds of times.
+STEPS = 10
 ESTIMATORS = [
     sktl.CNNCodesTransformer(image_size=32, engine="torch"),
     sktl.CNNCodesTransformer(image_size=32, engine="torch", layers="all", pooling="max", cache="memory"),
+    sktl.FineTunedClassifier(max_steps=STEPS),
+    sktl.FineTunedClassifier(strategy="head"),
+    sktl.FineTunedRegressor(max_steps=STEPS),
+    sktl.FineTunedRegressor(strategy="head", alpha=1.0),
 ]
 
-# Checks that cannot hold by a method's nature, with the reason.
-EXPECTED_FAILURES: dict[str, dict[str, str]] = {"CNNCodesTransformer": {}}
+REPEATED = (
+    "trained by gradient steps on random batches: a row of weight 2 and a row that stands there twice fall into "
+    "different batches, so that results agree in distribution only"
+)
 
 
 def expected_failures(estimator):
-    return EXPECTED_FAILURES.get(type(estimator).__name__, {})
+    """Return the checks that cannot hold by a method's nature, with the reason."""
+    if "FineTuned" in type(estimator).__name__ and estimator.strategy != "head":
+        return {"check_sample_weight_equivalence_on_dense_data": REPEATED}
+    return {}
 
 
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
@@ -30,7 +41,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 def test_every_public_estimator_is_checked():
-    public = {name for name in sktl.__all__ if hasattr(getattr(sktl, name), "get_params")}
+    public = {name for name in sktl.__all__ if hasattr(getattr(sktl, name), "fit")}
     assert public == {type(estimator).__name__ for estimator in ESTIMATORS}
 
 
