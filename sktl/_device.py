@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -66,8 +69,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(map(repr, PRECISIONS))}; got {precision!r}.")
     if precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
-        return torch.bfloat16 if fast else torch.float32
+        return next(iter(reduced_precisions(device)), torch.float32)
     if device.type == "cpu" and precision == "float16":
         raise ValueError("precision='float16' is not for CPUs; use 'float32' or 'auto'.")
     if device.type == "cpu" and precision == "bfloat16" and not cpu_has_bfloat16():
@@ -78,8 +80,53 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
+def reduced_precisions(device: torch.device) -> tuple[torch.dtype, ...]:
+    """Return the precisions on `device` that "auto" may take for their speed, the one of the widest range first."""
+    fast = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    return (torch.bfloat16, torch.float16) if fast else ()
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
     """Return the context in which layers compute in `dtype` (nothing to do for float32)."""
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+_exact_lock = threading.Lock()
+_exact: dict[str, Any] = {"users": 0, "restore": None}
+
+
+@contextlib.contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Keep cuDNN from rounding float32 to TensorFloat-32, its default, while a network's codes are computed.
+
+    The setting is the process's; it is put back when the last of the threads that want it changed is done.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with _exact_lock:
+        if _exact["users"] == 0:
+            _exact["restore"] = _forbid_tf32()
+        _exact["users"] += 1
+    try:
+        yield
+    finally:
+        with _exact_lock:
+            _exact["users"] -= 1
+            if _exact["users"] == 0:
+                _exact["restore"]()
+
+
+def _forbid_tf32() -> Callable[[], None]:
+    """Forbid it by the interface that this process uses, for torch refuses to read the one after the other was set."""
+    cudnn: Any = torch.backends.cudnn
+    try:
+        target, name, exact = cudnn, "allow_tf32", False
+        before = cudnn.allow_tf32
+    except RuntimeError:
+        target, name, exact = cudnn.conv, "fp32_precision", "ieee"
+        before = cudnn.conv.fp32_precision
+    setattr(target, name, exact)
+    return lambda: setattr(target, name, before)

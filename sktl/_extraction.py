@@ -64,7 +64,6 @@ class Extractor:
         self, source: PictureSource, block_size: int | None = None
     ) -> Generator[tuple[int, np.ndarray], None, None]:
         """Yield (index of the first picture, codes) in order, in blocks of `block_size`, or as they come."""
-        source.check(self.n_jobs)
         parts = self._cached(source, self.cache) if self.cache is not None else self._streamed(source)
         start = 0
         with contextlib.closing(_regrouped(parts, block_size)) as blocks:
@@ -73,16 +72,25 @@ class Extractor:
                 start += len(block)
 
     def _streamed(self, source: PictureSource) -> Generator[np.ndarray, None, None]:
+        source.check(self.n_jobs)
         engine = get_engine(self.engine, self.recipe, self.device, len(source), self.compile)
         for _, codes in self._run(source, np.arange(len(source)), engine):
             yield np.concatenate(codes, axis=1) if len(codes) > 1 else codes[0]
 
     def _cached(self, source: PictureSource, cache: CodeCache) -> Generator[np.ndarray, None, None]:
         n_layers = len(self.recipe.layers)
+        is_checked = False
         for start in range(0, len(source), CACHED_BLOCK):
-            digests = source.digests(start, min(start + CACHED_BLOCK, len(source)), self.n_jobs)
+            try:
+                digests = source.digests(start, min(start + CACHED_BLOCK, len(source)), self.n_jobs)
+            except BadImageError:
+                source.check(self.n_jobs)  # names the bad files of all blocks
+                raise
             codes = self._looked_up(cache, digests, len(source))
             if codes is None:
+                if not is_checked:  # what is found by its content has been read before
+                    source.check(self.n_jobs)
+                    is_checked = True
                 engine = get_engine(self.engine, self.recipe, self.device, len(source), self.compile)
                 codes = cache.get_or_compute(
                     self._keys(digests, engine.name),

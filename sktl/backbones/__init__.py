@@ -1,6 +1,7 @@
 """From a name to a pretrained network: weights, layers, surgery."""
 
 from sktl._preprocessing import Preprocessing
+from sktl.backbones._agreement import agreeing_precision
 from sktl.backbones._backbone import Backbone, list_layers, load_backbone
 from sktl.backbones._engine import Engine, auto_batch_size
 from sktl.backbones._engines import ENGINES, get_engine, planned_engine
@@ -34,6 +35,7 @@ __all__ = [
     "Preprocessing",
     "Suffix",
     "Trace",
+    "agreeing_precision",
     "auto_batch_size",
     "cut_head",
     "get_engine",

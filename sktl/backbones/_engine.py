@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktl._device import autocast
+from sktl._device import autocast, exact_float32
 from sktl.backbones._recipe import CodeRecipe
 from sktl.backbones._surgery import LayerOutputs
 
@@ -78,7 +78,7 @@ class TorchEngine(Engine):
     def _codes(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the codes of a batch, of its halves where the device has too little memory for all of it."""
         try:
-            with self.recipe.backbone.lock, autocast(self.device, self.recipe.dtype):
+            with self.recipe.backbone.lock, exact_float32(self.device), autocast(self.device, self.recipe.dtype):
                 return self._network(batch.to(self.device, non_blocking=True))
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from sktl import CNNCodesTransformer
-from sktl._device import cpu_has_bfloat16
-from sktl.backbones import _engines, auto_batch_size, load_backbone, planned_engine
+from sktl._device import cpu_has_bfloat16, exact_float32
+from sktl.backbones import _engines, agreeing_precision, auto_batch_size, load_backbone, planned_engine
+from sktl.backbones._agreement import example_pictures
 from sktl.backbones._engine import TorchEngine
 from sktl.backbones._folding import fold_batch_norms
 from sktl.exceptions import EngineWarning
@@ -207,3 +208,66 @@ class TestFolding:
         folded = fold_batch_norms(network, x)
         with torch.no_grad():
             torch.testing.assert_close(folded(x), network(x))
+
+
+class TestAgreement:
+    """ "auto" takes a fast precision only where the codes stay what they are."""
+
+    @staticmethod
+    def recipe(name, weights, **params):
+        transformer = CNNCodesTransformer(name, weights=weights, image_size=64, device="cpu", **params)
+        return transformer._recipe(load_backbone(name, weights), torch.device("cpu"))
+
+    @pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16 instructions")
+    @pytest.mark.parametrize(
+        ("name", "weights", "dtype"), [("resnet18", None, torch.bfloat16), ("efficientnet_lite0", "default", None)]
+    )
+    def test_chosen_by_the_difference(self, pictures, name, weights, dtype):
+        cpu, candidates = torch.device("cpu"), (torch.bfloat16, torch.float16)
+        recipe = self.recipe(name, weights, engine="torch")
+        chosen = agreeing_precision(recipe, cpu, candidates)
+        assert chosen.dtype == dtype or (dtype is None and chosen.dtype != torch.bfloat16)
+        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+        found, expected = (next(TorchEngine(r, cpu).run(iter([(np.arange(7), batch)])))[1][0] for r in (chosen, recipe))
+        assert np.linalg.norm(found - expected) < 1e-2 * np.linalg.norm(expected)
+
+    def test_float32_where_nothing_agrees(self):
+        recipe = self.recipe("efficientnet_lite0", "default")
+        assert agreeing_precision(recipe, torch.device("cpu"), (torch.bfloat16,)).dtype == torch.float32
+
+    def test_cpu_stays_at_float32(self):
+        assert self.recipe("resnet18", None).dtype == torch.float32
+
+    def test_examples_look_like_photographs(self):
+        """Power falls with the square of frequency; the mean is grey."""
+        examples = example_pictures(4, (64, 48))
+        assert examples.shape == (4, 3, 64, 48)
+        assert examples.dtype == torch.uint8
+        power = torch.fft.rfft2(examples.double()).abs().square().mean(dim=(0, 1))
+        assert 12 < power[4, 0] / power[16, 0] < 20
+        assert abs(examples.double().mean() - 128) < 3
+        assert torch.equal(examples, example_pictures(4, (64, 48)))
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_float32_on_cuda_is_not_rounded_to_tf32(is_new):
+    """Several threads may ask for it; the last one puts the process's setting back, whichever interface it came by."""
+    cudnn, cuda = torch.backends.cudnn, torch.device("cuda")
+
+    def allowed():
+        return cudnn.conv.fp32_precision == "tf32" if is_new else cudnn.allow_tf32
+
+    assert allowed()
+    if is_new:
+        before = cudnn.rnn.fp32_precision
+        cudnn.rnn.fp32_precision = "ieee"  # now the older interface cannot be read
+    try:
+        with exact_float32(cuda):
+            assert not allowed()
+            with exact_float32(cuda):
+                pass
+            assert not allowed()
+        assert allowed()
+    finally:
+        if is_new:
+            cudnn.rnn.fp32_precision = before

@@ -16,9 +16,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from sktl import CNNCodesTransformer, open_cache
+from sktl import CNNCodesTransformer, _extraction, open_cache
 from sktl.cache import MemoryCache
 from sktl.exceptions import BadImageError, CacheWarning
+from sktl.images._item_source import ItemSource
 
 HERE = Path(__file__).parent
 
@@ -191,3 +192,33 @@ def test_modules_without_readable_source_are_kept_for_this_process_only(tmp_path
 def test_a_cache_of_another_kind_is_a_type_error():
     with pytest.raises(ValueError, match="cache"):
         CNNCodesTransformer(cache=3).fit(some_pictures(2))
+
+
+def saved(folder, n):
+    paths = [folder / f"{i}.png" for i in range(n)]
+    for path, picture in zip(paths, some_pictures(n)):
+        Image.fromarray(picture).save(path)
+    return paths
+
+
+def test_what_is_in_the_store_needs_no_second_look_at_its_header(tmp_path, log, monkeypatch):
+    paths, cache, checked = saved(tmp_path, 6), MemoryCache(), []
+    check = ItemSource.check
+    monkeypatch.setattr(ItemSource, "check", lambda self, n_jobs=None: checked.append(1) or check(self, n_jobs))
+    fresh = counting(log, cache).transform(paths)
+    assert len(checked) == 1
+    assert np.array_equal(counting(log, cache).transform(paths), fresh)
+    assert len(checked) == 1
+
+
+def test_bad_files_of_all_blocks_are_named_though_the_first_block_is_stored(tmp_path, log, monkeypatch):
+    monkeypatch.setattr(_extraction, "CACHED_BLOCK", 3)
+    paths, cache = saved(tmp_path, 9), MemoryCache()
+    counting(log, cache).transform(paths[:3])
+    paths[4].write_bytes(b"")
+    paths[7].unlink()
+    with pytest.raises(BadImageError, match=r"(?s)4\.png.*7\.png"):
+        counting(log, cache).transform(paths)
+    paths[4].unlink()
+    with pytest.raises(BadImageError, match=r"(?s)4\.png.*7\.png"):
+        counting(log, cache).transform(paths)
