@@ -122,8 +122,9 @@ def exact_float32(device: torch.device) -> Iterator[None]:
 def _forbid_tf32() -> Callable[[], None]:
     """Forbid it by the interface that this process uses, for torch refuses to read the one after the other was set."""
     cudnn: Any = torch.backends.cudnn
+    exact: Any = False
+    target, name = cudnn, "allow_tf32"
     try:
-        target, name, exact = cudnn, "allow_tf32", False
         before = cudnn.allow_tf32
     except RuntimeError:
         target, name, exact = cudnn.conv, "fp32_precision", "ieee"
