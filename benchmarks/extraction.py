@@ -346,6 +346,7 @@ def race(network: Network, road: Road, rounds: int, thingsvision: Path | None, f
         worker.close()
 
     plain = min((name for name in seconds if PLAIN in name), key=lambda name: statistics.median(seconds[name]))
+    limit = matmul_limit(network)
     return {
         "network": network.name,
         "road": road.name,
@@ -357,6 +358,12 @@ def race(network: Network, road: Road, rounds: int, thingsvision: Path | None, f
             name: {peer: ratio(seconds[peer], seconds[name]) for peer in seconds if "sktl" not in peer}
             for name in seconds
             if "sktl" in name
+        },
+        **limit,
+        "share_of_the_matmul_limit": {
+            name: round(n / min(each) / limit["images_per_second_by_matmul"], 3)
+            for name, each in seconds.items()
+            if name in AIMS and not road.in_files
         },
         "first_call_seconds": {name: round(value, 2) for name, value in first_call.items()},
         "agreement": agreement,
@@ -456,6 +463,18 @@ def race_on_gpu(network: Network, pictures: np.ndarray, rounds: int, device: tor
         "share_of_the_limit": round(rate["sktl"] / limits["images_per_second"], 4),
         "smallest_cosine": agreement,
         "seconds": {name: [round(value, 4) for value in each] for name, each in seconds.items()},
+    }
+
+
+def matmul_limit(network: Network) -> dict[str, float]:
+    """Return images/s on a CPU if all operations ran as fast as one large product of float32 matrices does."""
+    operations, _ = network_costs(network)
+    a, b = (torch.randn(2048, 2048) for _ in range(2))
+    matmul = 2 * 2048**3 / _seconds_of(lambda: a @ b, torch.device("cpu"), n_times=5)
+    return {
+        "gflops_a_picture": round(operations / 1e9, 3),
+        "matmul_gflops_per_second": round(matmul / 1e9, 1),
+        "images_per_second_by_matmul": round(matmul / operations, 1),
     }
 
 

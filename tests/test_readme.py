@@ -46,6 +46,7 @@ def test_the_blocks_do_what_the_text_says(names):
     assert names["scores"].mean() > 0.7
     assert names["codes"].shape == (10, 16)
     assert names["search"].best_score_ > 0.7
+    assert names["choice"].best_score_ > 0.7
 
 
 def test_the_two_commands_name_what_exists():
