@@ -12,29 +12,37 @@ __version__ = "0.1.0"
 
 _HEADLINES = {
     "CNNCodesTransformer": "sktl.features",
+    "DomainAdaptedClassifier": "sktl.adaptation",
     "FineTunedClassifier": "sktl.finetuning",
     "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
+    "ProtoNetClassifier": "sktl.fewshot",
     "list_backbones": "sktl.backbones",
     "list_layers": "sktl.backbones",
     "open_cache": "sktl.cache",
+    "stack_domains": "sktl.adaptation",
 }
 
 __all__ = [
     "CNNCodesTransformer",
+    "DomainAdaptedClassifier",
     "FineTunedClassifier",
     "FineTunedRegressor",
     "Preprocessing",
+    "ProtoNetClassifier",
     "__version__",
     "list_backbones",
     "list_layers",
     "open_cache",
+    "stack_domains",
 ]
 
 if TYPE_CHECKING:
+    from sktl.adaptation import DomainAdaptedClassifier, stack_domains
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache
     from sktl.features import CNNCodesTransformer
+    from sktl.fewshot import ProtoNetClassifier
     from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 
 

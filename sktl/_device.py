@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = ("auto", "cpu", "cuda", "mps", "accelerate")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the torch device that `device` names; "auto" is CUDA, then MPS, then the CPU.
+
+    "accelerate" is the one that accelerate's launcher gave this process.
 
     Raises
     ------
@@ -27,11 +29,14 @@ def resolve_device(device: str | torch.device) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if isinstance(device, str) and device == "accelerate":
+        return accelerate_state().device
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"device must be 'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device; got {device!r}."
+            "device must be 'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps', 'accelerate' or a torch.device; "
+            f"got {device!r}."
         ) from error
     if resolved.type == "cuda":
         if not torch.cuda.is_available():
@@ -43,6 +48,21 @@ def resolve_device(device: str | torch.device) -> torch.device:
     elif resolved.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError("device='mps', but torch finds no Apple GPU here. Use device='auto' or 'cpu'.")
     return resolved
+
+
+def accelerate_state() -> Any:
+    """Return accelerate's record of this process: its device, its number, how many there are.
+
+    Raises
+    ------
+    ValueError
+        If accelerate is not installed.
+    """
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise ValueError("device='accelerate' needs the package accelerate: pip install 'sktl[accelerate]'.") from error
+    return PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
 
 
 @functools.cache
@@ -91,6 +111,17 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of a layer's output for the next one, once in a process.
+
+    glibc maps blocks above a threshold one by one and unmaps them when they are freed; each layer then waits for
+    fresh pages, which costs as much as the network. The threshold rises to the largest block that was freed, up to
+    32 MiB, and twice as much stays at the heap's end: one block of that size, never touched, settles both.
+    """
+    torch.empty(2**25 - 2**17, dtype=torch.uint8)
 
 
 _exact_lock = threading.Lock()

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktl.backbones import Backbone, CodeRecipe, Engine, auto_batch_size, get_engine, planned_engine
+from sktl.backbones import (
+    Backbone,
+    CodeRecipe,
+    Engine,
+    auto_batch_size,
+    get_engine,
+    planned_engine,
+    resuming_engine,
+)
 from sktl.cache import CodeCache, MemoryCache, open_cache
 from sktl.exceptions import BadImageError, CacheWarning
 from sktl.images import PictureSource, iter_batches
@@ -43,6 +51,8 @@ class Extractor:
         Whether the network is compiled on CUDA.
     cache : CodeCache or None
         Where codes are kept.
+    resumes : bool
+        Whether to look in the store for the whole output of an earlier layer, and go on from there; for one layer.
     """
 
     recipe: CodeRecipe
@@ -52,6 +62,7 @@ class Extractor:
     engine: str = "auto"
     compile: bool = False
     cache: CodeCache | None = None
+    resumes: bool = False
 
     def codes(self, source: PictureSource) -> np.ndarray:
         """Return the codes of all pictures, float32 of shape (n, n_features)."""
@@ -74,7 +85,7 @@ class Extractor:
     def _streamed(self, source: PictureSource) -> Generator[np.ndarray, None, None]:
         source.check(self.n_jobs)
         engine = get_engine(self.engine, self.recipe, self.device, len(source), self.compile)
-        for _, codes in self._run(source, np.arange(len(source)), engine):
+        for _, codes in self._run(self._pictures(source, np.arange(len(source)), engine), engine):
             yield np.concatenate(codes, axis=1) if len(codes) > 1 else codes[0]
 
     def _cached(self, source: PictureSource, cache: CodeCache) -> Generator[np.ndarray, None, None]:
@@ -94,7 +105,7 @@ class Extractor:
                 engine = get_engine(self.engine, self.recipe, self.device, len(source), self.compile)
                 codes = cache.get_or_compute(
                     self._keys(digests, engine.name),
-                    partial(self._missing, source, start, engine),
+                    partial(self._missing, source, start, engine, digests),
                     claim_size=n_layers * max(1, min(CLAIMED_PICTURES, 256 // n_layers)),
                 )
             yield np.stack([np.concatenate(codes[i : i + n_layers]) for i in range(0, len(codes), n_layers)])
@@ -115,8 +126,41 @@ class Extractor:
                 return codes
         return None
 
-    def _missing(self, source: PictureSource, start: int, engine: Engine, positions: Sequence[int]):
+    def _missing(
+        self, source: PictureSource, start: int, engine: Engine, digests: Sequence[bytes], positions: Sequence[int]
+    ):
         """Yield (positions, codes) of what the store lacks; a position is a picture and one of its layers."""
+        if self.resumes:
+            positions = list(positions)
+            yield from self._resumed(digests, positions)
+        if positions:
+            yield from self._computed(source, start, engine, positions)
+
+    def _resumed(self, digests: Sequence[bytes], positions: list[int]):
+        """Yield (positions, codes) of pictures of which the store has an earlier layer; they leave `positions`."""
+        assert self.cache is not None
+        for earlier in self.recipe.earlier_blocks():
+            (suffix,) = earlier.cache_keys("torch", self.device)
+            blocks = self.cache.get_many([digests[position] + suffix for position in positions])
+            found = {position: block for position, block in zip(positions, blocks) if block is not None}
+            if not found:
+                continue
+            try:
+                engine = resuming_engine(self.recipe, earlier.layers[0], self.device)
+            except ValueError:  # something goes round that layer
+                continue
+            size = self._batch_size(engine)
+            places = list(found)
+            parts = [np.asarray(places[i : i + size]) for i in range(0, len(places), size)]
+            batches = ((part, torch.from_numpy(np.stack([found[i] for i in part.tolist()]))) for part in parts)
+            for which, (codes,) in self._run(batches, engine):
+                yield which.tolist(), list(codes)
+            positions[:] = [position for position in positions if position not in found]
+            if not positions:
+                return
+
+    def _computed(self, source: PictureSource, start: int, engine: Engine, positions: Sequence[int]):
+        """Yield (positions, codes), computed from the pictures."""
         n_layers = len(self.recipe.layers)
         wanted = set(positions)
         layers = sorted({position % n_layers for position in positions})
@@ -129,7 +173,7 @@ class Extractor:
         done: list[int] = []
         values: list[np.ndarray] = []
         try:
-            for indices, codes in self._run(source, start + pictures, engine):
+            for indices, codes in self._run(self._pictures(source, start + pictures, engine), engine):
                 for layer, code in zip(layers, codes):
                     for index, value in zip(indices, code):
                         position = int(index - start) * n_layers + layer
@@ -147,18 +191,30 @@ class Extractor:
         if done:
             yield done, values
 
-    def _run(self, source: PictureSource, indices: np.ndarray, engine: Engine):
-        """Yield (indices, one array a layer) for each batch."""
-        preprocessing = self.recipe.preprocessing
+    def _pictures(self, source: PictureSource, indices: np.ndarray, engine: Engine) -> Iterator:
+        return iter_batches(
+            source, self.recipe.preprocessing, batch_size=self._batch_size(engine), n_jobs=self.n_jobs,
+            indices=indices, draft=self.recipe.draft,
+        )  # fmt: skip
+
+    def _batch_size(self, engine: Engine) -> int:
         is_auto = self.batch_size == "auto"
-        size = auto_batch_size(engine.name, self.device, preprocessing.size) if is_auto else int(self.batch_size)
-        batches: Any = iter_batches(
-            source, preprocessing, batch_size=size, n_jobs=self.n_jobs, indices=indices, draft=self.recipe.draft
-        )
-        fed = _filled(batches, size) if is_auto and self.device.type == "cpu" else batches
+        size = self.recipe.preprocessing.size
+        return auto_batch_size(engine.name, self.device, size) if is_auto else int(self.batch_size)
+
+    def _run(self, batches: Any, engine: Engine):
+        """Yield (indices, one array a layer) for each batch."""
+        is_auto = self.batch_size == "auto"
+        fed = _filled(batches, self._batch_size(engine)) if is_auto and self.device.type == "cpu" else batches
         with contextlib.closing(batches), contextlib.closing(engine.run(fed)) as results:
             for which, codes in results:
-                yield which, tuple(code[: len(which)] for code in codes)
+                yield which, tuple(self._stored(code[: len(which)]) for code in codes)
+
+    def _stored(self, code: np.ndarray) -> np.ndarray:
+        if self.recipe.storage == "float32":
+            return code
+        largest = float(np.finfo(np.float16).max)
+        return np.clip(code, -largest, largest).astype(np.float16)
 
 
 def cache_for(backbone: Backbone, cache: Any) -> CodeCache | None:

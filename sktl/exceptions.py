@@ -35,6 +35,10 @@ class CacheWarning(UserWarning):
     """The store of codes cannot be used as asked; the result is right all the same, only slower."""
 
 
+class CheckpointWarning(UserWarning):
+    """Checkpoints of a training cannot be used as asked; the training goes on all the same."""
+
+
 class EngineWarning(UserWarning):
     """The engine asked for cannot run this network; another one gives the same codes."""
 

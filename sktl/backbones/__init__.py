@@ -4,10 +4,10 @@ from sktl._preprocessing import Preprocessing
 from sktl.backbones._agreement import agreeing_precision
 from sktl.backbones._backbone import Backbone, list_layers, load_backbone
 from sktl.backbones._engine import Engine, auto_batch_size
-from sktl.backbones._engines import ENGINES, get_engine, planned_engine
+from sktl.backbones._engines import ENGINES, get_engine, planned_engine, resuming_engine
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
-from sktl.backbones._pooling import POOLINGS, Pooling
-from sktl.backbones._recipe import CodeRecipe
+from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
+from sktl.backbones._recipe import CodeRecipe, block_recipe
 from sktl.backbones._registry import list_backbones
 from sktl.backbones._selection import layer_info, resolve_layers
 from sktl.backbones._surgery import (
@@ -37,6 +37,7 @@ __all__ = [
     "Trace",
     "agreeing_precision",
     "auto_batch_size",
+    "block_recipe",
     "cut_head",
     "get_engine",
     "layer_info",
@@ -47,6 +48,8 @@ __all__ = [
     "planned_engine",
     "read_state_dict",
     "resolve_layers",
+    "resuming_engine",
     "split_at",
     "trace_of",
+    "unflattened",
 ]

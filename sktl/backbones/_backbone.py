@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -17,8 +17,10 @@ from sktl.backbones._fingerprint import module_fingerprint, named_fingerprint
 from sktl.backbones._folding import fold_batch_norms
 from sktl.backbones._layers import LayerTable, Trace
 from sktl.backbones._registry import build_named, canonical_name, find_provider
-from sktl.backbones._surgery import trace_of
+from sktl.backbones._surgery import split_at, trace_of
 from sktl.backbones._weights import load_strictly, looks_like_path, read_state_dict
+
+T = TypeVar("T")
 
 
 class Backbone:
@@ -47,6 +49,26 @@ class Backbone:
         self.lock = threading.RLock()
         self._traces: dict[tuple[int, int], Trace] = {}
         self._prepared: dict[Any, nn.Module] = {}
+        self._facts: dict[Hashable, Any] = {}
+
+    def remembered(self, question: Hashable, find: Callable[[], T]) -> T:
+        """Return what `find` returns: a fact about the network, found once; `question` names it."""
+        with self.lock:
+            if question not in self._facts:
+                self._facts[question] = find()
+            return self._facts[question]
+
+    def can_split_at(self, layer: str, size: tuple[int, int]) -> bool:
+        """Whether the network can be cut in two after a layer, for pictures of `size`."""
+
+        def find() -> bool:
+            try:
+                split_at(self.module, layer, self.trace(size))
+            except ValueError:  # something goes round that layer
+                return False
+            return True
+
+        return self.remembered(("split", layer, size), find)
 
     def trace(self, size: tuple[int, int]) -> Trace:
         """Return the layers as a picture of `size` (height, width) in pixels meets them."""

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktl._device import autocast, exact_float32
+from sktl._device import autocast, exact_float32, keep_freed_memory
+from sktl.backbones._pooling import unflattened
 from sktl.backbones._recipe import CodeRecipe
-from sktl.backbones._surgery import LayerOutputs
+from sktl.backbones._selection import layer_info
+from sktl.backbones._surgery import LayerOutputs, Suffix
 
 Batches = Iterator[tuple[np.ndarray, torch.Tensor]]
 Codes = Generator[tuple[np.ndarray, tuple[np.ndarray, ...]], None, None]
@@ -50,19 +52,47 @@ class CodeNetwork(nn.Module):
         return self.outputs(x.contiguous(memory_format=torch.channels_last))
 
 
+class ResumedNetwork(nn.Module):
+    """The same codes, of one layer, computed on from the whole output of an earlier layer, as it is kept flattened."""
+
+    def __init__(self, recipe: CodeRecipe, start: str, device: torch.device):
+        super().__init__()
+        (layer,) = recipe.layers
+        trace = recipe.backbone.trace(recipe.preprocessing.size)
+        self._start, info = layer_info(start, trace), recipe.infos[0]
+        self._pooled = lambda output, name=layer: recipe.pooling(output, info)
+        self.outputs = None
+        if start != layer:
+            if not recipe.backbone.can_split_at(start, recipe.preprocessing.size):
+                raise ValueError(f"{recipe.backbone.name} cannot be split at {start!r}.")
+            network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers)
+            self.outputs = LayerOutputs(Suffix(network, start, trace), [f"rest.{layer}"], self._pooled)
+
+    def forward(self, flattened: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return one float32 tensor (batch, n)."""
+        output = unflattened(flattened, self._start)
+        return (self._pooled(output),) if self.outputs is None else self.outputs(output)
+
+
 class TorchEngine(Engine):
     """PyTorch: batch norms folded, channels last, no gradients; each layer pooled the moment it is computed.
 
     On CUDA the copies of the next batch, pinned and on a stream of their own, run beside the network, and codes are
-    fetched one batch late, so that the GPU always has work waiting.
+    fetched one batch late, so that the GPU always has work waiting. With `start`, batches are not pictures but that
+    layer's outputs.
     """
 
     name = "torch"
 
-    def __init__(self, recipe: CodeRecipe, device: torch.device, compile: bool = False):
+    def __init__(self, recipe: CodeRecipe, device: torch.device, compile: bool = False, start: str | None = None):
         self.recipe = recipe
         self.device = device
-        self._network: Callable[..., Any] = CodeNetwork(recipe, device)
+        if device.type == "cpu":
+            keep_freed_memory()
+        with recipe.backbone.lock:
+            self._network: Callable[..., Any] = (
+                CodeNetwork(recipe, device) if start is None else ResumedNetwork(recipe, start, device)
+            )
         if compile and device.type == "cuda":
             self._network = torch.compile(self._network)
         self._copy_stream = torch.cuda.Stream(device) if device.type == "cuda" else None

@@ -72,6 +72,18 @@ def get_engine(
         return _kept(("torch", compile, *key), lambda: TorchEngine(recipe, device, compile))
 
 
+def resuming_engine(recipe: CodeRecipe, start: str, device: torch.device) -> Engine:
+    """Return the engine that computes `recipe` on from the outputs of the layer `start`, built once per process.
+
+    Raises
+    ------
+    ValueError
+        If something goes round that layer.
+    """
+    with _lock:
+        return _kept(("resuming", start, *_key(recipe, device)), lambda: TorchEngine(recipe, device, start=start))
+
+
 def _key(recipe: CodeRecipe, device: torch.device) -> tuple:
     return (recipe.backbone.fingerprint, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.dtype, device)
 

@@ -19,9 +19,10 @@ class Pooling:
 
     Parameters
     ----------
-    kind : {"avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}
+    kind : {"avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "whole"}
         Mean, maximum, both; generalised mean (Radenovic et al., 2019); the whole map; means over the cells of ever
-        finer grids (Lazebnik et al., 2006); a transformer's class token.
+        finer grids (Lazebnik et al., 2006); a transformer's class token. "whole" pools nothing and loses nothing: what
+        it flattens, `unflattened` gives back; the network goes on from there.
     gem_power : float
         The power p of the generalised mean: 1 is the mean, infinity the maximum.
     pyramid_levels : tuple of int
@@ -38,6 +39,9 @@ class Pooling:
 
     def __call__(self, output: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
         """Pool `output` of `layer`: (batch, ...) to (batch, n), float32, in memory of its own."""
+        if self.kind == "whole":  # maps as (height, width, channels), which is how channels_last lies in memory
+            output = output.permute(0, 2, 3, 1) if layer.kind == "map" else output
+            return output.flatten(1).float().clone(memory_format=torch.contiguous_format)
         if layer.kind == "vector":
             return output.flatten(1).float().clone()
         if self.kind == "token":
@@ -66,6 +70,8 @@ class Pooling:
         ValueError
             If this pooling does not apply to such a layer.
         """
+        if self.kind == "whole":
+            return layer.channels * math.prod(layer.resolution)
         if layer.kind == "vector":
             return layer.channels
         if self.kind == "token":
@@ -97,6 +103,13 @@ class Pooling:
         patches = output[:, n_prefix_tokens(layer) :].transpose(1, 2)  # (batch, channels, patches)
         side = math.isqrt(patches.shape[2])
         return patches.unflatten(2, (side, side)) if side**2 == patches.shape[2] else patches.unsqueeze(2)
+
+
+def unflattened(values: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
+    """Return the output of `layer` that the pooling "whole" has flattened, maps in memory format channels_last."""
+    if layer.kind == "map":
+        return values.unflatten(1, (*layer.resolution, layer.channels)).permute(0, 3, 1, 2)
+    return values.unflatten(1, (*layer.resolution, layer.channels))
 
 
 def n_prefix_tokens(layer: LayerInfo) -> int:

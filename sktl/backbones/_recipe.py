@@ -34,6 +34,8 @@ class CodeRecipe:
         What layers compute in.
     draft : bool
         Whether big JPEG files are decoded at a reduced scale.
+    storage : {"float32", "float16"}
+        What codes are kept in.
     """
 
     backbone: Backbone
@@ -42,6 +44,7 @@ class CodeRecipe:
     preprocessing: Preprocessing
     dtype: torch.dtype
     draft: bool = True
+    storage: str = "float32"
 
     @property
     def infos(self) -> tuple[LayerInfo, ...]:
@@ -58,8 +61,32 @@ class CodeRecipe:
         """Return the same recipe for other layers."""
         return self if layers == self.layers else replace(self, layers=layers)
 
+    def earlier_blocks(self) -> list[CodeRecipe]:
+        """Return the recipes of whole outputs from which the one layer of this recipe can be computed on to the bit.
+
+        They are those of `block_recipe` in full precision, deepest first.
+        """
+        (layer,) = self.layers
+        trace = self.backbone.trace(self.preprocessing.size)
+        order = [call.name for call in trace.calls]
+        rows = [row.name for row in trace.layers if order.index(row.name) <= order.index(layer)]
+        recipes = [block_recipe(self, name) for name in reversed(rows)]
+        return [recipe for recipe in recipes if recipe.storage == "float32" and recipe != self]
+
     def cache_keys(self, engine: str, device: torch.device) -> list[bytes]:
         """Return 16 bytes a layer that change with whatever changes a bit of its codes."""
-        common = (CODE_FORMAT, torch.__version__, self.backbone.fingerprint, self.pooling, self.preprocessing,
+        common: tuple = (CODE_FORMAT, torch.__version__, self.backbone.fingerprint, self.pooling, self.preprocessing,
                   self.dtype, self.draft, engine, device.type)  # fmt: skip
+        common += () if self.storage == "float32" else (self.storage,)
         return [xxhash.xxh3_128_digest(repr((*common, layer)).encode()) for layer in self.layers]
+
+
+def block_recipe(recipe: CodeRecipe, layer: str) -> CodeRecipe:
+    """Return the recipe of a layer's whole output, from which the rest of the network can go on.
+
+    It is kept in float32 where that takes no more bytes than the picture does, else in float16.
+    """
+    height, width = recipe.preprocessing.size
+    whole = replace(recipe, layers=(layer,), pooling=Pooling("whole"), storage="float32")
+    (n_values,) = whole.n_features
+    return whole if 4 * n_values <= 3 * height * width else replace(whole, storage="float16")

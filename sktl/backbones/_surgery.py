@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,11 +30,14 @@ class LayerOutputs(nn.Module):
     reduce : callable, default=None
         ``reduce(output, name) -> Tensor``, called at once when a layer has its output, before a later layer may
         overwrite it in place. None copies the output.
+    stops : bool, default=True
+        Whether the pass ends there by an exception, which exporters do not follow; if not, the rest is run for nothing.
     """
 
-    def __init__(self, network: nn.Module, names: Sequence[str], reduce: Callable | None = None):
+    def __init__(self, network: nn.Module, names: Sequence[str], reduce: Callable | None = None, *, stops: bool = True):
         super().__init__()
         self.network = network
+        self.stops = stops
         self.names = tuple(names)
         self.reduce = reduce or (lambda output, name: output.clone())
 
@@ -44,7 +48,7 @@ class LayerOutputs(nn.Module):
         def hook_for(name: str):
             def hook(layer, args, output):
                 outputs[name] = self.reduce(output, name)
-                if len(outputs) == len(self.names):
+                if self.stops and len(outputs) == len(self.names):
                     raise _DeepestLayerReached
 
             return hook
@@ -90,13 +94,16 @@ class _Enter(nn.Module):
 
 
 class Suffix(nn.Module):
-    """The rest of a network after a layer, as a module that holds and trains the rest's parameters only."""
+    """The rest of a network after a layer, as a module that holds and trains the rest's parameters only.
 
-    def __init__(self, network: nn.Module, layer: str, trace: Trace):
+    With `shares`, the parameters are the network's own, so that training the rest trains the network.
+    """
+
+    def __init__(self, network: nn.Module, layer: str, trace: Trace, *, shares: bool = False):
         super().__init__()
         self._entry: dict[str, torch.Tensor] = {}
         self._input_shape = trace.input_shape
-        self.rest = _with_prefix_skipped(network, layer, trace, self._entry)
+        self.rest = _with_prefix_skipped(network, layer, trace, self._entry, shares)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Go on from `z`, the output of the cut layer."""
@@ -107,7 +114,7 @@ class Suffix(nn.Module):
             self._entry.clear()
 
 
-def _with_prefix_skipped(network: nn.Module, layer: str, trace: Trace, entry: dict) -> nn.Module:
+def _with_prefix_skipped(network: nn.Module, layer: str, trace: Trace, entry: dict, shares: bool) -> nn.Module:
     order = [call.name for call in trace.calls]
     before = trace.calls[: order.index(layer)]
     ancestors = {layer[:i] for i, sign in enumerate(layer) if sign == "."} | {""}
@@ -120,11 +127,17 @@ def _with_prefix_skipped(network: nn.Module, layer: str, trace: Trace, entry: di
         if name not in again:
             replaced[id(original)] = _Skip(done[name].shape or (1,), entry, original)
     # deepcopy takes the stand-ins for the originals, so the prefix is never copied.
-    return copy.deepcopy(network, memo=replaced)
+    return copy.deepcopy(network, memo={**_own_parts(network, replaced), **replaced} if shares else replaced)
+
+
+def _own_parts(network: nn.Module, replaced: dict[int, nn.Module]) -> dict[int, Any]:
+    """Return, as a memo for deepcopy, what stays itself: modules with nothing replaced in them, and all tensors."""
+    whole = [part for part in network.modules() if not any(id(inner) in replaced for inner in part.modules())]
+    return {id(thing): thing for thing in (*whole, *network.parameters(), *network.buffers())}
 
 
 @torch.no_grad()
-def split_at(network: nn.Module, layer: str, trace: Trace) -> tuple[LayerOutputs, Suffix]:
+def split_at(network: nn.Module, layer: str, trace: Trace, *, shares: bool = False) -> tuple[LayerOutputs, Suffix]:
     """Split a network in two: ``suffix(prefix(x)[0])`` is ``network(x)``.
 
     Parameters
@@ -135,13 +148,15 @@ def split_at(network: nn.Module, layer: str, trace: Trace) -> tuple[LayerOutputs
         The layer after which to cut.
     trace : Trace
         Of the same network.
+    shares : bool, default=False
+        Whether the suffix holds the network's own modules after the cut, rather than copies.
 
     Returns
     -------
     prefix : LayerOutputs
         Shares the network's modules.
     suffix : Suffix
-        Holds copies of the modules after the cut.
+        Holds the modules after the cut.
 
     Raises
     ------
@@ -149,7 +164,7 @@ def split_at(network: nn.Module, layer: str, trace: Trace) -> tuple[LayerOutputs
         If something goes round that layer, so that the suffix would lack it.
     """
     (layer,) = resolve_layers(layer, trace)
-    prefix, suffix = LayerOutputs(network, [layer]), Suffix(network, layer, trace)
+    prefix, suffix = LayerOutputs(network, [layer]), Suffix(network, layer, trace, shares=shares)
     reference = next(network.parameters())
     x = torch.zeros(trace.input_shape, dtype=reference.dtype, device=reference.device)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from sktl._preprocessing import Preprocessing
 from sktl.images import PictureSource
 
 AUGMENTATIONS = ("auto", "crop_flip", "crop", "flip")
@@ -58,18 +60,27 @@ def random_flip(pictures: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(flips[:, None, None, None], pictures.flip(3), pictures)
 
 
+def wide(preprocessing: Preprocessing, augment: Any) -> Preprocessing:
+    """Return how pictures are held for an augmentation: crops draw from the margin that a centre crop would cut off."""
+    if augment not in ("crop", "crop_flip"):
+        return preprocessing
+    return dataclasses.replace(preprocessing, size=preprocessing.scaled_size, crop_pct=1.0)
+
+
+def as_seen(augment: Any, pictures: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Return pictures (n, 3, height, width) changed at random."""
+    if augment == "flip":
+        return random_flip(pictures, generator)
+    if augment in ("crop_flip", "crop"):
+        return random_resized_crop(pictures, generator, size, flips=augment == "crop_flip")
+    return augment(pictures, generator) if callable(augment) else pictures
+
+
 def picture_change(augment: Any, size: tuple[int, int]) -> Change:
     """Return what turns pictures as they are held, (n, height, width, 3) bytes, into what the network is given."""
 
     def change(batch: Any, generator: torch.Generator) -> Any:
-        pictures = batch[0].permute(0, 3, 1, 2)
-        if augment == "flip":
-            pictures = random_flip(pictures, generator)
-        elif augment in ("crop_flip", "crop"):
-            pictures = random_resized_crop(pictures, generator, size, flips=augment == "crop_flip")
-        elif callable(augment):
-            pictures = augment(pictures, generator)
-        return (pictures, *batch[1:])
+        return (as_seen(augment, batch[0].permute(0, 3, 1, 2), size, generator), *batch[1:])
 
     return change
 

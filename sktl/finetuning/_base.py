@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -25,22 +26,35 @@ from sktl.backbones import load_backbone
 from sktl.cache import CodeCache
 from sktl.finetuning._augment import AUGMENTATIONS
 from sktl.finetuning._batches import Examples
+from sktl.finetuning._deployable import Deployable
+from sktl.finetuning._heads import LinearHead
+from sktl.finetuning._identity import training_identity
 from sktl.finetuning._inputs import InputKind, read, understand
 from sktl.finetuning._job import Job, Task
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
 from sktl.finetuning._lora import LoRA
-from sktl.finetuning._networks import PictureSpec, RowSpec, picture_spec, randomise
+from sktl.finetuning._networks import PictureSpec, RowSpec, picture_spec
 from sktl.finetuning._predicting import outputs_of
+from sktl.finetuning._run import Run, set_head
 from sktl.finetuning._strategies import STRATEGIES
-from sktl.training import OPTIMIZERS, SCHEDULES, DivergenceError, EpochTasks, TrainingNet
+from sktl.training import (
+    OPTIMIZERS,
+    SCHEDULES,
+    CheckpointFolder,
+    DivergenceError,
+    EpochTasks,
+    KeepEpochs,
+    TrainingNet,
+    processes_of,
+)
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 HIDDEN = (16, 128)  # units of the MLP for feature rows, at least and at most; else as many as there are features
 SESSION = ("_session",)  # lives in this process only
 
 
-class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
+class FineTuned(Deployable, CallbackSupportMixin, ModuleSharingMixin):
     """Abstract: a network adjusted to data; subclasses say what the targets are."""
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
@@ -70,8 +84,10 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
         "image_shape": [tuple, list, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "preprocessing": [Preprocessing, Mapping, None],
+        "n_views": [Interval(Integral, 1, None, closed="left"), None],
         "n_jobs": [Integral, None],
         "cache": [str, Path, CodeCache, None],
+        "checkpoint_dir": [str, Path, None],
         "callbacks": [list, tuple, None],
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
@@ -98,7 +114,10 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
             return None
         return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
-    def _job(self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, holds_out: bool = True, classes: Any = None):
+    def _job(
+        self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, holds_out: bool = True, classes: Any = None,
+        lasting: contextlib.ExitStack | None = None,
+    ) -> tuple[Job, dict[str, Any]]:  # fmt: skip
         """Understand the data; returns the job and the attributes that are learned of y."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")
@@ -114,14 +133,26 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
         target, learned = self._checked_target(y, weight=weight, goes_on=goes_on, classes=classes)
         examples = Examples(data, rows, target[rows], None if weight is None else weight[rows].astype(np.float32))
         self._check_examples(examples, is_whole=holds_out)
-        base = _seed_of(self.random_state)
+        task, base, processes = self._task(learned), _seed_of(self.random_state), processes_of(self.device)
+        base = base if processes is None else processes.agreed(base)
+        keeper = saved = None
+        if lasting is not None and self.checkpoint_dir is not None and STRATEGIES[self.strategy].trains:
+            start = self._learned if goes_on else None
+            spec = self._spec(kind, data, task, 0) if start is None else start.spec
+            seed = None if self.random_state is None else base
+            key = training_identity(self, spec, examples, start, seed)
+            folder = CheckpointFolder(self.checkpoint_dir, key)
+            if processes is None or processes.is_first:
+                saved = lasting.enter_context(folder).latest()
+            saved = saved if processes is None else processes.agreed(saved)
+            base = base if saved is None else saved["seed"]
+            keeper = KeepEpochs(folder, {"seed": base})
         seeds = np.random.SeedSequence(base).generate_state(4) >> 1
         parts = (
             self._held_out(examples.target, int(seeds[3])) if holds_out and STRATEGIES[self.strategy].trains else None
         )
         train: Examples = examples if parts is None else examples.take(parts[0])
         valid: Examples | None = None if parts is None else examples.take(parts[1])
-        task = self._task(learned)
         spec = self._learned.spec if goes_on else self._spec(kind, data, task, int(seeds[0]))
         scaler = None
         if kind.is_rows:
@@ -129,7 +160,7 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
             data = scaler.transform(data)
             train = dataclasses.replace(train, data=data)
             valid = valid and dataclasses.replace(valid, data=data)
-        return Job(self, kind, spec, task, train, valid, scaler, device, seeds), learned
+        return Job(self, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved), learned
 
     def _spec(self, kind: InputKind, data: Any, task: Task, seed: int) -> PictureSpec | RowSpec:
         if kind.is_rows:
@@ -147,26 +178,26 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
         return picture_spec(backbone, weights, network_seed, preprocessing, self.layer, task.n_outputs)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any):
+        with contextlib.ExitStack() as lasting:
+            return self._fit_in(X, y, sample_weight, lasting)
+
+    def _fit_in(self, X: Any, y: Any, sample_weight: Any, lasting: contextlib.ExitStack):
         goes_on = bool(self.warm_start) and hasattr(self, "_learned")
-        job, learned = self._job(X, y, sample_weight, goes_on=goes_on)
+        job, learned = self._job(X, y, sample_weight, goes_on=goes_on, lasting=lasting)
         strategy, budget = job.strategy, job.budget()
         n_epochs = budget.n_epochs if strategy.trains else 0
         context = self._init_callback_context(max_subtasks=n_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted: dict[str, Any] = {**learned, "_kind": job.kind, "_scaler": job.scaler, "_session": None}
-        head = job.solved_head() if strategy.solves_head and not (goes_on and strategy.trains) else None
-        if head is not None and not strategy.trains:
+        if not strategy.trains:
+            head = job.solved_head()
             tensors = {"head.weight": torch.from_numpy(head.weight), "head.bias": torch.from_numpy(head.bias)}
             fitted |= {"_learned": LearnedNetwork(job.spec, tensors), "n_iter_": max(head.n_iter, 1), "history_": []}
         else:
-            module = self._learned.trainable() if goes_on else _started(job, head)
-            plan = job.plan(module, budget)
-            net = job.net(plan, budget, schedule=self.schedule)
-            so_far = {**fitted, "n_iter_": 1, "history_": []}
-            live = LearnedNetwork.live(module.to(job.device), job.spec)
-            progress = EpochTasks(self, context, X, y, fitted=lambda: {**so_far, "_learned": live})
-            net.fit(job.batches(budget), job.valid_batches(budget), progress=progress)
-            fitted |= self._outcome(net, job, goes_on=goes_on)
+            run = Run(job, self._learned if goes_on else None, schedule=self.schedule)
+            so_far = {**fitted, "n_iter_": 1, "history_": [], "_learned": run.live()}
+            net = run.train(EpochTasks(self, context, X, y, fitted=lambda: so_far))
+            fitted |= _outcome(net, run.learned())
         self.__dict__.update(fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
@@ -189,7 +220,7 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
         except DivergenceError:
             self._session = None
             raise
-        outcome = self._outcome(session, job, goes_on=goes_on)
+        outcome = _outcome(session, LearnedNetwork.of(session.module, job.spec, job.adapter))
         history = (self.history_ if goes_on else []) + outcome["history_"][-1:]
         self.__dict__.update(
             {**learned, "_kind": job.kind, "_scaler": job.scaler, **outcome, "history_": history,
@@ -225,14 +256,6 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
         job, _ = blank._job(X, y, sample_weight, goes_on=False, holds_out=False)
         head = job.solved_head() if job.strategy.solves_head else None
         return range_test(job, _started(job, head), n_steps=n_steps, low=low, high=high)
-
-    def _outcome(self, net: TrainingNet, job: Job, *, goes_on: bool) -> dict[str, Any]:
-        history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history.to_list()]
-        return {
-            "_learned": LearnedNetwork.of(net.module, job.spec, job.adapter),
-            "history_": history,
-            "n_iter_": len(history),
-        }
 
     def _check_combination(self, kind: InputKind) -> None:
         strategy = STRATEGIES[self.strategy]
@@ -277,16 +300,17 @@ class FineTuned(CallbackSupportMixin, ModuleSharingMixin):
         return tags
 
 
-def _started(job: Job, head: Any) -> nn.Module:
+def _started(job: Job, head: LinearHead | None) -> nn.Module:
     """Return the network as training finds it."""
-    module: Any = job.spec.build()
-    if job.strategy.is_random:
-        randomise(module, int(job.seeds[0]))
+    module = job.network()
     if head is not None:
-        with torch.no_grad():
-            module.head.weight.copy_(torch.from_numpy(head.weight))
-            module.head.bias.copy_(torch.from_numpy(head.bias))
+        set_head(module, head)
     return module
+
+
+def _outcome(net: TrainingNet, learned: LearnedNetwork) -> dict[str, Any]:
+    history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history.to_list()]
+    return {"_learned": learned, "history_": history, "n_iter_": len(history)}
 
 
 def _seed_of(random_state: Any) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sktl._preprocessing import Preprocessing
-from sktl.finetuning._augment import Change, chained, picture_change
+from sktl.finetuning._augment import Change, chained, picture_change, wide
 from sktl.images import PictureSource, iter_batches
 from sktl.training import StreamBatches, TensorBatches
 
@@ -79,9 +79,9 @@ def make_batches(
         )  # fmt: skip
     assert preprocessing is not None
     changes.insert(0, picture_change(augment, preprocessing.size))
-    held = _wide(preprocessing) if augment in ("crop", "crop_flip") else preprocessing
+    held = wide(preprocessing, augment)
     n_bytes = len(examples) * held.size[0] * held.size[1] * 3
-    if n_bytes <= _resident_bytes(device):
+    if n_bytes <= resident_bytes(device):
         pictures = _decoded(examples, held, n_jobs)
         return TensorBatches(
             (pictures, *examples.labels), batch_size, **in_order, **options,
@@ -95,12 +95,8 @@ def make_batches(
     )
 
 
-def _wide(preprocessing: Preprocessing) -> Preprocessing:
-    """Return the preprocessing that keeps the margin which the centre crop would cut off, for crops to draw from."""
-    return dataclasses.replace(preprocessing, size=preprocessing.scaled_size, crop_pct=1.0)
-
-
-def _resident_bytes(device: torch.device) -> float:
+def resident_bytes(device: torch.device) -> float:
+    """Return how many bytes of training data may stay on a device."""
     if device.type == "cuda":
         return min(RESIDENT_BYTES, RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
     return RESIDENT_BYTES

@@ -19,7 +19,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
 from sktl.finetuning._batches import Examples
-from sktl.finetuning._heads import solve_classifier
+from sktl.finetuning._heads import penalty_of, solve_classifier
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import ValidationStep
@@ -49,11 +49,12 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Behind which layer, by name or depth, the head sits; the rest of the network is cut off.
     freeze_until : str or float, default=None
         The layer, by name or depth in (0, 1], up to which everything stays as it is, batch norm's statistics included.
-    C : float, default=1.0
-        Inverse strength of the penalty where the head is solved, on standardised codes.
+    C : float or "auto", default="auto"
+        Inverse strength of the penalty where the head is solved, on standardised codes. "auto" is 1, and 0.001 where
+        pretrained layers train from there: a head that fits to the end leaves them nothing to learn [5]_.
     learning_rate : float or "auto", default="auto"
-        Peak rate of the head. Pretrained layers take a tenth of it, or all of it in "lp-ft". "auto" is 1e-3, and
-        1e-4 in "lp-ft" on pictures; ten times that for ``optimizer="sgd"``.
+        Peak rate of the head. Pretrained layers take a tenth of it, 0.3 of it in "lp-ft". "auto" is 1e-3, and 1e-2
+        for ``optimizer="sgd"``.
     layer_decay : float, default=0.9
         Each layer further from the head learns at this multiple of the rate of the one above it.
     max_epochs : int or "auto", default="auto"
@@ -72,6 +73,9 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Random changes of training pictures. "auto" crops and flips where pictures have, and are seen at, at least 64
         pixels a side, and does nothing to smaller or flattened ones. A callable takes (pictures, generator), values in
         0..255 of shape (batch, 3, height, width).
+    n_views : int or None, default=4
+        Where layers are frozen, they run once for each of so many augmented views of a picture, and each epoch draws
+        one of them. None draws anew in every epoch, at the price of running the frozen layers each time.
     mixup, cutmix : float, default=0.0
         Above 0, each example is mixed with another in a share drawn from Beta(mixup, mixup): by values, or by a
         patch (cutmix). With both, either at random.
@@ -101,11 +105,16 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     image_shape, image_size, preprocessing, n_jobs
         As in `CNNCodesTransformer`.
     cache : None, "memory", path or CodeCache, default=None
-        Where the fixed network's codes are kept, for the head.
+        Where the fixed network's codes and the frozen layers' outputs are kept by content, so that folds and grid
+        points share them. None keeps them for one fit.
+    checkpoint_dir : str or path, default=None
+        Folder that keeps the state of training after each epoch; several fits may share it. A fit of the same data
+        and parameters goes on from the last epoch kept there, with the same result, and is done at once if it was.
     callbacks : list, default=None
         skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
     device, precision, compile
-        As in `CNNCodesTransformer`.
+        As in `CNNCodesTransformer`. With "accelerate", a script that ``accelerate launch`` (or torchrun) has started
+        in several processes trains in all of them, each on its device with a share of every batch.
     random_state : int, RandomState or None, default=None
         Fixes the result.
     verbose : int, default=0
@@ -137,6 +146,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     .. [3] A. Kolesnikov et al., "Big transfer (BiT): general visual representation learning", ECCV, 2020.
     .. [4] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
        networks", ICML, 2018.
+    .. [5] Y. Ren, S. Guo, W. Bae and D. J. Sutherland, "How to prepare your task head for finetuning", ICLR, 2023.
 
     Examples
     --------
@@ -154,7 +164,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         **FineTuned._parameter_constraints,
         "cutmix": [Interval(Real, 0, None, closed="left")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "C": [Interval(Real, 0, None, closed="neither")],
+        "C": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
@@ -166,7 +176,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         strategy: str = "lp-ft",
         layer: str | float = "penultimate",
         freeze_until: str | float | None = None,
-        C: float = 1.0,
+        C: float | str = "auto",
         learning_rate: float | str = "auto",
         layer_decay: float = 0.9,
         max_epochs: int | str = "auto",
@@ -176,6 +186,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         weight_decay: float = 0.01,
         schedule: str | Callable | None = "one_cycle",
         augment: str | Callable | None = "auto",
+        n_views: int | None = 4,
         mixup: float = 0.0,
         cutmix: float = 0.0,
         label_smoothing: float = 0.0,
@@ -193,6 +204,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         n_jobs: int | None = None,
         cache: str | Path | CodeCache | None = None,
+        checkpoint_dir: str | Path | None = None,
         callbacks: list | None = None,
         device: str | torch.device = "auto",
         precision: str = "auto",
@@ -215,6 +227,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         self.weight_decay = weight_decay
         self.schedule = schedule
         self.augment = augment
+        self.n_views = n_views
         self.mixup = mixup
         self.cutmix = cutmix
         self.label_smoothing = label_smoothing
@@ -232,6 +245,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         self.preprocessing = preprocessing
         self.n_jobs = n_jobs
         self.cache = cache
+        self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.device = device
         self.precision = precision
@@ -321,7 +335,9 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         n_classes = len(learned["classes_"])
         return Task(
             n_classes,
-            lambda codes, target, weight: solve_classifier(codes, target, weight, self.C, n_classes),
+            lambda codes, target, weight, is_start: solve_classifier(
+                codes, target, weight, penalty_of(self.C, is_start), n_classes
+            ),
             ClassificationStep(self.label_smoothing),
             ValidationStep(),
             n_classes,

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+C_ALONE = 1.0
+C_AS_A_START = 1e-3  # a head that fits to the end leaves no gradient for the layers below (Ren et al., ICLR 2023)
 RIDGES = np.logspace(-1, 5, 13)
 MAX_ITER = 1000
 ABSENT = 10.0  # logits below the lowest intercept
@@ -19,6 +21,11 @@ class LinearHead(NamedTuple):
     weight: np.ndarray  # (n_outputs, n_codes), float64
     bias: np.ndarray  # (n_outputs,)
     n_iter: int
+
+
+def penalty_of(C: float | str, is_start: bool) -> float:
+    """Return what C means for a head that stands alone, or that training starts from."""
+    return (C_AS_A_START if is_start else C_ALONE) if isinstance(C, str) else float(C)
 
 
 def solve_classifier(

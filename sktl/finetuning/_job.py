@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from sktl._device import resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import CodeRecipe, auto_batch_size
+from sktl.cache import CodeCache
 from sktl.finetuning._augment import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
 from sktl.finetuning._budget import Budget, budget_for
@@ -23,13 +25,16 @@ from sktl.finetuning._heads import LinearHead
 from sktl.finetuning._inputs import InputKind
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import StartingPointStep
-from sktl.finetuning._networks import PictureSpec, RowSpec
+from sktl.finetuning._networks import PictureSpec, RowSpec, randomise
 from sktl.finetuning._plan import GradualUnfreezing, Plan, make_plan, starting_point
 from sktl.finetuning._strategies import STRATEGIES, Strategy
+from sktl.finetuning._views import PictureViews
 from sktl.images import PictureSource
-from sktl.training import Step, TrainingNet
+from sktl.training import KeepEpochs, Step, TrainingNet, processes_of
 
+LEARNING_RATE = 1e-3  # AdamW's, of the head
 SGD_FACTOR = 10.0  # plain gradients need larger rates than Adam's normalised ones
+VALID_BATCH = 32  # rows at least
 IMPROVEMENT = 1e-4  # of the validation loss, relative
 
 
@@ -41,8 +46,8 @@ class Task:
     ----------
     n_outputs : int
         Of the head.
-    solve : callable(codes, target, sample_weight) -> LinearHead
-        The linear model.
+    solve : callable(codes, target, sample_weight, is_start) -> LinearHead
+        The linear model, as such or as where the training of pretrained layers starts.
     step, valid_step : Step
         The loss in training and in validation.
     n_classes : int or None
@@ -50,7 +55,7 @@ class Task:
     """
 
     n_outputs: int
-    solve: Callable[[np.ndarray, np.ndarray, np.ndarray | None], LinearHead]
+    solve: Callable[[np.ndarray, np.ndarray, np.ndarray | None, bool], LinearHead]
     step: Step
     valid_step: Step
     n_classes: int | None
@@ -70,6 +75,10 @@ class Job:
         Of feature rows.
     seeds : array of int
         For the network, the batches, the training, in this order.
+    keeper : KeepEpochs or None
+        Keeps checkpoints.
+    saved : dict or None
+        The checkpoint to go on from.
     """
 
     estimator: Any
@@ -81,6 +90,8 @@ class Job:
     scaler: StandardScaler | None
     device: torch.device
     seeds: np.ndarray
+    keeper: KeepEpochs | None = None
+    saved: dict[str, Any] | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -98,10 +109,35 @@ class Job:
         adapter = self.estimator.adapter
         return LoRA() if isinstance(adapter, str) else adapter
 
-    def solved_head(self) -> LinearHead:
-        """Return the linear model on the training part's codes."""
-        codes = codes_of(self.estimator, self.spec, self.device, self.train.data)[self.train.indices]
-        return self.task.solve(codes, self.train.target, self.train.weight)
+    @property
+    def augment(self) -> Any:
+        """Return what "auto" means for these pictures; None for rows, and where nothing is changed at random."""
+        if not isinstance(self.train.data, PictureSource):
+            return None
+        return augmentation_for(self.estimator.augment, self.train.data, self.preprocessing.size)  # type: ignore[union-attr]
+
+    @functools.cached_property
+    def store(self) -> CodeCache | None:
+        """Return where codes and frozen layers' outputs are kept; beyond this fit only if the user names a store."""
+        return None if self.kind.is_rows else cache_for(self.spec.load(), self.estimator.cache)  # type: ignore[union-attr]
+
+    def solved_head(self, *, resumes: bool = False) -> LinearHead:
+        """Return the linear model on the training part's codes, which may go on from frozen layers' outputs."""
+        if isinstance(self.spec, RowSpec):
+            codes = self.train.data[self.train.indices]  # type: ignore[index]
+        else:
+            source = PictureViews(self.train.data, self.train.indices)  # type: ignore[arg-type]
+            extractor = extractor_of(self.estimator, self.spec, self.device, self.store)
+            codes = dataclasses.replace(extractor, resumes=resumes or self.store is not None).codes(source)
+        is_start = self.strategy.trains and not self.kind.is_rows
+        return self.task.solve(codes, self.train.target, self.train.weight, is_start)
+
+    def network(self) -> Any:
+        """Return the network as training finds it, but for a solved head."""
+        module = self.spec.build()
+        if self.strategy.is_random:
+            randomise(module, int(self.seeds[0]))
+        return module
 
     def budget(self) -> Budget:
         """Return how long to train."""
@@ -116,8 +152,7 @@ class Job:
         e, strategy = self.estimator, self.strategy
         rate = e.learning_rate
         if rate == "auto":
-            rate = strategy.learning_rate if not self.kind.is_rows else 1e-3
-            rate *= SGD_FACTOR if e.optimizer == "sgd" else 1.0
+            rate = LEARNING_RATE * (SGD_FACTOR if e.optimizer == "sgd" else 1.0)
         if self.kind.is_rows:  # nothing is pretrained
             strategy = dataclasses.replace(strategy, body_share=1.0)
         freezes = e.freeze_bn
@@ -130,17 +165,18 @@ class Job:
             seed=int(self.seeds[0]),
         )  # fmt: skip
 
+    @property
+    def mixes(self) -> bool:
+        """Return whether examples are mixed with each other."""
+        return self.estimator.mixup > 0 or getattr(self.estimator, "cutmix", 0) > 0
+
     def batches(self, budget: Budget, *, seed_shift: int = 0, steps_per_epoch: int | None = None) -> Any:
         """Return the training batches."""
         e = self.estimator
-        augment = None
-        if isinstance(self.train.data, PictureSource):
-            augment = augmentation_for(e.augment, self.train.data, self.preprocessing.size)  # type: ignore[union-attr]
         cutmix = float(getattr(e, "cutmix", 0.0))
-        mixes = e.mixup > 0 or cutmix > 0
         return make_batches(
-            self.train, budget.batch_size, device=self.device, preprocessing=self.preprocessing, augment=augment,
-            mix=mixture(self.task.n_classes, float(e.mixup), cutmix) if mixes else None, n_jobs=e.n_jobs,
+            self.train, budget.batch_size, device=self.device, preprocessing=self.preprocessing, augment=self.augment,
+            mix=mixture(self.task.n_classes, float(e.mixup), cutmix) if self.mixes else None, n_jobs=e.n_jobs,
             steps_per_epoch=steps_per_epoch, seed=int(self.seeds[1]) + seed_shift,
         )  # fmt: skip
 
@@ -149,12 +185,15 @@ class Job:
         if self.valid is None:
             return None
         return make_batches(
-            self.valid, max(budget.batch_size, 32), device=self.device, preprocessing=self.preprocessing,
+            self.valid, max(budget.batch_size, VALID_BATCH), device=self.device, preprocessing=self.preprocessing,
             is_training=False, n_jobs=self.estimator.n_jobs,
         )  # fmt: skip
 
-    def net(self, plan: Plan, budget: Budget, *, schedule: Any, callbacks: list | None = None) -> TrainingNet:
-        """Return the loop that trains by the plan."""
+    def net(
+        self, plan: Plan, budget: Budget, *, schedule: Any, callbacks: list | None = None,
+        network: nn.Module | None = None,
+    ) -> TrainingNet:  # fmt: skip
+        """Return the loop that trains by the plan; `network` is the part that it runs, by default all."""
         e = self.estimator
         step = self.task.step
         if e.l2_sp > 0:
@@ -168,29 +207,34 @@ class Job:
                     patience=int(e.n_iter_no_change), threshold=IMPROVEMENT, load_best=True, sink=lambda *a, **k: None
                 )
             )
+        processes = processes_of(e.device)
+        keepers = [] if self.keeper is None else [("checkpoints", self.keeper)]
         names = [("unfreezing" if isinstance(c, GradualUnfreezing) else "sktl_early_stopping", c) for c in own]
         return TrainingNet(
-            plan.module, step, valid_step=self.task.valid_step, optimizer=e.optimizer, param_groups=plan.groups,
+            plan.module if network is None else network, step, valid_step=self.task.valid_step,
+            optimizer=e.optimizer, param_groups=plan.groups,
             schedule=schedule, max_epochs=budget.max_epochs, max_steps=budget.max_steps, ema_decay=e.ema,
             dtype=torch.float32 if self.kind.is_rows else resolve_precision(e.precision, self.device),
             frozen=plan.frozen, keep_last_good=True, classify=self.task.n_classes is not None, device=self.device,
             compile=bool(e.compile) and self.device.type == "cuda", random_state=int(self.seeds[2]),
-            callbacks=[*(callbacks or []), *(e.callbacks or []), *names], verbose=int(e.verbose),
+            callbacks=[*(callbacks or []), *(e.callbacks or []), *names, *keepers], processes=processes,
+            verbose=int(e.verbose) if processes is None or processes.is_first else 0,
         )  # fmt: skip
+
+
+def extractor_of(estimator: Any, spec: PictureSpec, device: torch.device, store: CodeCache | None) -> Extractor:
+    """Return what computes the pretrained network's codes."""
+    dtype = resolve_precision(estimator.precision, device)
+    recipe = CodeRecipe(spec.load(), (spec.layer,), spec.pooling, spec.preprocessing, dtype)
+    return Extractor(recipe, device, "auto", estimator.n_jobs, "torch", bool(estimator.compile), store)
 
 
 def codes_of(estimator: Any, spec: PictureSpec | RowSpec, device: torch.device, data: Any) -> np.ndarray:
     """Return the pretrained network's codes of pictures, from the store of codes if there is one; rows are theirs."""
     if isinstance(spec, RowSpec):
         return data
-    backbone = spec.load()
-    dtype = resolve_precision(estimator.precision, device)
-    recipe = CodeRecipe(backbone, (spec.layer,), spec.pooling, spec.preprocessing, dtype)
-    extractor = Extractor(
-        recipe, device, "auto", estimator.n_jobs, "torch",
-        bool(estimator.compile), cache_for(backbone, estimator.cache),
-    )  # fmt: skip
-    return extractor.codes(data)
+    store = cache_for(spec.load(), estimator.cache)
+    return dataclasses.replace(extractor_of(estimator, spec, device, store), resumes=store is not None).codes(data)
 
 
 def predicting_batch_size(device: torch.device, size: tuple[int, int]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sktl.finetuning._frozen import RestNetwork
 from sktl.finetuning._lora import LoRA, merge_adapters
 from sktl.finetuning._networks import PictureSpec, RowSpec
 
@@ -26,6 +27,8 @@ class LearnedNetwork:
         What differs.
     adapter : LoRA or None
         Attached to the layers `adapted`.
+    cut : str or None
+        The layer up to which nothing has changed, if training took the outputs there; see `RestNetwork`.
     """
 
     def __init__(
@@ -35,23 +38,28 @@ class LearnedNetwork:
         *,
         adapter: LoRA | None = None,
         adapted: tuple[str, ...] = (),
+        cut: str | None = None,
     ):
         self.spec = spec
         self.tensors = dict(tensors)
         self.adapter = adapter
         self.adapted = adapted
+        self.cut = cut
         self._ready: dict[torch.device, nn.Module] = {}
+        self._ready_rest: dict[torch.device, RestNetwork] = {}
         self.lock = threading.RLock()
 
     @classmethod
-    def of(cls, module: nn.Module, spec: PictureSpec | RowSpec, adapter: LoRA | None = None) -> LearnedNetwork:
+    def of(
+        cls, module: nn.Module, spec: PictureSpec | RowSpec, adapter: LoRA | None = None, *, cut: str | None = None
+    ) -> LearnedNetwork:
         """Return what `module` has learned."""
         adapted = tuple(
             name.removesuffix(".parametrizations.weight.0.A")
             for name, _ in module.named_parameters()
             if name.endswith(".parametrizations.weight.0.A")
         )
-        learned = cls(spec, _changed(module, spec), adapter=adapter if adapted else None, adapted=adapted)
+        learned = cls(spec, _changed(module, spec), adapter=adapter if adapted else None, adapted=adapted, cut=cut)
         if not adapted:
             learned._ready[_device_of(module)] = module.eval()
         return learned
@@ -84,16 +92,25 @@ class LearnedNetwork:
                 self._ready[device] = merge_adapters(self.trainable()).requires_grad_(False).eval().to(device)
             return self._ready[device]
 
+    def rest(self, device: torch.device) -> RestNetwork:
+        """Return the network after its cut, in evaluation mode on `device`."""
+        assert self.cut is not None, "the network was trained whole"
+        assert isinstance(self.spec, PictureSpec)
+        with self.lock:
+            if device not in self._ready_rest:
+                self._ready_rest[device] = RestNetwork(self.module(device), self.spec, self.cut).eval()  # type: ignore[arg-type]
+            return self._ready_rest[device]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+        return {name: value for name, value in vars(self).items() if name not in ("_ready", "_ready_rest", "lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._ready = {}
+        self._ready, self._ready_rest = {}, {}
         self.lock = threading.RLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedNetwork:
-        return LearnedNetwork(self.spec, self.tensors, adapter=self.adapter, adapted=self.adapted)
+        return LearnedNetwork(self.spec, self.tensors, adapter=self.adapter, adapted=self.adapted, cut=self.cut)
 
 
 def _device_of(module: nn.Module) -> torch.device:

@@ -26,6 +26,7 @@ class PictureNetwork(nn.Module):
         self._layer = None if spec.is_whole else spec.layer
         self._info = layer_info(spec.layer, trace)
         self._pooling = spec.pooling
+        self.stops = True  # at the layer; see LayerOutputs
         # (value / 255 - mean) / std = value * scale + shift
         mean, std = (
             torch.tensor(values).view(1, 3, 1, 1) for values in (spec.preprocessing.mean, spec.preprocessing.std)
@@ -39,7 +40,10 @@ class PictureNetwork(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         if self._layer is None:
             return self.network(x)
-        return LayerOutputs(self.network, [self._layer], lambda z, _: self._pooling(z, self._info))(x)[0]
+        return LayerOutputs(self.network, [self._layer], self._pooled, stops=self.stops)(x)[0]
+
+    def _pooled(self, output: Tensor, layer: str) -> Tensor:
+        return self._pooling(output, self._info)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the outputs, (n, n_outputs)."""
@@ -89,6 +93,15 @@ class PictureSpec:
 
     def load(self) -> Backbone:
         """Return the backbone, the same as in `fit`."""
+        held: dict[str, Any] = vars(self)
+        if "_loaded" not in held:  # a module of the user's takes long to tell from others
+            held["_loaded"] = self._checked()
+        return held["_loaded"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_loaded"}
+
+    def _checked(self) -> Backbone:
         loaded = load_backbone(self.backbone, self.weights, seed=self.seed)
         if loaded.fingerprint != self.fingerprint:
             raise WeightsError(
@@ -132,7 +145,8 @@ def picture_spec(
     names = resolve_layers(layer, trace)
     if len(names) != 1:
         raise ValueError(f"layer must be one layer, behind which the head sits; got {len(names)}: {layer!r}.")
-    pooling, is_whole = _pooling_before_head(loaded, trace, names[0])
+    question = ("pooling before the head", preprocessing.size, names[0])
+    pooling, is_whole = loaded.remembered(question, lambda: _pooling_before_head(loaded, trace, names[0]))
     n_codes = pooling.n_features(layer_info(names[0], trace))
     return PictureSpec(
         backbone, weights, seed, loaded.fingerprint, preprocessing, names[0], pooling, is_whole, n_codes, n_outputs
@@ -147,9 +161,8 @@ def _pooling_before_head(loaded: Backbone, trace: Trace, layer: str) -> tuple[Po
         return Pooling("avg"), False
     height, width = trace.input_shape[2:]
     example = torch.linspace(-1, 1, 3 * height * width).reshape(1, 3, height, width)
-    with loaded.lock:
-        own = cut_head(loaded.module, trace)(example)
-        output = LayerOutputs(loaded.module, [layer])(example)[0]
+    own = cut_head(loaded.module, trace)(example)
+    output = LayerOutputs(loaded.module, [layer])(example)[0]
     for kind in ("avg", "token") if info.kind == "tokens" else ("avg",):
         try:
             pooled = Pooling(kind)(output, info)

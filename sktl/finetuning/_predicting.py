@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from torch.func import functional_call
 
 from sktl._device import autocast, resolve_precision
-from sktl.finetuning._job import codes_of, predicting_batch_size
+from sktl._extraction import Extractor, cache_for
+from sktl.finetuning._frozen import block_extractor
+from sktl.finetuning._job import codes_of, extractor_of, predicting_batch_size
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._networks import PictureSpec
 from sktl.images import PictureSource, iter_batches
@@ -33,11 +36,19 @@ def outputs_of(estimator: Any, learned: LearnedNetwork, data: Any, device: torch
 def _of_pictures(estimator: Any, learned: LearnedNetwork, source: PictureSource, device: torch.device) -> np.ndarray:
     spec = learned.spec
     assert isinstance(spec, PictureSpec)
-    source.check(estimator.n_jobs)
-    module, dtype = learned.module(device), resolve_precision(estimator.precision, device)
     size = predicting_batch_size(device, spec.preprocessing.size)
+    cut = learned.cut
+    store = None if cut is None else cache_for(spec.load(), estimator.cache)
+    batches: Any
+    if cut is None or store is None:
+        source.check(estimator.n_jobs)
+        module = learned.module(device)
+        batches = iter_batches(source, spec.preprocessing, batch_size=size, n_jobs=estimator.n_jobs)
+    else:  # the frozen layers' outputs may have been kept in training
+        module = learned.rest(device)
+        batches = _blocks(block_extractor(extractor_of(estimator, spec, device, store), cut), source, size)
+    dtype = resolve_precision(estimator.precision, device)
     out = np.empty((len(source), spec.n_outputs))
-    batches: Any = iter_batches(source, spec.preprocessing, batch_size=size, n_jobs=estimator.n_jobs)
     with contextlib.closing(batches) if hasattr(batches, "close") else contextlib.nullcontext():
         for which, batch in batches:
             # Kernels go by a batch's shape: filled up with black, outputs differ by rounding only in other company.
@@ -45,8 +56,13 @@ def _of_pictures(estimator: Any, learned: LearnedNetwork, source: PictureSource,
             # A network that is cut at a layer listens to it by a hook, which threads must not share.
             with learned.lock, torch.inference_mode(), autocast(device, dtype):
                 outputs = _within_memory(module, filled.to(device))
-            out[which] = outputs[: len(which)].double().cpu().numpy()
+            out[which] = outputs[: len(batch)].double().cpu().numpy()
     return out
+
+
+def _blocks(extractor: Extractor, source: PictureSource, size: int) -> Iterator[tuple[slice, torch.Tensor]]:
+    for start, block in extractor.iter_codes(source, size):
+        yield slice(start, start + len(block)), torch.from_numpy(block).to(torch.float32)
 
 
 def _within_memory(module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:

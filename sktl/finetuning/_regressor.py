@@ -55,8 +55,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         What training lessens, on standardised targets.
     learning_rate : float or "auto", default="auto"
-        Peak rate of the head. Pretrained layers take a tenth of it, or all of it in "lp-ft". "auto" is 1e-3, and
-        1e-4 in "lp-ft" on pictures; ten times that for ``optimizer="sgd"``.
+        Peak rate of the head. Pretrained layers take a tenth of it, 0.3 of it in "lp-ft". "auto" is 1e-3, and 1e-2
+        for ``optimizer="sgd"``.
     layer_decay : float, default=0.9
         Each layer further from the head learns at this multiple of the rate of the one above it.
     max_epochs : int or "auto", default="auto"
@@ -75,6 +75,9 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         Random changes of training pictures. "auto" crops and flips where pictures have, and are seen at, at least 64
         pixels a side, and does nothing to smaller or flattened ones. A callable takes (pictures, generator), values in
         0..255 of shape (batch, 3, height, width).
+    n_views : int or None, default=4
+        Where layers are frozen, they run once for each of so many augmented views of a picture, and each epoch draws
+        one of them. None draws anew in every epoch, at the price of running the frozen layers each time.
     mixup : float, default=0.0
         Above 0, each example is mixed with another in a share drawn from Beta(mixup, mixup).
     l2_sp : float, default=0.0
@@ -99,7 +102,11 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
     image_shape, image_size, preprocessing, n_jobs
         As in `CNNCodesTransformer`.
     cache : None, "memory", path or CodeCache, default=None
-        Where the fixed network's codes are kept, for the head.
+        Where the fixed network's codes and the frozen layers' outputs are kept by content, so that folds and grid
+        points share them. None keeps them for one fit.
+    checkpoint_dir : str or path, default=None
+        Folder that keeps the state of training after each epoch; several fits may share it. A fit of the same data
+        and parameters goes on from the last epoch kept there, with the same result, and is done at once if it was.
     callbacks : list, default=None
         skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
     device, precision, compile
@@ -172,6 +179,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         weight_decay: float = 0.01,
         schedule: str | Callable | None = "one_cycle",
         augment: str | Callable | None = "auto",
+        n_views: int | None = 4,
         mixup: float = 0.0,
         l2_sp: float = 0.0,
         freeze_bn: bool | str = "auto",
@@ -186,6 +194,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         n_jobs: int | None = None,
         cache: str | Path | CodeCache | None = None,
+        checkpoint_dir: str | Path | None = None,
         callbacks: list | None = None,
         device: str | torch.device = "auto",
         precision: str = "auto",
@@ -209,6 +218,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         self.weight_decay = weight_decay
         self.schedule = schedule
         self.augment = augment
+        self.n_views = n_views
         self.mixup = mixup
         self.l2_sp = l2_sp
         self.freeze_bn = freeze_bn
@@ -223,6 +233,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         self.preprocessing = preprocessing
         self.n_jobs = n_jobs
         self.cache = cache
+        self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.device = device
         self.precision = precision
@@ -299,7 +310,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         step = RegressionStep(LOSSES[self.loss])
         return Task(
             learned["n_outputs_"],
-            lambda codes, target, weight: solve_regressor(codes, target, weight, self.alpha),
+            lambda codes, target, weight, is_start: solve_regressor(codes, target, weight, self.alpha),
             step,
             step,
             None,

@@ -1,10 +1,13 @@
 """The only gradient loop of the library: one skorch net, its batches, steps and schedules."""
 
 from sktl.training._batches import TensorBatches
+from sktl.training._checkpoints import CheckpointFolder, KeepEpochs
 from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError
+from sktl.training._files import encode_tensors, read_tensors, write_whole
 from sktl.training._net import TrainingNet
 from sktl.training._optimizers import OPTIMIZERS, make_optimizer
+from sktl.training._processes import Processes, processes_of
 from sktl.training._progress import EpochTasks
 from sktl.training._schedules import (
     SCHEDULES,
@@ -32,9 +35,12 @@ from sktl.training._structure import features_and_target, map_tensors, n_rows, s
 __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
+    "CheckpointFolder",
     "ClassificationStep",
     "DivergenceError",
     "EpochTasks",
+    "KeepEpochs",
+    "Processes",
     "RegressionStep",
     "Step",
     "StepResult",
@@ -45,6 +51,7 @@ __all__ = [
     "classification_losses",
     "constant",
     "cosine",
+    "encode_tensors",
     "features_and_target",
     "get_schedule",
     "inverse_decay",
@@ -56,9 +63,12 @@ __all__ = [
     "one_cycle",
     "one_cycle_momentum",
     "pack",
+    "processes_of",
+    "read_tensors",
     "split_rows",
     "steps",
     "training_state",
     "unpack",
     "weighted_mean",
+    "write_whole",
 ]

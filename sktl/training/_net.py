@@ -17,6 +17,7 @@ from sktl.training._ema import WeightAverage
 from sktl.training._hooks import batch_hooks, gradient_hook
 from sktl.training._optimizers import ParamGroups, Rates, make_optimizer, parameter_groups, planned_steps
 from sktl.training._predicting import PredictingNet
+from sktl.training._processes import Processes
 from sktl.training._progress import EpochTasks
 from sktl.training._random import borrowed_generators
 from sktl.training._schedules import Schedule, get_schedule
@@ -77,6 +78,8 @@ class TrainingNet(PredictingNet):
         Where the module goes; batches must be there too.
     random_state : int, default=0
         Seeds what the module draws (dropout); batches have a seed of their own.
+    processes : Processes, optional
+        Among which the rows of each batch are shared; all must make the same calls.
 
     Attributes
     ----------
@@ -118,7 +121,9 @@ class TrainingNet(PredictingNet):
         device: torch.device | str = "cpu",
         compile: bool = False,
         random_state: int = 0,
+        processes: Processes | None = None,
     ):
+        self.processes = processes
         self.step = step
         self.valid_step = valid_step
         self.weight_decay = weight_decay
@@ -173,6 +178,7 @@ class TrainingNet(PredictingNet):
             clip_norm=self.clip_norm,
             micro_batch_size=self.micro_batch_size,
             split=self.split,
+            processes=self.processes,
         )
         updater.on_gradients = gradient_hook(self, [callback for _, callback in self.callbacks_])
         self.clock_ = Clock(micro_batch_size=self.micro_batch_size)
@@ -252,6 +258,10 @@ class TrainingNet(PredictingNet):
         clock = self.clock_
         epochs = None if self.max_epochs is None else self.max_epochs - (clock.n_epochs - clock.start_epoch)
         steps = None if self.max_steps is None else self.max_steps - (clock.n_steps - clock.start_step)
+        if min(1 if epochs is None else epochs, 1 if steps is None else steps) < 1:
+            self.notify("on_train_begin", X=None, y=None)  # what callbacks do at the end is left to do
+            self.notify("on_train_end", X=None, y=None)
+            return self
         return self._train(batches, valid_batches, epochs, steps, progress)
 
     def _train(self, batches, valid_batches, epochs: int | None, steps: int | None, progress: EpochTasks | None):
@@ -268,10 +278,11 @@ class TrainingNet(PredictingNet):
             batches.load_state_dict(self._batches_state)
         self._is_restored = False
         self._batches = batches
+        if self.processes is not None:
+            self.processes.align(self.module)
+        seed = self.random_state + (0 if self.processes is None else self.processes.rank)
         try:
-            with borrowed_generators(
-                torch.device(self.device), self.random_state, self._generators
-            ) as self._generators:
+            with borrowed_generators(torch.device(self.device), seed, self._generators) as self._generators:
                 self.notify("on_train_begin", X=None, y=None)
                 self.fit_loop(batches, valid_batches, epochs, stop_at=stop_at, progress=progress)
                 if not trainer.has_finite_weights():

@@ -45,6 +45,7 @@ def load_training_state(net: Any, state: Mapping[str, Any]) -> None:
     updater = net.trainer_.updater
     net.module.load_state_dict(state["module"])
     net.optimizer_.load_state_dict(state["optimizer"])
+    _lay_out(net.optimizer_)
     if net.average_ is not None and state["average"] is not None:
         net.average_.load_state_dict(state["average"])
     if updater.scaler is not None and state["scaler"] is not None:
@@ -57,6 +58,14 @@ def load_training_state(net: Any, state: Mapping[str, Any]) -> None:
     net._is_restored = True
     net.history.extend(state["history"])
     net._best = dict(state["best"])
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay the optimizer's tensors out in memory as their parameters are: fused kernels go by address, not by index."""
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
 
 
 def state_of_batches(batches: Any) -> dict[str, Tensor] | None:

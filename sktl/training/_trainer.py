@@ -109,6 +109,8 @@ class Trainer:
             raise self.diverged("The loss is not finite", first_step + meter.first_bad)
         if clock.n_steps == first_step:
             raise ValueError("The batches hold nothing: an epoch went by without a single one.")
+        if updater.processes is not None:
+            updater.processes.average(self.module.buffers())  # each has seen its share
         clock.n_epochs += 1
         clock.micro_batch_size = updater.micro_batch_size
         self._to_evaluation()

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from sktl._device import autocast
 from sktl.training._errors import NonFiniteLossError
+from sktl.training._processes import Processes
 from sktl.training._steps import Step
 from sktl.training._structure import Batch, n_rows, split_rows
 
@@ -45,6 +46,8 @@ class Updater:
         Rows that go through the network at once.
     split : callable(batch, size) -> list of batches, or None
         Cuts a batch; None forbids it, for losses that need a batch whole.
+    processes : Processes, optional
+        Among which each batch is shared.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Updater:
         clip_norm: float | None = None,
         micro_batch_size: int | None = None,
         split: Split | None = split_rows,
+        processes: Processes | None = None,
     ):
         self.module = module
         self.step = step
@@ -72,7 +76,8 @@ class Updater:
         # float16 gradients underflow unless the loss is scaled up; float32 and bfloat16 have the range.
         self.scaler = torch.amp.GradScaler(device.type) if dtype == torch.float16 else None
         self._is_checked = False
-        self._looks_at_loss = device.type == "cpu"
+        self.processes = processes
+        self._looks_at_loss = device.type == "cpu" and processes is None
 
     def __call__(self, batch: Batch) -> Outcome:
         """Update the weights; returns the mean loss (on the device), its weight, further means.
@@ -83,7 +88,10 @@ class Updater:
             On a CPU, before the weights change.
         """
         self._clear_gradients()
-        outcome = self._within_memory(batch, self._whole_backwards, self._parts_backwards)
+        if self.processes is None:
+            outcome = self._within_memory(batch, self._whole_backwards, self._parts_backwards)
+        else:
+            outcome = self._shared_backwards(batch, self.processes)
         if self.scaler is not None and (self.clip_norm is not None or self.on_gradients is not None):
             self.scaler.unscale_(self.optimizer)
         if self.on_gradients is not None:
@@ -103,7 +111,9 @@ class Updater:
         def parts(batch: Batch, size: int) -> Outcome:
             return _pooled([self._forward(step, part) for part in self._cut(batch, size)])
 
-        return self._within_memory(batch, lambda batch: self._forward(step, batch), parts)
+        share, counts = (batch, 1.0) if self.processes is None else self.processes.share(batch)
+        outcome = self._within_memory(share, lambda batch: self._forward(step, batch), parts)
+        return outcome if self.processes is None else _summed(outcome, counts, [], self.processes)
 
     def _forward(self, step: Step, batch: Batch) -> Outcome:
         if self.dtype is torch.float32:
@@ -123,6 +133,16 @@ class Updater:
             self._check(loss)
         if self._looks_at_loss and not math.isfinite(loss.item()):
             raise NonFiniteLossError
+        return outcome
+
+    def _shared_backwards(self, batch: Batch, processes: Processes) -> Outcome:
+        # grad L = sum_r w_r grad l_r / sum_r w_r over the processes r
+        share, counts = processes.share(batch)
+        outcome = self._within_memory(share, self._whole_backwards, self._parts_backwards)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        outcome = _summed(outcome, counts, gradients, processes)
+        if self.device.type == "cpu" and not math.isfinite(outcome[0].item()):
+            raise NonFiniteLossError  # in all processes alike
         return outcome
 
     def _whole_backwards(self, batch: Batch) -> Outcome:
@@ -195,6 +215,23 @@ class Updater:
         if not loss.requires_grad:
             raise ValueError("The step's loss depends on no parameter that is trained; are all of them frozen?")
         self._is_checked = True
+
+
+@torch.no_grad()
+def _summed(outcome: Outcome, counts: float, gradients: list[Tensor], processes: Processes) -> Outcome:
+    """Return the weighted mean over the processes, and make the gradients theirs."""
+    loss, weight, parts = outcome
+    own = torch.as_tensor(weight, dtype=loss.dtype, device=loss.device) * counts
+    means = [value.detach().to(loss.dtype) * own for value in (loss, *(parts or {}).values())]
+    total = own.clone()
+    for gradient in gradients:
+        gradient.mul_(own)
+    processes.sum([*gradients, *means, total])
+    scale = 1 / total.clamp_min(torch.finfo(total.dtype).tiny)
+    for gradient in gradients:
+        gradient.mul_(scale)
+    pooled = {name: mean * scale for name, mean in zip(parts or (), means[1:])}
+    return means[0] * scale, total, pooled if parts is not None else None
 
 
 def _pooled(outcomes: list[Outcome]) -> Outcome:

@@ -1,5 +1,8 @@
 """Engines: the same codes by every road, and what happens where a road is closed."""
 
+import os
+import platform
+import subprocess
 import sys
 import warnings
 
@@ -271,3 +274,27 @@ def test_float32_on_cuda_is_not_rounded_to_tf32(is_new):
     finally:
         if is_new:
             cudnn.rnn.fp32_precision = before
+
+
+COUNT_FAULTS = """
+import resource
+import numpy as np
+from sktl import CNNCodesTransformer
+
+pictures = np.zeros((24, 224, 224, 3), dtype=np.uint8)
+transformer = CNNCodesTransformer(engine="torch", device="cpu", n_jobs=1)
+transformer.transform(pictures)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+transformer.transform(pictures)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / len(pictures))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that hands memory back at once")
+def test_layers_use_memory_again():
+    """Without care some 3,000 pages a picture are handed back to the system and fetched anew."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_FAULTS], capture_output=True, text=True, check=True, env=environment
+    )
+    assert float(done.stdout) < 1000

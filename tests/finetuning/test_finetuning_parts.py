@@ -67,7 +67,7 @@ class TestHeads:
     def test_training_starts_at_the_solved_head(self, small_network, striped):
         X, y = striped
         options = {
-            "backbone": small_network, "image_size": 32, "preprocessing": {"crop_pct": 1.0}, "random_state": 0
+            "backbone": small_network, "image_size": 32, "preprocessing": {"crop_pct": 1.0}, "random_state": 0, "C": 1.0
         }  # fmt: skip
         solved = FineTunedClassifier(strategy="head", **options).fit(X, y)
         trained = FineTunedClassifier(learning_rate=1e-12, max_steps=1, freeze_bn=True, weight_decay=0, **options)
@@ -75,6 +75,14 @@ class TestHeads:
         peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         codes = solved.module_.codes(torch.from_numpy(X).permute(0, 3, 1, 2)).numpy(force=True)
         assert np.allclose(peer.fit(codes, y).predict_proba(codes), solved.predict_proba(X), atol=1e-5)
+
+    @pytest.mark.parametrize(("strategy", "C"), [("head", 1.0), ("lp-ft", 1e-3)])
+    def test_a_head_that_training_starts_from_is_held_back(self, small_network, striped, strategy, C):
+        X, y = striped
+        options = {"backbone": small_network, "image_size": 32, "random_state": 0, "strategy": strategy}
+        options |= {"learning_rate": 1e-12, "max_steps": 1, "freeze_bn": True, "weight_decay": 0}
+        auto, given = (FineTunedClassifier(C=c, **options).fit(X, y).predict_proba(X) for c in ("auto", C))
+        assert np.allclose(auto, given)
 
     def test_rows_start_as_the_linear_model(self):
         network = RowSpec(5, 8, 3, 0).build()

@@ -1,0 +1,186 @@
+"""
+===============================================
+Unseen characters, learned from one example each
+===============================================
+
+A network that has learned to compare characters can tell new ones apart from a single example. Here everything comes
+from matplotlib's own fonts: Latin letters, digits, Greek, Cyrillic and mathematical signs in a dozen styles, each
+shifted, turned and slanted at random.
+
+- Meta-training: a prototypical network sees small tasks, "here is one example of each of 20 characters, name these
+  others", drawn from most of the characters.
+- Then come characters that it has never seen. Five of them, one example each, are its support set: learning is taking
+  the mean of their codes, with no further training.
+
+The figure shows one such task, support and queries with the predictions, and, over many tasks, accuracy by the number
+of examples: of the network, of the same network before meta-training, and of the nearest neighbour in pixels.
+"""
+
+# %%
+# The characters: a class for each, a row for each style.
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import matplotlib
+
+if "--show" not in sys.argv:
+    matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from PIL import Image, ImageDraw
+from sklearn.frozen import FrozenEstimator
+
+from sktl.fewshot import FewShotClassifier, ProtoNetClassifier, ProtoNetLearner
+from sktl.model_selection import episode_scores
+
+SIZE = 28  # pixels a side
+FAMILIES = ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono")
+STYLES = [
+    (family, style, weight) for family in FAMILIES for style in ("normal", "italic") for weight in ("normal", "bold")
+]
+CHARACTERS = (
+    "ABDEFGHJKLMNPQRTUYabdefghijkmnqrty23456789"
+    "ΓΔΘΛΞΠΣΦΨΩαβγδεζηθλμξπρστφψω"
+    "БГДЖЗИЛПУЦЧШЩЪЫЬЭЮЯбвгджзийлмнптцчшщъыьэюя"
+    "∀∂∃∅∇∈∏∑√∞∠∧∩∫≈≠≡≤≥⊂⊃⊕⊗%&@#?§¶"
+)
+COLOURS = {"meta-trained": "#08519c", "the same, untrained": "#9ecae1", "pixels, nearest neighbour": "#777777"}
+SHOTS = (1, 2, 3, 5)
+
+
+def drawn(character: str, style: tuple[str, str, str], rng: np.random.Generator) -> np.ndarray:
+    """Return a character as a uint8 picture, ink white, a little shifted, turned and slanted."""
+    family, slope, weight = style
+    path = TextPath((0, 0), character, size=100, prop=FontProperties(family=family, style=slope, weight=weight))
+    turn, slant = rng.normal(0, 0.12), rng.normal(0, 0.15)
+    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array([[1, slant], [0, 1]])
+    polygons = [polygon @ turned.T for polygon in path.to_polygons()]
+    low, high = np.min([p.min(0) for p in polygons], 0), np.max([p.max(0) for p in polygons], 0)
+    scale = 4 * SIZE * rng.uniform(0.6, 0.8) / max(high - low)  # drawn at four times the size, then scaled down
+    offset = 2 * SIZE + rng.normal(0, 3, 2)
+    ink = np.zeros((4 * SIZE, 4 * SIZE), dtype=bool)
+    for polygon in polygons:  # an odd number of outlines around a point is ink
+        points = (polygon - (low + high) / 2) * scale * [1, -1] + offset
+        canvas = Image.new("1", ink.shape)
+        ImageDraw.Draw(canvas).polygon([tuple(point) for point in points], fill=1)
+        ink ^= np.asarray(canvas)
+    return (255 * ink.reshape(SIZE, 4, SIZE, 4).mean((1, 3))).astype(np.uint8)
+
+
+def glyphs(characters: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    pictures = [drawn(character, style, rng) for character in characters for style in STYLES]
+    return np.stack(pictures), np.repeat(list(characters), len(STYLES))
+
+
+# %%
+# Meta-training on most of the characters; the others are kept for later, no one of them seen before.
+
+
+def split(seed: int) -> tuple[str, str]:
+    order = np.random.default_rng(seed).permutation(list(CHARACTERS))
+    return "".join(order[:100]), "".join(order[100:])
+
+
+def learner(n_episodes: int) -> ProtoNetLearner:
+    return ProtoNetLearner(
+        "conv4", n_way=20, n_shot=1, n_query=4, n_episodes=n_episodes, image_size=20, learning_rate=2e-3, random_state=0
+    )
+
+
+# %%
+# Accuracy on tasks of five new characters, by the number of examples.
+
+
+def curves(models: dict, X: np.ndarray, y: np.ndarray, n_episodes: int) -> dict[str, list]:
+    found: dict[str, list] = {name: [] for name in models}
+    for name, model in models.items():
+        rows = X.reshape(len(X), -1) if name.startswith("pixels") else X
+        for shots in SHOTS:
+            scores = episode_scores(model, rows, y, n_way=5, n_shot=shots, n_query=5, n_episodes=n_episodes)
+            found[name].append((scores.mean, scores.ci95))
+    return found
+
+
+def one_task(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows for support and queries: five characters, one example each, and three others of each."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(np.unique(y))[:5]
+    rows = np.array([rng.permutation(np.flatnonzero(y == character))[:7] for character in chosen])
+    return rows[:, 0], rows[:, 1:]
+
+
+def draw(network: ProtoNetLearner, scores: dict, X: np.ndarray, y: np.ndarray, n_base: int, seconds: float):
+    fig = plt.figure(figsize=(13, 5.6), layout="constrained")
+    task, chart = fig.subfigures(1, 2, width_ratios=[1.35, 1])
+    support, queries = one_task(X, y, seed=0)
+    model = ProtoNetClassifier(encoder=FrozenEstimator(network)).fit(X[support], y[support])
+    axes = task.subplots(5, 8, width_ratios=[1, 0.35, *[1] * 6])
+    for row in range(5):
+        axes[row, 1].set_axis_off()
+        show(axes[row, 0], X[support[row]], y[support[row]], "#222222", framed=True)
+        predicted = model.predict(X[queries[row]])
+        for ax, i, label in zip(axes[row, 2:], queries[row], predicted):
+            is_right = label == y[i]
+            show(ax, X[i], label if is_right else f"{label} (is {y[i]})", "#238b45" if is_right else "#cb181d")
+    task.suptitle("One example each (framed), and what the others are taken for", fontsize=12)
+    ax = chart.subplots()
+    for name, values in scores.items():
+        mean, ci95 = np.array(values).T
+        ax.errorbar(SHOTS, mean, ci95, marker="o", color=COLOURS[name], label=name, capsize=3, linewidth=2)
+    ax.axhline(0.2, color="#aaaaaa", linestyle=":", label="chance")
+    ax.set(xlabel="examples of each character", ylim=(0.15, 1.02), xticks=SHOTS)
+    ax.set_title("Accuracy on tasks of five unseen characters (95% intervals)", fontsize=12)
+    ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="lower right")
+    best = scores["meta-trained"][0][0]
+    fig.suptitle(
+        f"Meta-trained on {n_base} characters for {seconds:.0f} s, unseen ones from one example: {best:.0%}",
+        fontsize=15, fontweight="bold",
+    )  # fmt: skip
+    return fig
+
+
+def show(ax, picture: np.ndarray, title: str, colour: str, *, framed: bool = False) -> None:
+    ax.imshow(255 - picture, cmap="gray", vmin=0, vmax=255)
+    ax.set_title(title, color=colour, fontsize=11, pad=2)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set(visible=framed, linewidth=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Learns unseen characters from one example each.")
+    parser.add_argument("--output", type=Path, default=Path("few_shot_glyphs.png"), help="where the figure goes")
+    parser.add_argument("--show", action="store_true", help="open a window too")
+    parser.add_argument("--quick", action="store_true", help="little training, few tasks")
+    args = parser.parse_args()
+
+    base, new = split(seed=0)
+    X_base, y_base = glyphs(base, seed=1)
+    X_new, y_new = glyphs(new, seed=2)
+    start = time.perf_counter()
+    network = learner(20 if args.quick else 400).fit(X_base, y_base)
+    seconds = time.perf_counter() - start
+    untrained = learner(1).set_params(learning_rate=1e-9).fit(X_base, y_base)
+    models = dict(zip(COLOURS, (network, untrained, FewShotClassifier("nearest"))))
+    scores = curves(models, X_new, y_new, n_episodes=20 if args.quick else 300)
+    figure = draw(network, scores, X_new, y_new, len(base), seconds)
+    figure.savefig(args.output, dpi=110)
+    print(f"The figure is in {args.output}.")
+    if args.show:
+        plt.show()
+
+
+if __name__ == "__main__":
+    main()

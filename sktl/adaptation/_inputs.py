@@ -1,0 +1,122 @@
+"""What X is: feature rows, or pictures; and both as tensors."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import sparse
+from sklearn.utils.validation import _check_feature_names, validate_data
+
+from sktl._preprocessing import Preprocessing
+from sktl.images import PictureSource, as_pictures, is_numeric_rows, iter_batches, row_value_range
+
+ROWS, FLAT_PICTURES, PICTURES = "feature rows", "flattened pictures", "pictures"
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+DECODED_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """How X was understood in `fit`.
+
+    Attributes
+    ----------
+    name : {"feature rows", "flattened pictures", "pictures"}
+        What it was.
+    image_shape : tuple of int or None
+        Of flattened pictures, as the user gave it.
+    value_range : (float, float) or None
+        What was black and white in flattened pictures.
+    """
+
+    name: str
+    image_shape: tuple[int, ...] | None = None
+    value_range: tuple[float, float] | None = None
+
+    @property
+    def is_rows(self) -> bool:
+        """Whether X holds feature rows."""
+        return self.name == ROWS
+
+
+def is_2d(X: Any) -> bool:
+    """Whether X is a table of numbers."""
+    return is_numeric_rows(X) or (getattr(X, "ndim", None) == 2 and _is_lazy(X))
+
+
+def understand(X: Any, backbone: Any, image_shape: Any) -> InputKind:
+    """Decide what X is; rows are features unless a picture's shape or a pretrained network is named."""
+    if not is_2d(X):
+        return InputKind(PICTURES)
+    names_network = isinstance(backbone, str) and backbone != "auto"
+    if image_shape is None and not names_network:
+        return InputKind(ROWS)
+    return InputKind(FLAT_PICTURES, None if image_shape is None else tuple(image_shape), row_value_range(X))
+
+
+def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool) -> Any:
+    """Return the rows as an array or a CSR matrix, or the pictures as a source.
+
+    Raises
+    ------
+    ValueError
+        If X is of another kind than in `fit`, or malformed.
+    """
+    if not reset and (is_2d(X) if kind.name == PICTURES else _holds_pictures(X)):
+        found = "a 2-D array" if is_2d(X) else "pictures"
+        raise ValueError(f"This {type(estimator).__name__} was fitted on {kind.name}, but X holds {found}.")
+    if _is_lazy(X) and kind.name != PICTURES:
+        X = np.asarray(X)
+    if kind.is_rows:
+        return validate_data(estimator, X, reset=reset, dtype=[np.float64, np.float32], accept_sparse="csr")
+    if kind.name == FLAT_PICTURES:
+        is_bytes = getattr(X, "dtype", None) in (np.uint8, np.bool_)
+        X = validate_data(estimator, X, reset=reset, dtype=None if is_bytes else "numeric")
+    else:
+        _check_feature_names(estimator, X, reset=reset)
+    return as_pictures(X, image_shape=kind.image_shape, value_range=kind.value_range)
+
+
+def as_rows(data: Any) -> torch.Tensor:
+    """Return rows as a dense float32 tensor."""
+    data = data.toarray() if sparse.issparse(data) else data
+    return torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
+
+
+def in_channels(pictures: torch.Tensor, n_channels: int) -> torch.Tensor:
+    """Return pictures (n, 3, h, w) with one or three channels; grey is the luminance."""
+    if n_channels == 3:
+        return pictures
+    weights = torch.tensor(LUMINANCE).view(1, 3, 1, 1)
+    return (pictures.float() * weights).sum(1, keepdim=True).round().to(torch.uint8)
+
+
+def decoded(
+    source: PictureSource, indices: np.ndarray, preprocessing: Preprocessing, n_channels: int, n_jobs: int | None
+) -> torch.Tensor:
+    """Return pictures in memory, uint8 (n, channels, height, width)."""
+    out = torch.empty((len(indices), n_channels, *preprocessing.size), dtype=torch.uint8)
+    start = 0
+    options: Any = {"batch_size": DECODED_AT_ONCE, "n_jobs": n_jobs, "indices": indices}
+    for which, batch in iter_batches(source, preprocessing, **options):
+        out[start : start + len(which)] = in_channels(batch, n_channels)
+        start += len(which)
+    return out
+
+
+def _holds_pictures(X: Any) -> bool:
+    """Whether X holds pictures rather than a table of numbers, well-formed or not."""
+    if isinstance(X, (list, tuple)) and len(X):
+        return isinstance(X[0], (str, os.PathLike, Image.Image)) or getattr(X[0], "ndim", 0) > 1
+    return (getattr(X, "ndim", None) or 0) > 2 or (
+        not is_2d(X) and getattr(getattr(X, "dtype", None), "kind", "f") in "OUST"
+    )
+
+
+def _is_lazy(X: Any) -> bool:
+    return type(X).__module__.startswith(("torch", "dask"))

@@ -1,0 +1,47 @@
+"""What optimisation-based learners share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sklearn.utils._param_validation import StrOptions
+
+from sktl.fewshot._adapted_method import BATCH_NORMS, PARTS
+from sktl.fewshot._base import MetaLearner
+
+
+class AdaptedLearner(MetaLearner):
+    """Abstract: a network that learns each task by gradient steps, on labels or on values."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        **MetaLearner._parameter_constraints,
+        "adapt": [StrOptions(set(PARTS))],
+        "batch_norm": [StrOptions(set(BATCH_NORMS))],
+        "vectorised": ["boolean", StrOptions({"auto"})],
+    }
+
+    takes_values = True
+    is_adapted = True
+    batch_norm: str
+
+    def _sees_queries_together(self) -> bool:
+        return self.batch_norm == "transductive"
+
+    def _ready(self, device: torch.device, dtype: torch.dtype) -> Any:
+        module = super()._ready(device, dtype)
+        module.adapt_steps = self._adapt_steps()
+        return module
+
+    def _adapt_steps(self) -> int:
+        """Return the steps on a new task: they may be set anew after `fit`."""
+        steps = getattr(self, "adapt_steps", None)
+        return int(getattr(self, "inner_steps", 1) if steps is None else steps)
+
+    def _check_outputs(self, n_outputs: int, classes: Any) -> None:
+        if n_outputs > self.n_outputs_:
+            raise ValueError(
+                f"The task has {n_outputs} classes, but this {type(self).__name__} was trained on episodes of at most "
+                f"{self.n_outputs_}: its head has no more outputs. Train with n_way={n_outputs}, or take a "
+                "metric-based learner, which knows no such bound."
+            )

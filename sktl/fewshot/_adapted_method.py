@@ -1,0 +1,189 @@
+"""Optimisation-based methods: a copy of the network learns each task by gradient steps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from sktl.fewshot._batch_norm import EpisodicBatchNorm, normalised_by, recorded_statistics, tasks_batched
+from sktl.fewshot._encoders import AdaptedNetwork, Encoder
+from sktl.fewshot._inner_loop import InnerLoop, Parameters, learn_task
+from sktl.fewshot._method import FewShotMethod, task_losses
+from sktl.fewshot.heads import State
+
+PARTS = ("all", "head", "body")
+BATCH_NORMS = ("inductive", "transductive")
+NOTHING: Mapping[str, Tensor] = {}
+WEIGHT, STATISTIC = "weight:", "statistic:"  # what the names in a state begin with
+
+
+class AdaptedMethod(FewShotMethod):
+    """Abstract: an encoder with a linear head whose weights are where every task starts.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        With episodic batch norm.
+    n_outputs : int
+        Of the head, at most; a task of fewer classes has the first ones.
+    part : {"all", "head", "body"}
+        Which weights a task changes.
+    batch_norm : {"inductive", "transductive"}
+        Whether queries are normalised by the support set's statistics, or by those of the queries they come with.
+    vectorised : bool or "auto"
+        Whether tasks go through the network together (vmap), or one after another. Layers with weights of their own
+        for each task are fast together where they are matrix products, and on GPUs; convolutions on a CPU are not.
+    """
+
+    def __init__(
+        self, encoder: Encoder, n_outputs: int, *, part: str, batch_norm: str, vectorised: bool | str = "auto"
+    ):
+        super().__init__()
+        self.network = AdaptedNetwork(encoder, n_outputs)
+        self.names = tuple(
+            name
+            for name, _ in self.network.named_parameters()
+            if part == "all" or name.startswith("head.") == (part == "head")
+        )
+        self.keeps_statistics = batch_norm == "inductive" and any(
+            isinstance(module, EpisodicBatchNorm) for module in encoder.modules()
+        )
+        self._has_convolutions = any(isinstance(module, nn.modules.conv._ConvNd) for module in encoder.modules())
+        self.vectorised = vectorised
+
+    def start(self) -> Parameters:
+        """Return the weights that tasks change, as they start."""
+        weights = dict(self.network.named_parameters())
+        return {name: weights[name] for name in self.names}
+
+    def outputs(
+        self,
+        weights: Mapping[str, Tensor],
+        x: Tensor,
+        n_outputs: int | None = None,
+        *,
+        batched: bool,
+        statistics: Mapping[str, Tensor] = NOTHING,
+    ) -> Tensor:
+        """Return the network's outputs with some weights replaced, and queries normalised by given statistics if any.
+
+        With `batched`, everything has a leading axis of tasks.
+        """
+
+        def of_task(weights: dict[str, Tensor], statistics: dict[str, Tensor], x: Tensor) -> Tensor:
+            with normalised_by(statistics) if statistics else contextlib.nullcontext():
+                return functional_call(self.network, weights, (x,))
+
+        return called(of_task, batched, dict(weights), dict(statistics), x)[..., :n_outputs]
+
+    def statistics(self, weights: Mapping[str, Tensor], x: Tensor, *, batched: bool) -> dict[str, Tensor]:
+        """Return the batch norms' statistics of `x`, if queries are to be normalised by them."""
+        if not self.keeps_statistics:
+            return {}
+
+        def of_task(weights: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+            with recorded_statistics() as found:
+                functional_call(self.network, weights, (x,))
+            return dict(found)
+
+        return called(of_task, batched, dict(weights), x)
+
+    def learned(
+        self,
+        start: Parameters,
+        rates: list[dict[str, Tensor | float]],
+        x: Tensor,
+        y: Tensor,
+        n_outputs: int,
+        loop: InnerLoop,
+        *,
+        batched: bool,
+        is_differentiable: bool = False,
+    ) -> list[Parameters]:
+        """Return the weights after each step, of one task or of several."""
+
+        def gradient(weights: Parameters, x: Tensor, y: Tensor) -> Parameters:
+            with torch.enable_grad():
+                if not is_differentiable:
+                    weights = {name: value.detach().requires_grad_() for name, value in weights.items()}
+                # tasks do not share weights: the gradient of the sum of their losses is that of each
+                loss = task_losses(self.outputs(weights, x, n_outputs, batched=batched), y).sum()
+                slopes = torch.autograd.grad(
+                    loss, list(weights.values()), create_graph=is_differentiable, materialize_grads=True
+                )
+            return dict(zip(weights, slopes))
+
+        if batched:
+            start = {name: value.expand(len(x), *value.shape) for name, value in start.items()}
+        return learn_task(gradient, start, rates, x, y, loop, rows_axis=int(batched))
+
+    def query_outputs(self, weights: Parameters, x: Tensor, query: Tensor, n_outputs: int, *, batched: bool) -> Tensor:
+        """Return the outputs for queries of weights that were adapted on `x`."""
+        statistics = self.statistics(weights, x, batched=batched)
+        return self.outputs(weights, query, n_outputs, batched=batched, statistics=statistics)
+
+    def adaptation(self) -> tuple[InnerLoop, list[dict[str, Tensor | float]]]:
+        """Return how a new task is learned, and the rates of each step."""
+        raise NotImplementedError
+
+    def adapt(self, support: Tensor, y: Tensor, n_outputs: int) -> State:
+        """Return the weights that the tasks changed, and the statistics of their support sets."""
+        loop, rates = self.adaptation()
+        start = {name: value.detach() for name, value in self.start().items()}
+
+        def learn(x: Tensor, y: Tensor, batched: bool) -> State:
+            weights = self.learned(start, rates, x, y, n_outputs, loop, batched=batched)[-1]
+            statistics = self.statistics(weights, x, batched=batched)
+            return {WEIGHT + n: v for n, v in weights.items()} | {STATISTIC + n: v for n, v in statistics.items()}
+
+        with torch.no_grad():
+            return self.over_tasks(learn, support, y)
+
+    def logits(self, state: State, query: Tensor) -> Tensor:
+        """Return the outputs of each task's network."""
+
+        def predict(state: State, query: Tensor, batched: bool) -> Tensor:
+            weights = {n.removeprefix(WEIGHT): v for n, v in state.items() if n.startswith(WEIGHT)}
+            statistics = {n.removeprefix(STATISTIC): v for n, v in state.items() if n.startswith(STATISTIC)}
+            return self.outputs(weights, query, batched=batched, statistics=statistics)
+
+        return self.over_tasks(predict, state, query)
+
+    def is_vectorised(self, device: torch.device) -> bool:
+        """Whether tasks go through the network together on this device."""
+        if self.vectorised == "auto":
+            return device.type != "cpu" or not self._has_convolutions
+        return bool(self.vectorised)
+
+    def over_tasks(self, function: Callable[..., Any], *tensors: Any) -> Any:
+        """Return ``function(*tensors, batched)`` for all tasks together, or stacked from one call a task."""
+        first = tensors[0] if isinstance(tensors[0], Tensor) else next(iter(tensors[0].values()))
+        if self.is_vectorised(first.device):
+            return function(*tensors, True)
+        return _stacked([function(*(_task(part, i) for part in tensors), False) for i in range(len(first))])
+
+
+def called(function: Callable[..., Any], batched: bool, *arguments: Any) -> Any:
+    """Return what a function of one task returns, or of each task along the leading axes."""
+    if not batched:
+        return function(*arguments)
+    with tasks_batched():
+        return vmap(function, randomness="different")(*arguments)
+
+
+def _task(part: Tensor | Mapping[str, Tensor], i: int) -> Any:
+    return part[i] if isinstance(part, Tensor) else {name: value[i] for name, value in part.items()}
+
+
+def _stacked(results: list[Any]) -> Any:
+    first = results[0]
+    if isinstance(first, Tensor):
+        return torch.stack(results)
+    if isinstance(first, Mapping):
+        return {name: _stacked([result[name] for result in results]) for name in first}
+    return tuple(_stacked(list(parts)) for parts in zip(*results))

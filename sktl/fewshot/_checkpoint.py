@@ -1,0 +1,83 @@
+"""A training that is saved after each epoch, and goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.torch import save_file
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from sktl.training import load_training_state, pack, training_state, unpack
+
+
+class TrainingCheckpoint(Callback):
+    """Writes the training's state after each epoch: tensors, and JSON in their file's header; no pickle.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    fingerprint : str
+        Of the data and the parameters: another training's file is refused.
+    """
+
+    def __init__(self, path: Any, fingerprint: str):
+        self.path = path
+        self.fingerprint = fingerprint
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Write the file anew; a reader never sees half of it."""
+        tensors, rest = pack(training_state(net))
+        path = Path(self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        write_tensors(part, tensors, {"fingerprint": self.fingerprint, "rest": json.dumps(rest)})
+        os.replace(part, path)
+
+    def restore(self, net: Any) -> bool:
+        """Put the net where the file was written; returns False where there is none.
+
+        Raises
+        ------
+        ValueError
+            If the file is of another training.
+        """
+        if not Path(self.path).exists():
+            return False
+        tensors, header = read_tensors(self.path)
+        if header.get("fingerprint") != self.fingerprint:
+            raise ValueError(
+                f"checkpoint={str(self.path)!r} is of a training on other data or with other parameters. "
+                "Remove the file, or name another."
+            )
+        load_training_state(net, unpack(tensors, json.loads(header["rest"])))
+        return True
+
+
+def fingerprint_of(params: dict[str, Any], X: Tensor, labels: np.ndarray) -> str:
+    """Return a digest of what decides a training."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(params):
+        digest.update(f"{name}={params[name]!r};".encode())
+    digest.update(str(tuple(X.shape)).encode())
+    digest.update(X.numpy().tobytes())
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    return digest.hexdigest()
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write a safetensors file; tensors that share memory, or are of no elements, are fine."""
+    save_file({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}, path, header)
+
+
+def read_tensors(path: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the header of a safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

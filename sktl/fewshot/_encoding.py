@@ -1,0 +1,141 @@
+"""What `encoder` may be: nothing, a backbone's name, a transformer, a meta-learner, a meta-learner's file."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import TransformerMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import _num_samples, check_array, check_is_fitted, validate_data
+from torch import nn
+
+from sktl._device import resolve_device, resolve_precision
+from sktl._extraction import Extractor, cache_for
+from sktl.backbones import CodeRecipe, Pooling, load_backbone, resolve_layers
+from sktl.cache import CodeCache
+from sktl.fewshot._base import MetaLearner
+from sktl.fewshot._saving import load_learner
+from sktl.images import as_pictures
+
+ENCODER_CONSTRAINTS: dict = {
+    "encoder": [str, Path, nn.Module, HasMethods(["fit"]), None],
+    "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+    "cache": [str, Path, CodeCache, None],
+    "device": [str, torch.device],
+}
+
+
+class BackboneCodes(TransformerMixin):
+    """The penultimate layer's codes of a pretrained network: a transformer of pictures without state."""
+
+    def __init__(self, backbone: Any, image_size: Any, cache: Any, device: Any):
+        self.backbone = backbone
+        self.image_size = image_size
+        self.cache = cache
+        self.device = device
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the codes, float32."""
+        backbone = load_backbone(self.backbone)
+        size = self.image_size if self.image_size is None or np.ndim(self.image_size) == 0 else tuple(self.image_size)
+        preprocessing = backbone.preprocessing.resized_to(size)
+        device = resolve_device(self.device)
+        layers = resolve_layers("penultimate", backbone.trace(preprocessing.size))
+        recipe = CodeRecipe(backbone, layers, Pooling("avg"), preprocessing, resolve_precision("auto", device))
+        return Extractor(recipe, device, engine="torch", cache=cache_for(backbone, self.cache)).codes(as_pictures(X))
+
+
+def fitted_encoder(estimator: Any, X: Any, y: Any) -> Any:
+    """Return what turns rows into codes: a fitted transformer, or None where rows are codes.
+
+    Raises
+    ------
+    NotFittedError
+        If a frozen encoder was never fitted.
+    ValueError, TypeError
+        If it cannot be used, with the remedy.
+    """
+    encoder = estimator.encoder
+    if encoder is None:
+        return None
+    if isinstance(encoder, (str, Path)) and _is_file(encoder):
+        return load_learner(encoder)
+    if isinstance(encoder, (str, nn.Module)):
+        load_backbone(encoder)
+        return BackboneCodes(encoder, estimator.image_size, estimator.cache, estimator.device)
+    if not hasattr(encoder, "fit") or not hasattr(encoder, "transform"):
+        inner = getattr(encoder, "estimator", encoder)
+        remedy = (
+            f"{type(inner).__name__} adapts to each task: use FewShotClassifier(learner=...)."
+            if isinstance(inner, MetaLearner)
+            else "Give a transformer, a backbone's name, the path of a saved meta-learner, or None."
+        )
+        raise TypeError(f"encoder must have a transform method; {type(encoder).__name__} has none. {remedy}")
+    if isinstance(encoder, FrozenEstimator):
+        check_frozen(encoder, "encoder")
+        return encoder
+    refuse_fitted(encoder, "encoder")
+    return clone(encoder).fit(X, y)
+
+
+def check_frozen(frozen: FrozenEstimator, name: str) -> None:
+    """Raise NotFittedError where what is frozen was never fitted."""
+    try:
+        check_is_fitted(frozen.estimator)
+    except NotFittedError as error:
+        raise NotFittedError(
+            f"{name} is a frozen {type(frozen.estimator).__name__} that was never fitted. Fit it first, or give it "
+            "without FrozenEstimator, to be fitted on the support set."
+        ) from error
+
+
+def refuse_fitted(estimator: Any, name: str) -> None:
+    """Raise ValueError where a fitted meta-learner would be trained anew on a support set."""
+    if isinstance(estimator, MetaLearner) and hasattr(estimator, "n_iter_"):
+        raise ValueError(
+            f"{name} is a fitted {type(estimator).__name__} that is not frozen: fit would train it anew on the support "
+            f"set. Give FrozenEstimator({type(estimator).__name__.lower()}) (sklearn.frozen), which survives clone too."
+        )
+
+
+def encoded(estimator: Any, encoder: Any, X: Any, *, reset: bool) -> np.ndarray:
+    """Return the codes of X, float64 (n, n_codes); a code that is not finite, or no vector, is refused."""
+    if encoder is None:
+        return validate_data(estimator, X, reset=reset, dtype=np.float64)
+    codes = np.asarray(encoder.transform(X))
+    if codes.ndim != 2:
+        raise ValueError(
+            f"encoder must return codes of shape (n, n_codes); {_name(encoder)} returned shape {codes.shape}. Flatten "
+            "or pool them."
+        )
+    codes = check_array(codes, dtype=np.float64, input_name="encoder.transform(X)")
+    if not reset and codes.shape[1] != estimator.n_codes_:
+        raise ValueError(
+            f"encoder returned {codes.shape[1]} codes a row, but {estimator.n_codes_} in fit: {_name(encoder)} was "
+            "changed in between, or X is of another size."
+        )
+    return codes
+
+
+def refuse_missing(estimator: Any, X: Any, y: Any) -> None:
+    """Raise ValueError where there are no rows, or no labels."""
+    name = type(estimator).__name__
+    if y is None:
+        raise ValueError(f"This {name} requires y to be passed, but the target y is None.")
+    if _num_samples(X) == 0:
+        shape = getattr(X, "shape", (0,))
+        raise ValueError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required by {name}.")
+
+
+def _is_file(encoder: str | Path) -> bool:
+    return isinstance(encoder, Path) or Path(encoder).suffix == ".safetensors"
+
+
+def _name(encoder: Any) -> str:
+    return type(getattr(encoder, "estimator", encoder)).__name__

@@ -1,0 +1,112 @@
+"""A new task of classification, learned by a meta-learner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from torch import nn
+
+from sktl.cache import CodeCache
+from sktl.fewshot._encoding import refuse_missing
+from sktl.fewshot._targets import checked_labels
+from sktl.fewshot._task_learner import TaskLearner
+from sktl.fewshot.heads import Head
+
+
+class FewShotClassifier(ClassifierMixin, TaskLearner):
+    """Learns a task from a handful of labelled examples, the way its meta-learner has learned to.
+
+    `fit` adapts: what it learns is the small `state_`. The learner stays as it is, so one may serve many tasks.
+
+    Parameters
+    ----------
+    learner : str, path, Head or meta-learner, default="ridge"
+        A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one (``.safetensors``). One that
+        is not frozen is cloned and meta-trained on the support set itself. Or, without any meta-training, a head on the
+        encoder's codes: "prototypes", "cosine", "simpleshot", "ridge", "nearest", "logistic", or a head object.
+    encoder : None, str, path, Module or transformer, default=None
+        What turns rows or pictures into codes for a head, as in `ProtoNetClassifier`.
+    image_size, cache, device
+        As in `ProtoNetClassifier`, for a backbone.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels, sorted.
+    state_ : TaskState
+        What was learned of the task.
+    learner_ : meta-learner or Head
+        The learner in use.
+    encoder_ : transformer or None
+        The encoder in use.
+    n_features_in_ : int
+        For 2-D X only.
+
+    See Also
+    --------
+    MAMLLearner, ReptileLearner, MatchingNetLearner, RelationNetLearner : Learners.
+    ProtoNetClassifier : For prototypes, which can be added to.
+
+    Examples
+    --------
+    >>> from sktl.fewshot import FewShotClassifier
+    >>> FewShotClassifier("nearest").fit([[0.0], [1.0], [5.0]], ["a", "a", "b"]).predict([[2.0], [4.0]])
+    array(['a', 'b'], dtype='<U1')
+    """
+
+    def __init__(
+        self,
+        learner: str | Path | Head | Any = "ridge",
+        *,
+        encoder: str | Path | nn.Module | Any = None,
+        image_size: int | tuple[int, int] | None = None,
+        cache: str | Path | CodeCache | None = None,
+        device: str | torch.device = "auto",
+    ):
+        super().__init__(learner, encoder=encoder, image_size=image_size, cache=cache, device=device)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any) -> FewShotClassifier:
+        """Learn the task of a support set.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            Feature rows, or what the learner or the encoder takes.
+        y : array-like of shape (n,)
+            Labels of any type.
+
+        Returns
+        -------
+        FewShotClassifier
+            Itself.
+        """
+        refuse_missing(self, X, y)
+        classes, codes = np.unique(checked_labels(self, y), return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                "FewShotClassifier needs samples of at least 2 classes in the support set, but the data contains only "
+                f"one class: {classes[0]!r}."
+            )
+        self._fit(X, y, torch.from_numpy(codes), classes)
+        self.classes_ = classes
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits (n, n_classes); for two classes the second one's less the first one's, (n,)."""
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities (n, n_classes) in the order of `classes_`: the softmax of the logits."""
+        return softmax(self._outputs(X), axis=1)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable labels, (n,)."""
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=1)]

@@ -1,0 +1,94 @@
+"""A new task of regression, learned by a meta-learner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin, _fit_context
+from torch import nn
+
+from sktl.cache import CodeCache
+from sktl.fewshot._encoding import refuse_missing
+from sktl.fewshot._targets import checked_values
+from sktl.fewshot._task_learner import TaskLearner
+from sktl.fewshot.heads import Head
+
+
+class FewShotRegressor(RegressorMixin, TaskLearner):
+    """Learns a regression from a handful of examples, the way its meta-learner has learned to.
+
+    Parameters
+    ----------
+    learner : "ridge", path, Head or meta-learner, default="ridge"
+        A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one; or ridge regression on the
+        encoder's codes, without any meta-training. See `FewShotClassifier`.
+    encoder, image_size, cache, device
+        As in `FewShotClassifier`.
+
+    Attributes
+    ----------
+    state_ : TaskState
+        What was learned of the task.
+    learner_, encoder_, n_features_in_
+        As in `FewShotClassifier`.
+
+    See Also
+    --------
+    MAMLLearner, ReptileLearner : Learners.
+
+    Examples
+    --------
+    >>> from sktl.fewshot import FewShotRegressor
+    >>> FewShotRegressor().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0]).predict([[1.0]]).round(6)
+    array([1.])
+    """
+
+    heads = ("ridge",)
+    is_classifier = False
+
+    def __init__(
+        self,
+        learner: str | Path | Head | Any = "ridge",
+        *,
+        encoder: str | Path | nn.Module | Any = None,
+        image_size: int | tuple[int, int] | None = None,
+        cache: str | Path | CodeCache | None = None,
+        device: str | torch.device = "auto",
+    ):
+        super().__init__(learner, encoder=encoder, image_size=image_size, cache=cache, device=device)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any) -> FewShotRegressor:
+        """Learn the task of a support set.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            Feature rows, or what the learner or the encoder takes.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Values.
+
+        Returns
+        -------
+        FewShotRegressor
+            Itself.
+        """
+        refuse_missing(self, X, y)
+        values = checked_values(self, y)
+        is_vector = np.asarray(y).ndim == 1
+        self._fit(X, np.asarray(values), torch.from_numpy(values), None)
+        self._is_vector = is_vector
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the values, (n,) or (n, n_outputs) as in `fit`."""
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._is_vector else outputs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

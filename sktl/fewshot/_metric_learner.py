@@ -1,0 +1,61 @@
+"""What metric-based learners share: they are transformers of rows to codes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sktl.fewshot._base import PREDICTED_ROWS, MetaLearner
+from sktl.fewshot._inputs import read_input
+from sktl.fewshot._method import FewShotMethod
+from sktl.fewshot._metric_method import MetricMethod
+from sktl.fewshot.heads import Head
+
+
+class MetricLearner(TransformerMixin, MetaLearner):
+    """Abstract: an encoder trained together with a head."""
+
+    @abstractmethod
+    def _head(self) -> Head | str:
+        """Return the head."""
+
+    def _method(self) -> tuple[type[FewShotMethod], dict[str, Any]]:
+        return MetricMethod, {"head": self._head()}
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the codes of rows.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_codes)
+            float64 for feature rows, float32 for pictures; feature maps are flattened.
+        """
+        check_is_fitted(self, "n_iter_")
+        rows = read_input(self, X, self._spec)
+        device, dtype = self._where()
+        encoder = self._learned.module(device, dtype).encoder
+        with torch.inference_mode():
+            parts = [encoder(filled(self._on_device(part)))[: len(part)] for part in rows.split(PREDICTED_ROWS)]
+        return torch.cat(parts).flatten(1).cpu().numpy()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def filled(rows: torch.Tensor) -> torch.Tensor:
+    """Return pictures filled up to a constant number: kernels go by a batch's shape, so codes agree in any company."""
+    if rows.is_floating_point() or len(rows) == PREDICTED_ROWS:
+        return rows
+    return torch.cat([rows, rows.new_zeros(PREDICTED_ROWS - len(rows), *rows.shape[1:])])

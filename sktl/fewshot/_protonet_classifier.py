@@ -1,0 +1,250 @@
+"""The nearest class mean as a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.preprocessing import normalize as to_unit_length
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from torch import nn
+
+from sktl._estimator import ModuleSharingMixin
+from sktl.cache import CodeCache
+from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
+from sktl.fewshot._targets import checked_labels
+from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
+
+NORMALISATIONS = ("l2", "center-l2")
+
+
+class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
+    """Classifies by the nearest prototype, the mean code of a class: it learns from one example a class.
+
+    Learning is taking means, so more examples and new classes can be added at any time by `partial_fit`. The codes
+    come from an encoder: one that was meta-trained for this, a pretrained network, or any transformer.
+
+    Parameters
+    ----------
+    encoder : None, str, path, Module, transformer or meta-learner, default=None
+        What turns rows or pictures into codes. None takes feature rows as they are. A name of `sktl.list_backbones`,
+        or a module, gives the pretrained network's penultimate layer; the path of a ``.safetensors`` file a saved
+        `ProtoNetLearner`. A transformer is cloned and fitted on the support set, unless it comes as
+        ``FrozenEstimator(fitted)``: so does a meta-trained learner.
+    distance : {"sqeuclidean", "cosine"}, default="sqeuclidean"
+        Between codes and prototypes.
+    normalize : {"l2", "center-l2"}, default=None
+        What happens to codes first: unit length, or also less the mean code of the first support set (SimpleShot).
+        Pretrained networks' codes gain from it; a meta-trained encoder was trained without.
+    scale : float, default=None
+        Factor of the logits, for probabilities; predicted classes do not depend on it. None is 1, or 10 for cosines.
+    transductive : bool, default=False
+        Kept for methods that look at all queries together; only False as yet.
+    image_size : int or (int, int), default=None
+        Height and width in pixels at which a backbone sees pictures; None takes what its weights expect.
+    cache : None, "memory", path or CodeCache, default=None
+        Where a backbone's codes are kept, as in `CNNCodesTransformer`.
+    device : str or torch.device, default="auto"
+        Where a backbone runs.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels, sorted.
+    prototypes_ : ndarray of shape (n_classes, n_codes)
+        The mean codes.
+    class_count_ : ndarray of shape (n_classes,)
+        Examples behind each.
+    encoder_ : transformer or None
+        The encoder in use.
+    n_codes_ : int
+        Width of the codes.
+    n_features_in_ : int
+        For ``encoder=None`` only.
+
+    See Also
+    --------
+    ProtoNetLearner : Meta-trains an encoder.
+
+    References
+    ----------
+    .. [1] J. Snell, K. Swersky and R. Zemel, "Prototypical networks for few-shot learning", NeurIPS, 2017.
+    .. [2] Y. Wang, W.-L. Chao, K. Weinberger and L. van der Maaten, "SimpleShot: revisiting nearest-neighbor
+       classification for few-shot learning", arXiv:1911.04623, 2019.
+
+    Examples
+    --------
+    >>> from sktl.fewshot import ProtoNetClassifier
+    >>> model = ProtoNetClassifier().fit([[0.0, 0.0], [4.0, 0.0]], ["low", "right"])
+    >>> model.partial_fit([[0.0, 4.0]], ["up"]).predict([[1.0, 0.0], [0.0, 3.0]])
+    array(['low', 'up'], dtype='<U5')
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        **ENCODER_CONSTRAINTS,
+        "distance": [StrOptions(set(DISTANCES))],
+        "normalize": [StrOptions(set(NORMALISATIONS)), None],
+        "scale": [Interval(Real, 0, None, closed="neither"), None],
+        "transductive": [Options(bool, {False})],
+    }
+
+    classes_: np.ndarray
+    class_count_: np.ndarray
+    encoder_: Any
+    _sums: np.ndarray  # (n_classes, n_codes)
+    _centre: np.ndarray
+
+    def __init__(
+        self,
+        encoder: str | Path | nn.Module | Callable | Any = None,
+        *,
+        distance: str = "sqeuclidean",
+        normalize: str | None = None,
+        scale: float | None = None,
+        transductive: bool = False,
+        image_size: int | tuple[int, int] | None = None,
+        cache: str | Path | CodeCache | None = None,
+        device: str | torch.device = "auto",
+    ):
+        self.encoder = encoder
+        self.distance = distance
+        self.normalize = normalize
+        self.scale = scale
+        self.transductive = transductive
+        self.image_size = image_size
+        self.cache = cache
+        self.device = device
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any) -> ProtoNetClassifier:
+        """Take the mean code of each class.
+
+        Parameters
+        ----------
+        X : array-like or sequence of pictures
+            The support set: feature rows, or what the encoder takes.
+        y : array-like of shape (n,)
+            Labels of any type.
+
+        Returns
+        -------
+        ProtoNetClassifier
+            Itself.
+        """
+        return self._add(X, y, is_first=True, least=2)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> ProtoNetClassifier:
+        """Add examples, of known classes or of new ones: the same as `fit` on all of them at once.
+
+        An encoder that is fitted on the support set, and the centre of ``normalize="center-l2"``, stay those of the
+        first call.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`; a single class will do.
+        classes : array-like, default=None
+            Not needed: classes may be added at any time.
+
+        Returns
+        -------
+        ProtoNetClassifier
+            Itself.
+        """
+        return self._add(X, y, is_first=not hasattr(self, "classes_"), least=1)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits (n, n_classes); for two classes the second one's less the first one's, (n,)."""
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities (n, n_classes) in the order of `classes_`: the softmax of the logits."""
+        return softmax(self._logits(X), axis=1)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the labels of the nearest prototypes, (n,)."""
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def _add(self, X: Any, y: Any, *, is_first: bool, least: int) -> ProtoNetClassifier:
+        refuse_missing(self, X, y)
+        y = checked_labels(self, y)
+        labels, codes_of_y = np.unique(y, return_inverse=True)
+        if len(labels) < least:
+            raise ValueError(
+                f"ProtoNetClassifier needs samples of at least {least} classes in the support set, but the data "
+                f"contains only one class: {labels[0]!r}."
+            )
+        encoder = fitted_encoder(self, X, y) if is_first else self.encoder_
+        codes = encoded(self, encoder, X, reset=is_first)
+        check_consistent_length(codes, y)
+        if is_first:
+            centre = codes.mean(axis=0) if self.normalize == "center-l2" else np.zeros(codes.shape[1])
+        else:
+            centre = self._centre
+        codes = self._normalised(codes, centre)
+        sums, counts = np.zeros((len(labels), codes.shape[1])), np.bincount(codes_of_y, minlength=len(labels))
+        np.add.at(sums, codes_of_y, codes)
+        if not is_first:
+            labels, sums, counts = _merged(self.classes_, self._sums, self.class_count_, labels, sums, counts)
+        self.encoder_, self.n_codes_, self._centre = encoder, codes.shape[1], centre
+        self.classes_, self._sums, self.class_count_ = labels, sums, counts
+        return self
+
+    @property
+    def prototypes_(self) -> np.ndarray:
+        """The mean codes, (n_classes, n_codes)."""
+        check_is_fitted(self, "classes_")
+        # c_k = sum_{i: y_i = k} f(x_i) / n_k
+        return self._sums / self.class_count_[:, None]
+
+    def _logits(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "classes_")
+        codes = self._normalised(encoded(self, self.encoder_, X, reset=False), self._centre)
+        query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_)
+        if self.distance == "cosine":
+            return (self.scale or 10.0) * cosines(query, prototypes).numpy()
+        return -(self.scale or 1.0) * squared_distances(query, prototypes).numpy()
+
+    def _normalised(self, codes: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        if self.normalize is not None:
+            codes = codes - centre
+        # the prototype of cosines is the mean direction
+        is_direction = self.normalize is not None or self.distance == "cosine"
+        return to_unit_length(codes) if is_direction else codes
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _merged(
+    old: np.ndarray, old_sums: np.ndarray, old_counts: np.ndarray, new: np.ndarray, sums: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the labels of both, their sums and their counts.
+
+    Raises
+    ------
+    TypeError
+        If the labels are of different kinds, numbers and text.
+    """
+    if (old.dtype.kind in "US") != (new.dtype.kind in "US") and "O" not in (old.dtype.kind, new.dtype.kind):
+        raise TypeError(f"y holds labels of another type than before: {new.tolist()[:3]} after {old.tolist()[:3]}.")
+    labels = np.union1d(old, new)
+    all_sums, all_counts = np.zeros((len(labels), sums.shape[1])), np.zeros(len(labels), dtype=counts.dtype)
+    for some, some_sums, some_counts in ((old, old_sums, old_counts), (new, sums, counts)):
+        places = np.searchsorted(labels, some)
+        all_sums[places] += some_sums
+        all_counts[places] += some_counts
+    return labels, all_sums, all_counts

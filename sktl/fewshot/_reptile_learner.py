@@ -1,0 +1,158 @@
+"""Reptile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+
+from sktl.fewshot._adapted_learner import AdaptedLearner
+from sktl.fewshot._method import FewShotMethod
+from sktl.fewshot._reptile_method import ReptileMethod
+
+
+class ReptileLearner(AdaptedLearner):
+    """Meta-trains the weights from which gradient steps learn a new task, by moving them to where tasks end: Reptile.
+
+    No gradient goes through the steps, so there may be many. In training an episode has more shots than the new tasks
+    will have; queries are needed for the reported loss only. Hand it on as
+    ``FewShotClassifier(learner=FrozenEstimator(learner))``, or `FewShotRegressor`. It departs from the paper's code in
+    that Adam's second moments start anew in each task.
+
+    Parameters
+    ----------
+    inner_steps : int, default=5
+        Steps on an episode in meta-training.
+    adapt_steps : int, default=50
+        Steps on the support set of a new task. It may be set anew after `fit`.
+    inner_learning_rate : float, default=1e-3
+        Of these steps.
+    inner_optimizer : {"adam", "sgd"}, default="adam"
+        Adam without momentum, or plain gradients.
+    inner_batch_size : int, default=10
+        Support rows a step, taken in turn; None takes all.
+    adapt : {"all", "head", "body"}, default="all"
+        Which layers a task changes.
+    batch_norm : {"inductive", "transductive"}, default="inductive"
+        Whether queries are normalised by the statistics of the support set, or by those of all queries they come with.
+        The latter knows the other queries, is what most published figures were measured with, and makes a prediction
+        depend on its company. There are no running statistics.
+    vectorised : bool or "auto", default="auto"
+        Whether tasks go through the network together or one after another. "auto" is together, but for convolutions
+        on a CPU.
+    n_way, n_shot : int or (int, int), default=5, 10
+        Classes an episode, and support rows a class (a task, for regressions). A range is drawn from: the ways for each
+        batch, the shots for each class.
+    n_query : int, default=5
+        Query rows a class.
+    n_episodes : int, default=50000
+        Episodes in all.
+    meta_batch_size : int, default=5
+        Episodes an update.
+    learning_rate : float, default=1.0
+        How far towards the mean of the tasks' weights the start moves, at first.
+    schedule : str, callable(step, n_steps) or None, default="linear"
+        Factor of the rate, as in `ProtoNetLearner`.
+    module, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, image_size, callbacks
+        As in `ProtoNetLearner`.
+    device, precision, random_state, verbose
+        As in `ProtoNetLearner`.
+
+    Attributes
+    ----------
+    n_iter_, history_, n_outputs_, n_features_in_
+        As in `ProtoNetLearner`.
+
+    References
+    ----------
+    .. [1] A. Nichol, J. Achiam and J. Schulman, "On first-order meta-learning algorithms", arXiv:1803.02999, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.fewshot import FewShotClassifier, ReptileLearner
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(60, 4)) + np.repeat(3 * np.eye(4)[[0, 1, 2]], 20, axis=0), np.repeat(list("abc"), 20)
+    >>> learner = ReptileLearner(n_way=2, n_episodes=100, inner_learning_rate=0.01, random_state=0).fit(X, y)
+    >>> task = FewShotClassifier(learner=FrozenEstimator(learner)).fit([[0, 0, 0, 3], [3, 0, 0, 0]], ["new", "old"])
+    >>> task.predict([[0, 0, 0, 4]])
+    array(['new'], dtype='<U3')
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        **AdaptedLearner._parameter_constraints,
+        "inner_steps": [Interval(Integral, 1, None, closed="left")],
+        "adapt_steps": [Interval(Integral, 0, None, closed="left")],
+        "inner_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "inner_optimizer": [StrOptions({"adam", "sgd"})],
+        "inner_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        module: str | nn.Module = "auto",
+        *,
+        n_way: int | tuple[int, int] = 5,
+        n_shot: int | tuple[int, int] = 10,
+        n_query: int = 5,
+        inner_steps: int = 5,
+        adapt_steps: int = 50,
+        inner_learning_rate: float = 1e-3,
+        inner_optimizer: str = "adam",
+        inner_batch_size: int | None = 10,
+        adapt: str = "all",
+        batch_norm: str = "inductive",
+        vectorised: bool | str = "auto",
+        n_episodes: int = 50000,
+        meta_batch_size: int = 5,
+        learning_rate: float = 1.0,
+        schedule: str | Callable | None = "linear",
+        rotations: bool = False,
+        validation_fraction: float = 0.0,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        checkpoint: str | Path | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        callbacks: list | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
+            meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
+            validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
+            checkpoint=checkpoint, image_shape=image_shape, image_size=image_size, callbacks=callbacks, device=device,
+            precision=precision, random_state=random_state, verbose=verbose,
+        )  # fmt: skip
+        self.inner_steps = inner_steps
+        self.adapt_steps = adapt_steps
+        self.inner_learning_rate = inner_learning_rate
+        self.inner_optimizer = inner_optimizer
+        self.inner_batch_size = inner_batch_size
+        self.adapt = adapt
+        self.batch_norm = batch_norm
+        self.vectorised = vectorised
+
+    def _method(self) -> tuple[type[FewShotMethod], dict[str, Any]]:
+        return ReptileMethod, {
+            "part": self.adapt,
+            "batch_norm": self.batch_norm,
+            "inner_steps": int(self.inner_steps),
+            "adapt_steps": self._adapt_steps(),
+            "inner_learning_rate": float(self.inner_learning_rate),
+            "uses_adam": self.inner_optimizer == "adam",
+            "inner_batch_size": self.inner_batch_size,
+            "vectorised": self.vectorised,
+        }
+
+    def _optimizer(self) -> Any:
+        return torch.optim.SGD  # without momentum: start <- start + rate * (mean of the tasks' weights - start)

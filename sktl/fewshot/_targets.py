@@ -1,0 +1,116 @@
+"""What y is to a meta-learner: labels of classes, or values of a regression, and the tasks that rows belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_y, check_consistent_length, column_or_1d
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Checked targets.
+
+    Attributes
+    ----------
+    labels : array of shape (n,)
+        Class codes; for a regression the task of each row.
+    groups : array of shape (n,) or None
+        The task of each row, where tasks are given.
+    values : float32 array of shape (n, n_outputs) or None
+        Of a regression.
+    """
+
+    labels: np.ndarray
+    groups: np.ndarray | None
+    values: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Targets:
+        """Return those of some rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Targets(self.labels[rows], groups, None if self.values is None else self.values[rows])
+
+    @property
+    def units(self) -> np.ndarray:
+        """Return what is held out whole: the groups, or else the classes."""
+        return self.labels if self.groups is None else self.groups
+
+
+def looks_continuous(y: Any) -> bool:
+    """Whether y holds values rather than labels: numbers that are not all whole."""
+    return str(type_of_target(y, input_name="y")).startswith("continuous")
+
+
+def checked_targets(
+    estimator: Any, y: Any, groups: Any, n_rows: int, takes_values: bool, is_regression: bool | None = None
+) -> Targets:
+    """Return y and groups of meta-training, checked.
+
+    Raises
+    ------
+    ValueError
+        If y is a regression and the method takes classes only, or there are no groups to draw its tasks from.
+    """
+    if y is None:
+        raise ValueError(f"This {type(estimator).__name__} requires y to be passed, but the target y is None.")
+    check_consistent_length(range(n_rows), y, groups)
+    which = None if groups is None else np.unique(column_or_1d(groups), return_inverse=True)[1]
+    if takes_values and (is_regression or (is_regression is None and looks_continuous(y))):
+        if which is None:
+            raise ValueError(
+                "y is continuous: a regression. Its tasks are given as groups: fit(X, y, groups=task), one task a "
+                "row. Unknown label type: continuous, were it a classification."
+            )
+        return Targets(which, which, checked_values(estimator, y).astype(np.float32))
+    y = checked_labels(estimator, y)
+    labels, codes = np.unique(y, return_inverse=True)
+    if len(labels) < 2:
+        raise ValueError(f"{type(estimator).__name__} needs samples of at least 2 classes; got 1 class: {labels[0]!r}.")
+    return Targets(codes, which)
+
+
+def checked_labels(estimator: Any, y: Any) -> np.ndarray:
+    """Return labels (n,) of any type."""
+    y = _check_y(y, estimator=estimator)
+    check_classification_targets(y)
+    return y
+
+
+def checked_values(estimator: Any, y: Any) -> np.ndarray:
+    """Return the values of a regression, float64 (n, n_outputs)."""
+    y = np.asarray(_check_y(y, multi_output=True, y_numeric=True, estimator=estimator), dtype=np.float64)
+    return y.reshape(len(y), -1)
+
+
+def held_out(targets: Targets, fraction: float, least: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the rows to train and to validate on, no class (or no group) in both; None where nothing is held out."""
+    if not fraction:
+        return None
+    units = np.unique(targets.units)
+    n_valid = int(np.ceil(fraction * len(units)))
+    least_valid = 1 if targets.groups is not None else 2
+    if n_valid < least_valid or len(units) - n_valid < least:
+        what = "classes" if targets.groups is None else "groups"
+        raise ValueError(
+            f"validation_fraction={fraction} of {len(units)} {what} holds out {n_valid} and leaves "
+            f"{len(units) - n_valid} to train on; at least {least_valid} and {least} are needed. Choose another "
+            "fraction, or 0.0 to hold none out."
+        )
+    chosen = np.random.default_rng(seed).permutation(units)[:n_valid]
+    is_valid = np.isin(targets.units, chosen)
+    return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)
+
+
+def with_rotations(rows: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
+    """Return the pictures turned by 0, 90, 180 and 270 degrees; each turn of a class is a class of its own."""
+    if rows.ndim != 4 or rows.shape[2] != rows.shape[3]:
+        raise ValueError(f"rotations=True needs square pictures; got rows of shape {tuple(rows.shape[1:])}.")
+    n = int(targets.labels.max()) + 1
+    turned = torch.cat([rows.rot90(turn, (2, 3)) for turn in range(4)])
+    labels = np.concatenate([targets.labels + turn * n for turn in range(4)])
+    return turned, Targets(labels, None if targets.groups is None else np.tile(targets.groups, 4))

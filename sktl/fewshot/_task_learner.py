@@ -1,0 +1,123 @@
+"""What the estimators of one task share: a meta-learner, or a head on codes, adapted to a support set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from sktl._estimator import ModuleSharingMixin
+from sktl._validation import did_you_mean
+from sktl.fewshot._base import MetaLearner
+from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, check_frozen, encoded, fitted_encoder, refuse_fitted
+from sktl.fewshot._learned import TaskState
+from sktl.fewshot._saving import load_learner
+from sktl.fewshot.heads import HEADS, Head, make_head
+
+
+class TaskLearner(ModuleSharingMixin):
+    """Abstract: adapts a learner to one support set; its state is all that is learned."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        **ENCODER_CONSTRAINTS,
+        "learner": [str, Path, Head, HasMethods(["fit"])],
+    }
+
+    heads: tuple[str, ...] = tuple(HEADS)
+    is_classifier = True
+
+    def __init__(self, learner: Any, *, encoder: Any, image_size: Any, cache: Any, device: Any):
+        self.learner = learner
+        self.encoder = encoder
+        self.image_size = image_size
+        self.cache = cache
+        self.device = device
+
+    def _fit(self, X: Any, y: Any, target: torch.Tensor, classes: np.ndarray | None) -> Any:
+        n_outputs = target.shape[1] if classes is None else len(classes)
+        if self._is_head:
+            head = self._head()
+            encoder = fitted_encoder(self, X, y)
+            codes = encoded(self, encoder, X, reset=True)
+            check_consistent_length(codes, target)
+            state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
+            fitted = {"encoder_": encoder, "n_codes_": codes.shape[1], "learner_": head}
+        else:
+            learner = self._fitted_learner(X, y)
+            if learner.is_regression_ == self.is_classifier:
+                trained, other = ("regressions", "Regressor") if self.is_classifier else ("classes", "Classifier")
+                raise ValueError(f"learner was meta-trained on {trained}: use FewShot{other}.")
+            state = learner.adapt_to(X, y)
+            fitted = {"encoder_": None, "learner_": learner}
+            if hasattr(learner, "n_features_in_"):
+                fitted["n_features_in_"] = learner.n_features_in_
+        self.__dict__.update(fitted)
+        self.state_ = state
+        return self
+
+    @torch.no_grad()
+    def _solved(self, head: Any, codes: torch.Tensor, target: torch.Tensor, n_outputs: int) -> TaskState:
+        adapt = (
+            head.adapt_targets(codes, target) if target.is_floating_point() else head.adapt(codes, target, n_outputs)
+        )
+        return TaskState(adapt, n_outputs)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return logits, or a regression's values, float64 (n, n_outputs)."""
+        check_is_fitted(self, "state_")
+        if not self._is_head:
+            return self.learner_.logits(self.state_, X)
+        codes = torch.from_numpy(encoded(self, self.encoder_, X, reset=False))
+        head = self.learner_
+        with torch.no_grad():
+            outputs = head.logits if self.is_classifier else head.outputs
+            return outputs(self.state_.tensors, codes).numpy()
+
+    @property
+    def _is_head(self) -> bool:
+        return isinstance(self.learner, (str, Head)) and not (
+            isinstance(self.learner, str) and Path(self.learner).suffix == ".safetensors"
+        )
+
+    def _head(self) -> Any:
+        if isinstance(self.learner, str) and self.learner not in self.heads:
+            raise ValueError(
+                f"learner must be one of {', '.join(map(repr, self.heads))}, a meta-learner, or the path of a saved "
+                f"one (.safetensors); got {self.learner!r}.{did_you_mean(self.learner, self.heads)}"
+            )
+        return make_head(self.learner).double()
+
+    def _fitted_learner(self, X: Any, y: Any) -> Any:
+        learner = self.learner
+        if self.encoder is not None:
+            raise ValueError(
+                "encoder goes with a head only: a meta-learner brings its own network. Leave encoder=None."
+            )
+        if isinstance(learner, (str, Path)):
+            return load_learner(learner)
+        inner = getattr(learner, "estimator", learner)
+        if not isinstance(inner, MetaLearner):
+            raise TypeError(
+                f"learner must be a meta-learner, such as MAMLLearner, or a head's name; got {type(inner).__name__}."
+            )
+        if isinstance(learner, FrozenEstimator):
+            check_frozen(learner, "learner")
+            return learner
+        refuse_fitted(learner, "learner")
+        if self.is_classifier:
+            return clone(learner).fit(X, y)
+        if not learner.takes_values:
+            raise TypeError(f"{type(learner).__name__} learns classes only; give MAMLLearner or ReptileLearner.")
+        return clone(learner)._fit(X, y, np.zeros(len(y)), is_regression=True)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags

@@ -1,0 +1,74 @@
+"""What every head is: a learner small enough to be fitted within a forward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+
+class Head(nn.Module, ABC):
+    """Abstract: turns the codes of a support set into a state, and a state and query codes into logits.
+
+    All tensors may have leading axes of tasks, the same for support and query. Labels are 0, ..., n_way - 1; a
+    support row labelled -1 is padding and counts for nothing. What a head learns across tasks are its parameters.
+
+    Attributes
+    ----------
+    takes_maps : bool
+        Whether codes are feature maps (channels, height, width) rather than vectors.
+    """
+
+    takes_maps = False
+
+    def build(self, code_shape: tuple[int, ...]) -> None:
+        """Make the parameters that depend on the shape of a code; called once, before anything else."""
+        del code_shape
+
+    @abstractmethod
+    def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
+        """Return what is to be known of a task: support codes (..., n_support, *code_shape), labels (..., n_support).
+
+        The parts of a state have the leading axes of the tasks.
+        """
+
+    @abstractmethod
+    def logits(self, state: State, query: Tensor) -> Tensor:
+        """Return (..., n_query, n_way) for query codes (..., n_query, *code_shape)."""
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss that meta-training lowers: by default the cross entropy; labels -1 count for nothing."""
+        return F.cross_entropy(logits.flatten(0, -2), y.flatten(), ignore_index=-1)
+
+    def forward(self, support: Tensor, y: Tensor, query: Tensor, n_way: int) -> Tensor:
+        """Return the logits of the queries of tasks."""
+        return self.logits(self.adapt(support, y, n_way), query)
+
+
+def one_hot(y: Tensor, n_way: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return (..., n, n_way); rows labelled -1 are all zero."""
+    return (y.unsqueeze(-1) == torch.arange(n_way, device=y.device)).to(dtype)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the squared Euclidean distances (..., n, m) of rows (..., n, d) and (..., m, d)."""
+    # |a - b|^2 = |a|^2 - 2 a.b + |b|^2
+    products = a @ b.transpose(-1, -2)
+    squared = a.square().sum(-1).unsqueeze(-1) - 2 * products + b.square().sum(-1).unsqueeze(-2)
+    return squared.clamp_min(0)
+
+
+def cosines(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosines (..., n, m) of the angles between rows (..., n, d) and (..., m, d)."""
+    return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).transpose(-1, -2)
+
+
+def class_means(support: Tensor, y: Tensor, n_way: int) -> Tensor:
+    """Return the mean code of each class, (..., n_way, d); zero for a class without rows."""
+    # c_k = sum_i [y_i = k] x_i / sum_i [y_i = k]
+    belongs = one_hot(y, n_way, support.dtype).transpose(-1, -2)  # (..., n_way, n_support)
+    return belongs @ support / belongs.sum(-1, keepdim=True).clamp_min(1)

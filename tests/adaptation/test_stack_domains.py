@@ -1,0 +1,73 @@
+"""Stacking domains that are held apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from scipy import sparse
+
+from sktl.adaptation import stack_domains
+
+A, B, C = np.zeros((2, 3)), np.ones((3, 3)), np.full((1, 3), 2.0)
+
+
+def test_source_and_target():
+    X, y, domain = stack_domains(A, [5, 6], B)
+    assert np.array_equal(X, np.vstack([A, B]))
+    assert y.tolist() == [5, 6, -1, -1, -1]
+    assert domain.tolist() == ["source"] * 2 + ["target"] * 3
+
+
+def test_some_target_labels():
+    y = stack_domains(A, np.array([5, 6]), B, np.array([6, -1, -1]))[1]
+    assert y.tolist() == [5, 6, 6, -1, -1]
+    y = stack_domains(A, [5, 6], B, [np.nan, 5, None])[1]
+    assert y.tolist() == [5, 6, -1, 5, -1]
+
+
+def test_text_labels():
+    y = stack_domains(A, ["x", "y"], B)[1]
+    assert y.tolist() == ["x", "y", None, None, None]
+
+
+def test_several_domains():
+    X, y, domain = stack_domains([A, B], [[0, 1], [1, 0, 1]], C)
+    assert domain.tolist() == ["source_0"] * 2 + ["source_1"] * 3 + ["target"]
+    named = stack_domains({"amazon": A, "webcam": B}, {"amazon": [0, 1], "webcam": [1, 0, 1]}, {"dslr": C})
+    assert named[2].tolist() == ["amazon"] * 2 + ["webcam"] * 3 + ["dslr"]
+    assert np.array_equal(named[0], X)
+    assert np.array_equal(named[1], y)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(sparse.csr_matrix, sparse.csr_matrix), (pd.DataFrame, pd.DataFrame), (torch.from_numpy, torch.Tensor)],
+)
+def test_kinds_of_X(make, kind):
+    X = stack_domains(make(A), [0, 1], make(B))[0]
+    assert isinstance(X, kind)
+    assert X.shape == (5, 3)
+
+
+def test_pictures_in_lists():
+    pictures = [Image.new("L", (size, size)) for size in (4, 5, 6)]
+    X, y, _ = stack_domains(pictures[:2], [0, 1], pictures[2:])
+    assert pictures == X
+    assert len(y) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((A, [0], B), "'source' has 2 rows, but 1 labels"),
+        ((A, [0, -1], B), "'source' has the label -1"),
+        ((A, [0, 1], np.ones((3, 4))), r"shape \(3,\), but those of 'target' have shape \(4,\)"),
+        (({"a": A}, {"a": [0, 1]}, {"a": B}), "both have 'a'"),
+        (({"a": A}, [0, 1], B), "so must y"),
+        (([A, B], [[0, 1]], C), "2 sources in Xs, but labels of 1"),
+    ],
+)
+def test_what_does_not_fit(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        stack_domains(*arguments)

@@ -1,0 +1,177 @@
+"""Heads against NumPy and scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
+
+from sktl.fewshot.heads import (
+    HEADS,
+    LogisticHead,
+    MatchingHead,
+    NearestNeighbourHead,
+    PrototypeHead,
+    RelationHead,
+    RidgeHead,
+    SimpleShotHead,
+    make_head,
+)
+
+WAYS, WIDTH = 4, 6
+ALL = [*HEADS, "matching", "full context", "relation"]
+
+
+@pytest.fixture
+def task():
+    """Support codes with 1 to 4 rows a class, labels, queries."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(WAYS), [1, 2, 3, 4])
+    centres = 2 * rng.normal(size=(WAYS, WIDTH))
+    return centres[y] + rng.normal(size=(len(y), WIDTH)), y, rng.normal(size=(9, WIDTH))
+
+
+def head_of(name):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        special = {"matching": MatchingHead, "full context": lambda: MatchingHead(True), "relation": RelationHead}
+        head = special[name]() if name in special else make_head(name)
+        head.build((WIDTH,))
+    return head.double().eval()
+
+
+def logits(head, support, y, query, n_way=WAYS):
+    with torch.no_grad():
+        out = head.double()(torch.as_tensor(support), torch.as_tensor(y), torch.as_tensor(query), n_way)
+    return out.numpy()
+
+
+def means(support, y):
+    return np.stack([support[y == k].mean(0) for k in range(WAYS)])
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def test_prototypes_are_class_means_at_squared_distances(task):
+    support, y, query = task
+    expected = -np.square(query[:, None] - means(support, y)).sum(-1)
+    np.testing.assert_allclose(logits(PrototypeHead(), *task), expected, atol=1e-12)
+
+
+def test_cosine_prototypes_are_scaled(task):
+    support, y, query = task
+    expected = 7 * unit(query) @ unit(means(support, y)).T
+    np.testing.assert_allclose(logits(PrototypeHead("cosine", scale=7), *task), expected, atol=1e-6)
+
+
+def test_the_scale_of_cosines_is_learned_and_that_of_distances_is_not():
+    assert PrototypeHead("cosine").scale.requires_grad
+    assert not PrototypeHead().scale.requires_grad
+
+
+@pytest.mark.parametrize("centre", [None, np.arange(6.0)])
+def test_simpleshot_centres_and_normalises(task, centre):
+    support, y, query = task
+    given = None if centre is None else torch.as_tensor(centre)
+    at = support.mean(0) if centre is None else centre
+    expected = -10 * np.square(unit(query - at)[:, None] - means(unit(support - at), y)).sum(-1)
+    np.testing.assert_allclose(logits(SimpleShotHead(given), *task), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [3, 6, 40])  # fewer and more codes than rows
+def test_ridge_is_scikit_learns(width):
+    rng = np.random.default_rng(1)
+    support, y, query = rng.normal(size=(10, width)), np.arange(10) % WAYS, rng.normal(size=(5, width))
+    penalty = 0.3 * np.square(support - support.mean(0)).sum() / len(support)
+    model = Ridge(alpha=penalty).fit(support, np.eye(WAYS)[y])
+    np.testing.assert_allclose(
+        logits(RidgeHead(alpha=0.3, scale=2.0), support, y, query), 2 * model.predict(query), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("C", "width"), [(0.1, 6), (1.0, 6), (1.0, 30), (30.0, 3)])
+def test_logistic_regression_is_scikit_learns(C, width):
+    rng = np.random.default_rng(2)
+    support, y = rng.normal(size=(16, width)), np.arange(16) % WAYS
+    query = rng.normal(size=(5, width))
+    model = LogisticRegression(C=C, tol=1e-10, max_iter=10_000).fit(support, y)
+    found = log_softmax(logits(LogisticHead(C, n_iter=500), support, y, query), axis=1)
+    np.testing.assert_allclose(found, model.predict_log_proba(query), atol=1e-4)
+
+
+def test_nearest_neighbour_is_scikit_learns(task):
+    support, y, query = task
+    expected = KNeighborsClassifier(1).fit(support, y).predict(query)
+    np.testing.assert_array_equal(logits(NearestNeighbourHead(), *task).argmax(1), expected)
+
+
+def test_matching_averages_labels_by_attention(task):
+    support, y, query = task
+    attention = softmax(10 * unit(query) @ unit(support).T, axis=1)
+    np.testing.assert_allclose(np.exp(logits(MatchingHead(), *task)), attention @ np.eye(WAYS)[y], atol=1e-6)
+
+
+def test_full_context_embeds_each_support_row_among_the_others(task):
+    support, y, query = task
+    head = head_of("full context")
+    before = logits(head, support, y, query)
+    moved = support.copy()
+    moved[0] += 1
+    with torch.no_grad():
+        states = [head.adapt(torch.as_tensor(rows), torch.as_tensor(y), WAYS)["support"] for rows in (support, moved)]
+    assert not torch.allclose(states[0][-1], states[1][-1])  # the last row's code hears of the first one
+    np.testing.assert_allclose(np.exp(before).sum(1), 1, atol=1e-6)
+
+
+def test_relation_compares_means_and_regresses_scores(task):
+    support, y, query = task
+    head = head_of("relation")
+    pairs = np.concatenate([np.tile(means(support, y), (9, 1)), np.repeat(query, WAYS, axis=0)], axis=1)
+    with torch.no_grad():
+        expected = head.compare(torch.as_tensor(pairs)).numpy().reshape(9, WAYS)
+    found = logits(head, *task)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    labels = np.arange(9) % WAYS
+    loss = np.square(1 / (1 + np.exp(-found)) - np.eye(WAYS)[labels]).mean()
+    assert head.loss(torch.as_tensor(found), torch.as_tensor(labels)).item() == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "full context"])  # which sees the padded rows
+def test_padding_counts_for_nothing(name, task):
+    support, y, query = task
+    padded = np.concatenate([support, 100 + support[:3]])
+    found = logits(head_of(name), padded, np.append(y, [-1, -1, -1]), query)
+    np.testing.assert_allclose(found, logits(head_of(name), support, y, query), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_tasks_of_a_batch_are_apart(name):
+    rng = np.random.default_rng(3)
+    support, query = rng.normal(size=(5, 8, WIDTH)), rng.normal(size=(5, 3, WIDTH))
+    y = np.stack([rng.permutation(np.arange(8) % WAYS) for _ in range(5)])
+    head = head_of(name)
+    together = logits(head, support, y, query)
+    for task in range(5):
+        np.testing.assert_allclose(together[task], logits(head, support[task], y[task], query[task]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ridge", "logistic", "cosine", "matching", "relation"])
+def test_gradients_reach_the_codes_and_what_the_head_learns(name, task):
+    support, y, query = task
+    head = head_of(name)
+    codes = torch.tensor(support, requires_grad=True)
+    head.loss(head(codes, torch.as_tensor(y), torch.as_tensor(query), WAYS), torch.arange(9) % WAYS).backward()
+    assert codes.grad.abs().max() > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters() if p.requires_grad)
+
+
+def test_unknown_names_are_told_apart():
+    with pytest.raises(ValueError, match=r"head must be one of .*Did you mean 'ridge'"):
+        make_head("rigde")
+    with pytest.raises(ValueError, match="distance must be one of 'sqeuclidean', 'cosine'"):
+        PrototypeHead("euclid")
+    with pytest.raises(ValueError, match="alpha must be above 0"):
+        RidgeHead(alpha=0)
