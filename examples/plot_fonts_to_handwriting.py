@@ -11,8 +11,8 @@ add up.
 
 The figure shows what enters the classifier, in two dimensions, before and after: every font digit is a dot, every
 handwritten digit a cross, coloured by what it is. Before, the handwritten digits lie between the fonts' clusters, some
-far from their own; after, nearly all lie beside it. The labels of the handwritten digits are used to colour the figure
-and to count the errors, and for nothing else.
+far from their own; after, nearly all lie beside it. Training sees no label of the handwritten digits; they colour the
+figure and count the errors, and served to settle on the fonts, distortions and losses of this example.
 """
 
 # %%
