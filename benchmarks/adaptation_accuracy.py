@@ -3,10 +3,11 @@
 Aims: on MNIST->USPS / USPS->MNIST DANN reaches 90 / 90, CDAN+E 95 / 96.5 and the best loss 97.5 / 98; on
 MNIST->MNIST-M DANN reaches 80 and the best 94; every loss beats the source alone by more than its spread on some pair.
 
-Protocol: all losses keep their defaults, and all pairs of digits the same network, batch and length of training. Some of
-these defaults were settled on short runs of USPS->MNIST by its test labels (MDD, DeepJDOT and the mean teacher), so that
-this pair flatters them; no other pair was looked at. The accuracy is that of the target's test set (of all its pictures for PACS, where none
-of their labels is used). The last epoch is what counts; the best epoch, which only an oracle could name, stands apart.
+Protocol: all losses keep their defaults, and all pairs of digits the same network, batch and length of training. Some
+of these defaults were settled on short runs of USPS->MNIST by its test labels (MDD, DeepJDOT and the mean teacher), so
+that this pair flatters them; no other pair was looked at. The accuracy is that of the target's test set (of all its
+pictures for PACS, where none of their labels is used). The last epoch is what counts; the best epoch, which only an
+oracle could name, stands apart.
 
 - Digits: full training sets, the target's unlabelled; SHOT's LeNet (two convolutions with batch norm and dropout).
   MNIST-M is MNIST over random crops of photographs (BSDS500), as Ganin et al. (2016) made it.

@@ -1,7 +1,7 @@
 """How many training steps a second, beside skada: the same network, batches and loss, on digits and on codes.
 
-Aims: at least 3 times as many steps a second as skada on a LeNet, and at least 10 times as many on an MLP over codes, on
-two CPU cores. A short run on one core reached 1.4 and 2.0 to 2.8 times: most of a LeNet's step are its convolutions.
+Aims: at least 3 times as many steps a second as skada on a LeNet, and at least 10 times as many on an MLP over codes,
+on two CPU cores. A short run on one core reached 1.4 and 2.0 to 2.8 times: most of a LeNet's step are convolutions.
 
 Protocol: both train by their own `fit`, from the same data and initial network, by SGD, with the same rows of each
 domain a batch and the same number of steps; seconds are those of the whole fit, so that what each does once an epoch
