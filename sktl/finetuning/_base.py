@@ -35,6 +35,7 @@ from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._networks import PictureSpec, RowSpec, picture_spec
+from sktl.finetuning._openable import Openable
 from sktl.finetuning._predicting import outputs_of
 from sktl.finetuning._run import Run, set_head
 from sktl.finetuning._strategies import STRATEGIES
@@ -54,7 +55,7 @@ HIDDEN = (16, 128)  # units of the MLP for feature rows, at least and at most; e
 SESSION = ("_session",)  # lives in this process only
 
 
-class FineTuned(Deployable, CallbackSupportMixin, ModuleSharingMixin):
+class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
     """Abstract: a network adjusted to data; subclasses say what the targets are."""
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
@@ -278,10 +279,7 @@ class FineTuned(Deployable, CallbackSupportMixin, ModuleSharingMixin):
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs, float64."""
         check_is_fitted(self, "n_iter_")
-        data = read(self, X, self._kind, reset=False)
-        if self._scaler is not None:
-            data = self._scaler.transform(data)
-        return outputs_of(self, self._learned, data, resolve_device(self.device))
+        return outputs_of(self, self._learned, self._read(X), resolve_device(self.device))
 
     @property
     def module_(self) -> nn.Module:

@@ -16,7 +16,7 @@ from torch import nn
 from sktl._device import resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl._preprocessing import Preprocessing
-from sktl.backbones import CodeRecipe, auto_batch_size
+from sktl.backbones import CodeRecipe, agreeing_precision, auto_batch_size
 from sktl.cache import CodeCache
 from sktl.finetuning._augment import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
@@ -226,6 +226,8 @@ def extractor_of(estimator: Any, spec: PictureSpec, device: torch.device, store:
     """Return what computes the pretrained network's codes."""
     dtype = resolve_precision(estimator.precision, device)
     recipe = CodeRecipe(spec.load(), (spec.layer,), spec.pooling, spec.preprocessing, dtype)
+    if estimator.precision == "auto":  # codes are solved and kept: they have to be what float32 gives
+        recipe = agreeing_precision(recipe, device)
     return Extractor(recipe, device, "auto", estimator.n_jobs, "torch", bool(estimator.compile), store)
 
 

@@ -28,7 +28,8 @@ def outputs_of(estimator: Any, learned: LearnedNetwork, data: Any, device: torch
     if isinstance(learned.spec, PictureSpec):
         return _of_pictures(estimator, learned, data, device)
     module = learned.module(torch.device("cpu") if device.type == "mps" else device)
-    with torch.inference_mode():
+    # functional_call puts the values into the module for the while: threads take turns.
+    with learned.lock, torch.inference_mode():
         values = {name: value.detach().cpu().double() for name, value in module.named_parameters()}
         return functional_call(module, values, (torch.as_tensor(data, dtype=torch.float64),)).numpy()
 

@@ -294,6 +294,17 @@ class TestOnnx:
         assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
         assert np.isfinite(model.predict_proba(paths)).all()  # the estimator is as it was
 
+    def test_photographs(self, ants_and_bees, tmp_path):
+        paths, y = ants_and_bees
+        options = {**QUICK, "image_size": 128, "max_epochs": 1, "max_steps": 2}
+        model = FineTunedClassifier(strategy="last", **options).fit(paths[:16], y[:16])
+        model.to_onnx(tmp_path / "model.onnx")
+        logits, about = self.run(tmp_path / "model.onnx", pictures=seen(model, paths).contiguous().numpy())
+        expected = model._outputs(paths)
+        assert np.abs(logits - expected).max() < 1e-4 * max(1, np.abs(expected).max())
+        classes = np.array(json.loads(about["sktl.classes"]))
+        assert (classes[logits.argmax(1)] == model.predict(paths)).all()
+
     def test_rows(self, tmp_path):
         X, y = rows()
         model = FineTunedRegressor(max_epochs=2, random_state=0).fit(X, y)

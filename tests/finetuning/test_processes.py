@@ -1,4 +1,4 @@
-"""Training in two processes on the CPU, started by the launcher that accelerate's own calls for several processes."""
+"""Training in two processes on the CPU, started by accelerate's own launcher."""
 
 import subprocess
 import sys
@@ -26,8 +26,11 @@ def results(tmp_path_factory):
     }  # fmt: skip
     data["pictures"][data["y"] == 1] //= 2
     np.savez(folder / "data.npz", **data)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, str(HERE / "train_in_processes.py"), str(folder / "data.npz"), str(folder), "accelerate"]
+    # --multi_gpu asks for one process a device; without a GPU both are on the CPU, and speak by gloo.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    defaults = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    script = [str(HERE / "train_in_processes.py"), str(folder / "data.npz"), str(folder), "accelerate"]
+    command = [*launch, *defaults, *script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     (folder / "alone").mkdir()

@@ -1,0 +1,47 @@
+"""What lets a fine-tuned network be adapted further."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktl._device import resolve_device, resolve_precision
+from sktl._estimator import OpenNetwork
+from sktl.finetuning._inputs import InputKind, read
+from sktl.finetuning._learned import LearnedNetwork
+from sktl.finetuning._lora import merge_adapters
+from sktl.finetuning._networks import PictureSpec
+from sktl.finetuning._strategies import STRATEGIES
+
+
+class Openable:
+    """Mixin of the fine-tuned estimators; see `OpenNetwork`."""
+
+    _learned: LearnedNetwork
+    _kind: InputKind
+    _scaler: Any
+    strategy: str
+    precision: str
+    device: Any
+
+    def _read(self, X: Any) -> Any:
+        data: Any = read(self, X, self._kind, reset=False)
+        return data if self._scaler is None else self._scaler.transform(data)
+
+    def _open(self) -> OpenNetwork:
+        spec = self._learned.spec
+        module: Any = merge_adapters(self._learned.trainable()).eval().requires_grad_(True)
+        body = tuple(p for name, p in module.named_parameters() if not name.startswith("head."))
+        if not isinstance(spec, PictureSpec):
+            return OpenNetwork(module, module.codes, module.head, body, False, None, 0, torch.float32)
+        dtype = resolve_precision(self.precision, resolve_device(self.device))
+        is_pretrained = not STRATEGIES[self.strategy].is_random
+        return OpenNetwork(module, module.codes, module.head, body, is_pretrained, spec.preprocessing, 3, dtype)
+
+    def _closed(self, module: nn.Module) -> Any:
+        closed = copy.copy(self)
+        closed._learned = LearnedNetwork.of(module.cpu().requires_grad_(False), self._learned.spec)
+        return closed
