@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from sklearn.base import BaseEstimator, _clone_parametrized
-from torch import nn
+from torch import Tensor, nn
+
+from sktl._preprocessing import Preprocessing
 
 
 class ModuleSharingMixin(BaseEstimator):
@@ -25,3 +30,41 @@ class ModuleSharingMixin(BaseEstimator):
         for name, module in modules.items():
             setattr(cloned, name, module)
         return cloned
+
+
+@dataclass(frozen=True)
+class OpenNetwork:
+    """A copy of a fitted classifier's network that may be trained further.
+
+    Classifiers that offer it have three methods: ``_open()`` returns this record, ``_read(X)`` brings rows to what the
+    network takes (a table of numbers, or a source of pictures), and ``_closed(module)`` returns a fitted classifier
+    that predicts by the changed module, which it takes over.
+
+    Attributes
+    ----------
+    module : Module
+        Batches to logits, in evaluation mode, on the CPU; all parameters require gradients.
+    features : callable(batch) -> Tensor (n, n_features)
+        What the head is given.
+    head : Module
+        Features to logits; a part of `module`.
+    body : tuple of Parameter
+        What learns at a smaller rate if it is pretrained.
+    is_pretrained : bool
+        Whether the body came with published weights.
+    preprocessing : Preprocessing or None
+        Of pictures; None for feature rows.
+    n_channels : int
+        Of pictures as the network is given them.
+    dtype : torch.dtype
+        Precision of the layers' arithmetic.
+    """
+
+    module: nn.Module
+    features: Callable[[Tensor], Tensor]
+    head: nn.Module
+    body: tuple[nn.Parameter, ...]
+    is_pretrained: bool
+    preprocessing: Preprocessing | None
+    n_channels: int
+    dtype: torch.dtype
