@@ -13,7 +13,8 @@ oracle could name, stands apart.
   MNIST-M is MNIST over random crops of photographs (BSDS500), as Ganin et al. (2016) made it.
 - PACS: codes of the embedded EfficientNet-Lite0 and the small MLP for rows; photo to each other domain, and
   leave-one-domain-out with three sources, where the losses between sources see no target at all. ``--finetune`` adapts
-  the whole pretrained network instead (meant for a GPU).
+  the whole pretrained network instead (meant for a GPU). With skada installed its methods of the same names stand
+  beside: an MLP of as many units over the same standardised codes, as many updates, its own defaults.
 
 Results are written after each run; ``--resume`` goes on from the file. Run
 ``python benchmarks/adaptation_accuracy.py``; `SKTL_DATA` names the folder of the data.
@@ -33,16 +34,23 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from _common import RESULTS, data_path, machine, parser, print_table, write_results
 from PIL import Image
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
 from sktl import CNNCodesTransformer
 from sktl.adaptation import LOSSES, DomainAdaptedClassifier, stack_domains
 
+try:
+    import skada.deep as skada
+except ImportError:
+    skada = None
+
 DIGIT_PAIRS = ("mnist->usps", "usps->mnist", "mnist->mnistm")
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 PACS_PAIRS = tuple(f"photo->{d}" for d in DOMAINS[1:]) + tuple(f"others->{d}" for d in DOMAINS)
 BETWEEN_SOURCES = ("irm", "group_dro", "mixstyle", "coral_sources")
+PEERS = ("skada coral", "skada dann", "skada cdan", "skada mcc")
 COMBINED = {"cdan+e, mcc": ["cdan+e", "mcc"], "cdan+e, mean_teacher": ["cdan+e", "mean_teacher"]}
 PAPERS = {  # target accuracy, as DESIGN and the losses' papers quote it
     "mnist->usps": {"none": 79.7, "dann": 77.1, "adda": 89.4, "cdan+e": 95.6, "deepjdot": 95.7},
@@ -50,6 +58,7 @@ PAPERS = {  # target accuracy, as DESIGN and the losses' papers quote it
     "mnist->mnistm": {"none": 52.25, "dann": 76.66, "deepjdot": 92.4},
 }
 EPOCHS, QUICK_ROWS = 30, 1500
+LEAST_UPDATES = 300  # of an MLP over codes, as sktl makes
 
 
 def lenet(n_channels: int) -> nn.Sequential:
@@ -207,7 +216,52 @@ def tasks(options: Any) -> dict[str, Any]:
     return {pair: (digit_task, digits) if pair in DIGIT_PAIRS else (pacs_task, pictures) for pair in options.pairs}
 
 
+def one_run_of_skada(task: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
+    """Fit skada's method of that name once; returns the accuracy and the seconds."""
+    scaler = StandardScaler().fit(task["X"])
+    is_target = np.array([label is None for label in task["y"]])
+    classes, codes = np.unique(task["y"][~is_target].astype(str), return_inverse=True)
+    y, domain = np.full(len(is_target), -1), np.full(len(is_target), -9)
+    y[~is_target] = codes
+    domain[~is_target] = 1 + np.unique(task["domain"][~is_target], return_inverse=True)[1]
+    n_each = max(is_target.sum(), (~is_target).sum())
+    options: dict[str, Any] = {
+        "coral": {}, "dann": {"num_features": 256}, "cdan": {"num_features": 256, "n_classes": len(classes)}, "mcc": {},
+    }[method]  # fmt: skip
+    torch.manual_seed(seed)
+    body = nn.Sequential()
+    body.add_module("features", nn.Sequential(nn.Linear(task["X"].shape[1], 256), nn.ReLU()))
+    body.add_module("head", nn.Linear(256, len(classes)))
+    make = {"coral": skada.DeepCoral, "dann": skada.DANN, "cdan": skada.CDAN, "mcc": skada.MCC}[method]
+    net = make(
+        TakesWeights(body), "body.features", **options, batch_size=64, iterator_train__batch_size=64,
+        max_epochs=max(20, -(-LEAST_UPDATES // -(-n_each // 64))), train_split=None, verbose=0,
+        optimizer=torch.optim.SGD, optimizer__momentum=0.9, lr=0.01,
+    )  # fmt: skip
+    start = time.perf_counter()
+    net.fit(scaler.transform(task["X"]).astype(np.float32), y, sample_domain=domain)
+    seconds = time.perf_counter() - start
+    X_test = scaler.transform(task["X_test"]).astype(np.float32)
+    found = net.predict(X_test, sample_domain=np.full(len(X_test), -9), allow_source=True)
+    accuracy = float((classes[found] == task["y_test"]).mean())
+    return {"last": accuracy, "seconds": seconds, "epochs": net.max_epochs}
+
+
+class TakesWeights(nn.Module):
+    """A network that skada may hand sample weights to."""
+
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body = body
+
+    def forward(self, X: torch.Tensor, sample_weight: Any = None) -> torch.Tensor:
+        """Return the logits."""
+        return self.body(X)
+
+
 def fits(loss: str, pair: str) -> bool:
+    if loss in PEERS:
+        return skada is not None and pair in PACS_PAIRS
     if loss in BETWEEN_SOURCES:
         return pair.startswith("others") and loss != "mixstyle"  # codes have no feature maps
     return True
@@ -223,7 +277,10 @@ def run(options: Any, results: dict[str, Any], save: Any) -> None:
                     continue
                 task = make(pair, data) if task is None else task
                 epochs, options.epochs = options.epochs, options.epochs if pair in DIGIT_PAIRS else None
-                cell[str(seed)] = one_run(task, loss, seed, options)
+                if loss in PEERS:
+                    cell[str(seed)] = one_run_of_skada(task, loss.removeprefix("skada "), seed)
+                else:
+                    cell[str(seed)] = one_run(task, loss, seed, options)
                 options.epochs = epochs
                 print(f"{pair:16} {loss:22} seed {seed}: {cell[str(seed)]['last']:.4f} "
                       f"({cell[str(seed)]['seconds']:.0f} s)", flush=True)  # fmt: skip
@@ -249,7 +306,7 @@ def report(results: dict[str, Any]) -> None:
 
 def main() -> None:
     options = parser(__doc__, rounds=1)
-    every = [*("none", *LOSSES), *COMBINED]
+    every = [*("none", *LOSSES), *COMBINED, *PEERS]
     options.add_argument("--pairs", nargs="+", default=[*DIGIT_PAIRS, *PACS_PAIRS], choices=[*DIGIT_PAIRS, *PACS_PAIRS])
     options.add_argument("--losses", nargs="+", default=every, choices=every)
     options.add_argument("--seeds", type=int, default=3, help="runs of each loss (default: %(default)s)")

@@ -59,7 +59,7 @@ class Task:
     """Pictures, epochs and the rest that all contenders share."""
 
     def __init__(self, options, device: str, in_memory: bool):
-        n = 48 if options.quick else None
+        n = 48 if options.quick else options.pictures
         self.size, self.epochs, self.batch = options.image_size, options.epochs, 32
         self.device, self.workers = device, options.workers
         self.X, self.y = folder_of("train", n)
@@ -215,6 +215,7 @@ def main() -> None:
     options = parser(__doc__, rounds=3)
     options.add_argument("--image-size", type=int, default=224, help="pixels a side (default: %(default)s)")
     options.add_argument("--epochs", type=int, default=10, help="of every training (default: %(default)s)")
+    options.add_argument("--pictures", type=int, default=120, help="to train on, of 244 (default: %(default)s)")
     options.add_argument("--workers", type=int, default=0, help="of the peers' loaders (default: %(default)s)")
     options.add_argument("--modes", default="head,last,full")
     options.add_argument("--contenders", default="sktl,fastai,skorch")
@@ -228,7 +229,7 @@ def main() -> None:
         results["memory, GPU"] = run(args, "cuda", in_memory=True)
     for where, cells in results.items():
         report(where, cells)
-    settings = {name: getattr(args, name) for name in ("image_size", "epochs", "workers", "rounds")}
+    settings = {name: getattr(args, name) for name in ("image_size", "epochs", "pictures", "workers", "rounds")}
     content = {"machine": described, "settings": settings, "seconds": round(time.perf_counter() - start, 1)}
     write_results("finetune_speed", {**content, "results": results}, args)
 
