@@ -10,6 +10,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sktl.adaptation._moments import Moments, norms_of
+
 
 class Split:
     """How many rows of the batch on its way are source rows; None means that domains are not told apart."""
@@ -50,17 +52,16 @@ def separate(module: nn.Module, split: Split) -> None:
 
 @torch.no_grad()
 def estimate_statistics(module: nn.Module, batches: Iterable[Any]) -> None:
-    """Replace the running statistics of all batch norms by the means over `batches` (Li et al. 2017, AdaBN)."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
-    momenta = [norm.momentum for norm in norms]
+    """Replace the running statistics of all batch norms by those over `batches` (Li et al. 2017, AdaBN)."""
+    norms = norms_of(module)
+    moments = Moments(norms)
     for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the cumulative mean
         norm.train()
     try:
-        for batch in batches:
-            module(batch)
+        with moments.listening(norms):
+            for batch in batches:
+                module(batch)
     finally:
-        for norm, momentum in zip(norms, momenta):
-            norm.momentum = momentum
+        for norm in norms:
             norm.eval()
+    moments.write(norms)

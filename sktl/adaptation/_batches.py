@@ -13,11 +13,13 @@ from scipy import sparse
 from torch import Tensor
 
 from sktl._preprocessing import Preprocessing
-from sktl.adaptation._inputs import as_rows, in_channels
+from sktl.adaptation._inputs import as_rows, decoded, in_channels
 from sktl.images import PictureSource, iter_batches
 from sktl.training import TensorBatches
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
+RESIDENT_BYTES = 2 * 2**30  # rows and decoded pictures up to here stay in memory
+RESIDENT_SHARE = 0.25  # of the memory that is free on a GPU
 
 
 class DomainBatch(NamedTuple):
@@ -204,3 +206,20 @@ class FromPictures:
         with contextlib.closing(iter_batches(self.source, self.preprocessing, **options)) as batches:  # type: ignore[type-var]
             for _, batch in batches:
                 yield in_channels(batch, self.n_channels).to(self.device)
+
+
+def taker(
+    data: Any, preprocessing: Preprocessing | None, n_channels: int, n_jobs: int | None, device: torch.device
+) -> FromTensor | FromSparse | FromPictures:
+    """Return what yields batches of these rows or pictures: from memory where they fit, else made anew each time."""
+    limit: float = RESIDENT_BYTES
+    if device.type == "cuda":
+        limit = min(limit, RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
+    if preprocessing is None:
+        if sparse.issparse(data) and 4 * data.shape[0] * data.shape[1] > limit:
+            return FromSparse(data, device)
+        return FromTensor(as_rows(data).to(device))
+    height, width = preprocessing.size
+    if len(data) * n_channels * height * width > limit:
+        return FromPictures(data, preprocessing, n_channels, n_jobs, device)
+    return FromTensor(decoded(data, np.arange(len(data)), preprocessing, n_channels, n_jobs).to(device))

@@ -20,15 +20,16 @@ from torch import nn
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
 from sktl._preprocessing import Preprocessing
-from sktl.adaptation._inputs import read
 from sktl.adaptation._job import Job, understood
 from sktl.adaptation._learned import LearnedNetwork
+from sktl.adaptation._networks import HEADS
+from sktl.adaptation._openable import Openable
 from sktl.adaptation._selection import KeepBest
 from sktl.adaptation.losses import DomainLoss, get_loss
 from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet
 
 
-class DomainAdaptedClassifier(ClassifierMixin, CallbackSupportMixin, ModuleSharingMixin):
+class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, ModuleSharingMixin):
     """A network learned from labels in one domain that predicts in another, where there are none.
 
     Rows whose label is `unlabelled` are the target; the others are the source. Source and target rows go through the
@@ -52,6 +53,8 @@ class DomainAdaptedClassifier(ClassifierMixin, CallbackSupportMixin, ModuleShari
         Published weights of a named backbone, or the values that a module has; None draws them anew.
     bottleneck : int or None, default=256
         Units of the layer, with batch norm, between backbone and classifier; None leaves it out.
+    head : {"linear", "weight_norm"}, default="linear"
+        The classifier; with "weight_norm" the directions of its weights and their lengths are learned apart.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows. Missing values (NaN, None) mark them too. None says that every row is
         labelled, for labels such as {-1, 1}; NaN that only missing values mark.
@@ -137,6 +140,7 @@ class DomainAdaptedClassifier(ClassifierMixin, CallbackSupportMixin, ModuleShari
         "loss": [str, DomainLoss, list, tuple, None],
         "weights": [str, Path, None],
         "bottleneck": [Interval(Integral, 1, None, closed="left"), None],
+        "head": [StrOptions(set(HEADS))],
         "unlabelled": "no_validation",
         "target_domain": "no_validation",
         "batch_norm": [StrOptions({"shared", "separate", "target"})],
@@ -168,6 +172,7 @@ class DomainAdaptedClassifier(ClassifierMixin, CallbackSupportMixin, ModuleShari
         loss: str | DomainLoss | list | None = "cdan",
         weights: str | Path | None = "default",
         bottleneck: int | None = 256,
+        head: str = "linear",
         unlabelled: Any = -1,
         target_domain: Any = None,
         batch_norm: str = "separate",
@@ -195,6 +200,7 @@ class DomainAdaptedClassifier(ClassifierMixin, CallbackSupportMixin, ModuleShari
         self.loss = loss
         self.weights = weights
         self.bottleneck = bottleneck
+        self.head = head
         self.unlabelled = unlabelled
         self.target_domain = target_domain
         self.batch_norm = batch_norm
@@ -307,11 +313,8 @@ class DomainAdaptedClassifier(ClassifierMixin, CallbackSupportMixin, ModuleShari
 
     def _outputs(self, X: Any, *, features: bool = False) -> np.ndarray:
         check_is_fitted(self, "n_iter_")
-        data = read(self, X, self._kind, reset=False)
-        if self._scaler is not None:
-            data = self._scaler.transform(data)
         learned: LearnedNetwork = self._learned
-        return learned.outputs(data, resolve_device(self.device), self._dtype, self.n_jobs, features=features)
+        return learned.outputs(self._read(X), resolve_device(self.device), self._dtype, self.n_jobs, features=features)
 
     @property
     def module_(self) -> nn.Module:

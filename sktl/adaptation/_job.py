@@ -14,9 +14,9 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from sktl._device import resolve_device, resolve_precision
 from sktl.adaptation._batch_norm import estimate_statistics
-from sktl.adaptation._batches import DomainBatches, FromPictures, FromSparse, FromTensor, Layout
+from sktl.adaptation._batches import DomainBatches, Layout, taker
 from sktl.adaptation._domains import Roles, assign
-from sktl.adaptation._inputs import as_rows, decoded, read, understand
+from sktl.adaptation._inputs import read, understand
 from sktl.adaptation._labels import encode
 from sktl.adaptation._learned import LearnedNetwork
 from sktl.adaptation._networks import AdaptedNetwork, Plan, plan_pictures, plan_rows
@@ -26,8 +26,6 @@ from sktl.adaptation._views import change_for, strong_pictures, strong_rows
 from sktl.adaptation.losses import DomainLoss, get_losses
 from sktl.training import TrainingNet
 
-RESIDENT_BYTES = 2 * 2**30  # rows and decoded pictures up to here stay in memory
-RESIDENT_SHARE = 0.25  # of the memory that is free on a GPU
 PRETRAINED_SHARE = 0.1  # of the rate, for pretrained layers
 LABELLED_TARGET_SHARE = 4  # one row in so many of the target's half has a label, where there are any
 LEAST_UPDATES = 300  # for feature rows, where the user leaves the length of training open
@@ -111,7 +109,9 @@ class Job:
         e = self.estimator
         n_bottleneck = None if e.bottleneck is None else int(e.bottleneck)
         is_separate = e.batch_norm == "separate" and self.uses_target
-        network = self.plan.build(self.n_classes, n_bottleneck, is_separate=is_separate, seed=int(self.seeds[0]))
+        network = self.plan.build(
+            self.n_classes, n_bottleneck, e.head, is_separate=is_separate, seed=int(self.seeds[0])
+        )
         if self.plan.preprocessing is not None and (self.device.type == "cpu" or self.dtype != torch.float32):
             network.use_channels_last()
         return network
@@ -151,20 +151,7 @@ class Job:
         )
 
     def _take(self) -> Any:
-        preprocessing, device = self.plan.preprocessing, self.device
-        limit: float = RESIDENT_BYTES
-        if device.type == "cuda":
-            limit = min(limit, RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
-        if preprocessing is None:
-            if sparse.issparse(self.data) and 4 * self.data.shape[0] * self.data.shape[1] > limit:
-                return FromSparse(self.data, device)
-            return FromTensor(as_rows(self.data).to(device))
-        height, width = preprocessing.size
-        n_channels, n_jobs = self.plan.n_channels, self.estimator.n_jobs
-        if len(self.data) * n_channels * height * width > limit:
-            return FromPictures(self.data, preprocessing, n_channels, n_jobs, device)
-        pictures = decoded(self.data, np.arange(len(self.data)), preprocessing, n_channels, n_jobs)
-        return FromTensor(pictures.to(device))
+        return taker(self.data, self.plan.preprocessing, self.plan.n_channels, self.estimator.n_jobs, self.device)
 
     def net(self, network: AdaptedNetwork, layout: Layout, selection: KeepBest | None) -> TrainingNet:
         """Return the loop."""
@@ -224,7 +211,7 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
     roles = assign(codes, sample_domain, estimator.target_domain, weight, losses)
     if len(roles.target) == 0:
         losses = [loss for loss in losses if not loss.needs_target]
-    seed = _seed_of(estimator.random_state)
+    seed = seed_of(estimator.random_state)
     seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
     e = estimator
     if kind.is_rows:
@@ -233,10 +220,10 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
         plan = plan_pictures(e.backbone, e.weights, data, e.image_size, e.preprocessing, int(seeds[0]))
     weights = None if weight is None else weight.astype(np.float32)
     job = Job(estimator, data, codes, len(classes), weights, roles, losses, plan, device, seeds)
-    return job, {"classes_": classes, "_kind": kind, "_dtype": job.dtype}
+    return job, {"classes_": classes, "_kind": kind, "_dtype": job.dtype, "_is_pretrained": plan.is_pretrained}
 
 
-def _seed_of(random_state: Any) -> int:
+def seed_of(random_state: Any) -> int:
     """Return a seed; None takes one of the operating system's, so that NumPy's global generator stays as it is."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])

@@ -21,6 +21,25 @@ GREY = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3)
 SMALL_PICTURE = 64  # pixels a side up to which pictures of one size keep it
 
 
+class NormedLinear(nn.Module):
+    """A linear layer whose weights have a direction and a length apart (Salimans and Kingma 2016)."""
+
+    def __init__(self, n_features: int, n_classes: int):
+        super().__init__()
+        self.direction = nn.Parameter(nn.init.xavier_normal_(torch.empty(n_classes, n_features)))
+        self.length = nn.Parameter(self.direction.detach().norm(dim=1, keepdim=True))  # (n_classes, 1)
+        self.bias = nn.Parameter(torch.zeros(n_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits, (n, n_classes)."""
+        # w = g v / ||v||
+        weight = self.length * self.direction / self.direction.norm(dim=1, keepdim=True)
+        return nn.functional.linear(features, weight, self.bias)
+
+
+HEADS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "weight_norm": NormedLinear}
+
+
 class AdaptedNetwork(nn.Module):
     """Rows, or pictures with values in 0..255, to logits; ``classify(features(X))``."""
 
@@ -33,6 +52,7 @@ class AdaptedNetwork(nn.Module):
         bottleneck: int | None,
         preprocessing: Preprocessing | None,
         n_channels: int = 3,
+        head: str = "linear",
     ):
         super().__init__()
         self.backbone = backbone
@@ -40,7 +60,7 @@ class AdaptedNetwork(nn.Module):
         self.n_features = n_codes if bottleneck is None else bottleneck
         if bottleneck is not None:
             self.bottleneck = nn.Sequential(nn.Linear(n_codes, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
-        self.classifier = nn.Linear(self.n_features, n_classes)
+        self.classifier = HEADS[head](self.n_features, n_classes)
         self.is_pictures = preprocessing is not None
         self.memory_format = torch.contiguous_format
         self.split = Split()
@@ -100,13 +120,15 @@ class Plan:
     is_pretrained: bool
     is_own: bool
 
-    def build(self, n_classes: int, bottleneck: int | None, *, is_separate: bool, seed: int) -> AdaptedNetwork:
+    def build(
+        self, n_classes: int, bottleneck: int | None, head: str, *, is_separate: bool, seed: int
+    ) -> AdaptedNetwork:
         """Return the network with a new bottleneck and classifier."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = AdaptedNetwork(
                 self.backbone, self.n_codes, n_classes, bottleneck=bottleneck,
-                preprocessing=self.preprocessing, n_channels=self.n_channels,
+                preprocessing=self.preprocessing, n_channels=self.n_channels, head=head,
             )  # fmt: skip
         if is_separate:
             separate(network, network.split)

@@ -43,5 +43,6 @@ class Openable:
 
     def _closed(self, module: nn.Module) -> Any:
         closed = copy.copy(self)
+        closed.__dict__.pop("_session", None)  # goes on with the network that it was begun on
         closed._learned = LearnedNetwork.of(module.cpu().requires_grad_(False), self._learned.spec)
         return closed

@@ -49,7 +49,7 @@ class TestModules:
     def test_pictures_decoded_anew_give_the_same(self, small_extractor, striped, monkeypatch):
         X, y, _ = striped
         expected = quick(small_extractor).fit(X, y).predict_proba(X)
-        monkeypatch.setattr("sktl.adaptation._job.RESIDENT_BYTES", 1)
+        monkeypatch.setattr("sktl.adaptation._batches.RESIDENT_BYTES", 1)
         assert np.array_equal(quick(small_extractor).fit(X, y).predict_proba(X), expected)
 
     @pytest.mark.parametrize("loss", ["fixmatch", "mean_teacher", ["cdan", "fixmatch"], "adda", "mixstyle"])

@@ -309,7 +309,7 @@ class TestManners:
     def test_large_sparse_rows_are_made_dense_by_the_batch(self, moved, monkeypatch):
         X, y, _ = moved
         expected = quick().fit(sparse.csr_matrix(X), y).predict_proba(X)
-        monkeypatch.setattr("sktl.adaptation._job.RESIDENT_BYTES", 1)
+        monkeypatch.setattr("sktl.adaptation._batches.RESIDENT_BYTES", 1)
         assert np.array_equal(quick().fit(sparse.csr_matrix(X), y).predict_proba(X), expected)
 
     def test_a_module_of_the_user_s(self, moved):

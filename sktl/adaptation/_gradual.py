@@ -1,0 +1,260 @@
+"""Adaptation step by step along an order of domains, time above all; or to each of several targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from sktl._validation import shorten
+from sktl.adaptation._job import seed_of
+from sktl.adaptation._meta import TRAINING_CONSTRAINTS, AdaptedMeta, has
+from sktl.adaptation._self_training import Labelled, SelfTraining
+from sktl.adaptation._start import Start, chosen
+from sktl.adaptation._steps import domains_of, steps_of
+from sktl.adaptation._target_rows import check_batch
+
+
+class GradualAdaptedClassifier(AdaptedMeta):
+    """A classifier that follows its data as they change, by learning its own surest predictions step by step [1]_.
+
+    Where the source and the last domain are too far apart for predictions to be right, those on the next domain along
+    the way mostly are. In each step the classifier labels the rows of the next domain, leaves out the rows that it is
+    least sure of, and learns the others. Networks of sktl go on from what they have learned; any other classifier is
+    fitted anew on the rows of the step, and on those rows of the step before whose class would be forgotten.
+
+    With ``order=None`` the domains have no order: each is adapted to from the source, and has a model of its own.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Where adaptation starts: a fitted classifier, or one that first learns from the labelled rows given to `fit`.
+        `clone` forgets what an estimator has learned, but for one in `sklearn.frozen.FrozenEstimator`. It is not
+        changed.
+    order : {"sorted"}, list or None, default="sorted"
+        Order of the target domains in ``sample_domain``: that of numbers, dates or strings; the names in a list; or no
+        order, for several targets.
+    n_steps : int, default=10
+        Without ``sample_domain``: even parts into which the target rows are cut, in the order in which they stand.
+    drop : float, default=0.1
+        Share of a step's rows, the least sure ones, that are not learned.
+    max_epochs : int, default=5
+        Epochs a step. This and what follows is for networks.
+    steps_per_epoch : int or "auto", default="auto"
+        Updates an epoch; "auto" goes once through the rows, and makes 20 at least.
+    batch_size : int or "auto", default="auto"
+        Rows of a batch: 64, 32 for a pretrained network, or all rows of the step if there are fewer.
+    learning_rate : float or "auto", default="auto"
+        Initial rate, 0.01 for "sgd", else 0.001; pretrained layers learn at a tenth of it.
+    optimizer : {"sgd", "adam", "adamw"} or callable, default="sgd"
+        ``optimizer(groups, lr=...)`` returns a torch optimizer. "sgd" has Nesterov momentum 0.9.
+    weight_decay : float, default=0.001
+        Of all weights.
+    schedule : str, callable(step, n_steps) or None, default="dann"
+        Factor of the rates within a step of adaptation.
+    augment : {"shift", "shift_flip"}, callable or None, default=None
+        Random changes of training pictures. A callable takes (X, generator).
+    unlabelled : scalar or None, default=-1
+        The label that marks unlabelled rows, as in `DomainAdaptedClassifier`.
+    n_jobs : int or None, default=None
+        Threads that decode pictures; None is all cores.
+    callbacks : list, default=None
+        skorch callbacks, which see every epoch.
+    random_state : int, RandomState instance or None, default=None
+        Of the order of rows, of their changes and of dropout.
+    verbose : int, default=0
+        Above 0 prints a line an epoch.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The classifier after the last step; the source's with ``order=None``.
+    estimators_ : dict
+        The classifier after each step by the name of its domain (its number without ``sample_domain``), in order.
+    source_estimator_ : estimator
+        The classifier before the first step.
+    classes_ : ndarray
+        The labels, sorted: those of the source.
+    n_features_in_ : int
+        For 2-D X only.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted and y holds no label.
+    ValueError
+        If domains are missing, or do not fit the order.
+
+    References
+    ----------
+    .. [1] A. Kumar, T. Ma and P. Liang, "Understanding self-training for gradual domain adaptation", ICML, 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktl.adaptation import GradualAdaptedClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> angle = np.linspace(0, 2.4, 1200)  # two classes turn around each other
+    >>> truth = np.tile([0, 1], 600)
+    >>> X = (2 * truth - 1)[:, None] * np.c_[np.cos(angle), np.sin(angle)] + rng.normal(scale=0.3, size=(1200, 2))
+    >>> y = np.where(np.arange(1200) < 200, truth, -1)  # only the beginning has labels
+    >>> model = GradualAdaptedClassifier(LogisticRegression()).fit(X, y)
+    >>> bool(model.score(X[1100:], truth[1100:]) > 0.9 > model.source_estimator_.score(X[1100:], truth[1100:]))
+    True
+    """
+
+    __metadata_request__fit: ClassVar[dict] = {"sample_domain": True}
+    _parameter_constraints: ClassVar[dict] = {
+        **AdaptedMeta._parameter_constraints,
+        **TRAINING_CONSTRAINTS,
+        "order": [StrOptions({"sorted"}), "array-like", None],
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "drop": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        order: str | list | None = "sorted",
+        n_steps: int = 10,
+        drop: float = 0.1,
+        max_epochs: int = 5,
+        steps_per_epoch: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        optimizer: str | Callable = "sgd",
+        weight_decay: float = 0.001,
+        schedule: str | Callable | None = "dann",
+        augment: str | Callable | None = None,
+        unlabelled: Any = -1,
+        n_jobs: int | None = None,
+        callbacks: list | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.estimator = estimator
+        self.order = order
+        self.n_steps = n_steps
+        self.drop = drop
+        self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.augment = augment
+        self.unlabelled = unlabelled
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, *, sample_domain: Any = None) -> GradualAdaptedClassifier:
+        """Adapt along the domains of the unlabelled rows.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or sequence of pictures
+            Rows of the target, of the kind that the estimator takes; labelled source rows too if it is not fitted.
+        y : array-like of shape (n,), default=None
+            Labels, with `unlabelled`, NaN or None for the rows to adapt to; if no row is marked, all are adapted to.
+            Labels are learned only by an estimator that is not fitted, and ignored otherwise.
+        sample_domain : array-like of shape (n,), default=None
+            Each row's domain, a number, a date or a string; those of labelled rows are not looked at. By default the
+            target rows are taken as they stand.
+
+        Returns
+        -------
+        GradualAdaptedClassifier
+            Itself.
+        """
+        domains = None if sample_domain is None else domains_of(sample_domain, _num_samples(X))
+        given = self._begin(X, y)
+        steps = steps_of(given.rows, domains, self.order, int(self.n_steps))
+        if Start.of(self.estimator) is not None:
+            check_batch(min(map(len, steps.values())), self.batch_size, type(self).__name__)
+        source = given.fitted(self.estimator)
+        training = SelfTraining(self, X, source.classes_)
+        last = Labelled(given.labelled, np.array([]) if given.labels is None else given.labels[given.labelled])
+        seeds = np.random.SeedSequence(seed_of(self.random_state)).generate_state(len(steps)) >> 1
+        found: dict[Any, Any] = {}
+        model, known = source, last
+        for seed, (name, own) in zip(seeds, steps.items()):
+            if self.order is None:
+                model, known = source, last
+            model, known = training.step(model, own, known, int(seed), name)
+            found[name] = model
+        self.source_estimator_, self.estimators_ = source, found
+        self.estimator_ = source if self.order is None else model
+        return self
+
+    def predict(self, X: Any, *, sample_domain: Any = None) -> np.ndarray:
+        """Return the most probable labels, (n,).
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or sequence of pictures
+            The rows.
+        sample_domain : array-like of shape (n,), default=None
+            Each row's domain: it is predicted by the model of that step. By default all rows are predicted by
+            ``estimator_``.
+
+        Returns
+        -------
+        ndarray
+        """
+        check_is_fitted(self)
+        if sample_domain is None:
+            return self.estimator_.predict(X)
+        return self._by_domain(X, sample_domain, lambda model, part: model.predict(part))
+
+    @available_if(has("predict_proba"))
+    def predict_proba(self, X: Any, *, sample_domain: Any = None) -> np.ndarray:
+        """Return probabilities, (n, n_classes), in the order of `classes_`; `sample_domain` as in `predict`."""
+        check_is_fitted(self)
+        if sample_domain is None:
+            return self._probabilities(self.estimator_, X)
+        return self._by_domain(X, sample_domain, self._probabilities)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted: those of the source."""
+        check_is_fitted(self)
+        return self.source_estimator_.classes_
+
+    def _probabilities(self, model: Any, X: Any) -> np.ndarray:
+        """Return a model's probabilities; a class that it has lost has none."""
+        proba = model.predict_proba(X)
+        if len(model.classes_) == len(self.classes_):
+            return proba
+        out = np.zeros((len(proba), len(self.classes_)))
+        out[:, np.searchsorted(self.classes_, model.classes_)] = proba
+        return out
+
+    def _by_domain(self, X: Any, sample_domain: Any, function: Callable[[Any, Any], np.ndarray]) -> np.ndarray:
+        n_rows = _num_samples(X)
+        domains = domains_of(sample_domain, n_rows)
+        unknown = [name for name in np.unique(domains).tolist() if name not in self.estimators_]
+        if unknown:
+            raise ValueError(
+                f"sample_domain has {shorten(map(repr, unknown))}, which fit has not adapted to; the domains are "
+                f"{shorten(map(repr, self.estimators_))}. Leave sample_domain out to predict by the last model."
+            )
+        out: np.ndarray | None = None
+        for name in np.unique(domains).tolist():
+            rows = np.flatnonzero(domains == name)
+            part = function(self.estimators_[name], chosen(X, rows))
+            out = np.empty((n_rows, *part.shape[1:]), dtype=part.dtype) if out is None else out
+            out[rows] = part
+        assert out is not None
+        return out

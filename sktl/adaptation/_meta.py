@@ -1,0 +1,99 @@
+"""What the estimators share that adapt a fitted classifier without its source rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
+
+from sktl.adaptation._inputs import is_2d
+from sktl.adaptation._start import Given, is_fitted
+from sktl.training import OPTIMIZERS, SCHEDULES
+
+
+def has(name: str) -> Callable[[Any], bool]:
+    """Return whether the wrapped estimator offers a method."""
+
+    def check(self: Any) -> bool:
+        getattr(self.estimator, name)  # its own AttributeError says why not
+        return True
+
+    return check
+
+
+class AdaptedMeta(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Abstract: wraps a classifier; what predicts after `fit` is ``estimator_``."""
+
+    estimator: Any
+    unlabelled: Any
+    estimator_: Any
+    _parameter_constraints: ClassVar[dict] = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "unlabelled": "no_validation",
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def _begin(self, X: Any, y: Any) -> Given:
+        """Check what was given; nothing is learned yet."""
+        if is_2d(X):
+            finite = True if not get_tags(self.estimator).input_tags.allow_nan else "allow-nan"
+            validate_data(self, X, accept_sparse=True, dtype=None, ensure_all_finite=finite)
+        else:
+            _check_feature_names(self, X, reset=True)
+        return Given.checked(self.estimator, X, y, self.unlabelled, type(self).__name__)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted: those of the fitted estimator."""
+        check_is_fitted(self)
+        return self.estimator_.classes_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable labels, (n,)."""
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities, (n, n_classes), in the order of `classes_`."""
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(has("decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the estimator's scores: (n, n_classes), or (n,) for two classes."""
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "estimator_" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.input_tags = copy.deepcopy(inner.input_tags)
+        tags.target_tags.required = not is_fitted(self.estimator)
+        tags.non_deterministic = inner.non_deterministic
+        return tags
+
+
+TRAINING_CONSTRAINTS: dict[str, Any] = {
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "steps_per_epoch": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
+    "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "schedule": [StrOptions(set(SCHEDULES)), callable, None],
+    "augment": [StrOptions({"shift", "shift_flip"}), callable, None],
+    "callbacks": [list, tuple, None],
+    "verbose": ["verbose"],
+}

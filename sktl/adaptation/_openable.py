@@ -1,0 +1,41 @@
+"""What lets a fitted classifier's network be adapted further."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktl._estimator import OpenNetwork
+from sktl.adaptation._inputs import InputKind, read
+from sktl.adaptation._learned import LearnedNetwork
+
+
+class Openable:
+    """Mixin of the domain-adapted classifier; see `OpenNetwork`."""
+
+    _learned: LearnedNetwork
+    _kind: InputKind
+    _scaler: Any
+    _dtype: torch.dtype
+    _is_pretrained: bool
+
+    def _read(self, X: Any) -> Any:
+        data = read(self, X, self._kind, reset=False)
+        return data if self._scaler is None else self._scaler.transform(data)
+
+    def _open(self) -> OpenNetwork:
+        learned = self._learned
+        network = copy.deepcopy(learned.network).requires_grad_(True)
+        network.split.n_source = None  # all rows to come are the target's
+        return OpenNetwork(
+            network, network.features, network.classifier, tuple(network.backbone.parameters()), self._is_pretrained,
+            learned.preprocessing, learned.n_channels, self._dtype,
+        )  # fmt: skip
+
+    def _closed(self, module: nn.Module) -> Any:
+        learned, closed = self._learned, copy.copy(self)
+        closed._learned = LearnedNetwork(module, learned.preprocessing, learned.n_channels, learned.is_own)  # type: ignore[arg-type]
+        return closed

@@ -1,0 +1,118 @@
+"""One step of self-training: pseudo-labels of the rows that are surest, learned."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from sktl._device import resolve_device
+from sktl.adaptation._start import Start, chosen, unwrapped
+from sktl.adaptation._target_rows import TargetRows, rate_groups
+from sktl.training import ClassificationStep, TrainingNet
+
+BODY_SHARE = 0.1
+
+
+def confident(scores: np.ndarray, drop: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that are surest, in their order, and the class codes of all rows.
+
+    Parameters
+    ----------
+    scores : array (n, n_classes), or (n,) of two classes' decision values
+        Higher is more probable.
+    drop : float
+        Share of the rows that are left out, the least sure ones.
+    """
+    if scores.ndim == 1:
+        codes, certainty = (scores > 0).astype(np.intp), np.abs(scores)
+    else:
+        codes, certainty = scores.argmax(axis=1), scores.max(axis=1)
+    n_kept = max(1, round((1 - drop) * len(scores)))
+    return np.sort(np.argsort(-certainty, kind="stable")[:n_kept]), codes
+
+
+def scores_of(estimator: Any, X: Any) -> np.ndarray:
+    """Return probabilities, or decision values where there are none."""
+    return estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.decision_function(X)
+
+
+@dataclass
+class Labelled:
+    """Rows by number, and the labels that the last step learned them with."""
+
+    rows: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class SelfTraining:
+    """How a classifier goes one step on.
+
+    Attributes
+    ----------
+    meta : GradualAdaptedClassifier
+        Its parameters are read.
+    X : array-like
+        All rows.
+    classes : array
+        All labels.
+    """
+
+    meta: Any
+    X: Any
+    classes: np.ndarray
+
+    def step(self, model: Any, rows: np.ndarray, last: Labelled, seed: int, name: Any) -> tuple[Any, Labelled]:
+        """Return the model that has learned `rows` by its own predictions, and what it learned."""
+        X = chosen(self.X, rows)
+        start = Start.of(model)
+        kept, codes = confident(scores_of(model, X), float(self.meta.drop))
+        if start is not None:
+            return self._trained(start, X, kept, codes, seed), last
+        now = Labelled(rows[kept], model.classes_[codes[kept]])
+        if len(np.unique(now.labels)) == 1:
+            warnings.warn(
+                f"All rows of step {name!r} are predicted to be {now.labels.tolist()[0]!r}; the step is left out.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return model, last
+        # A class that no row of a step is given would be forgotten: its rows of the step before stay.
+        gone = ~np.isin(last.labels, now.labels)
+        now = Labelled(np.concatenate([now.rows, last.rows[gone]]), np.concatenate([now.labels, last.labels[gone]]))
+        return clone(unwrapped(model)).fit(chosen(self.X, now.rows), now.labels), now
+
+    def _trained(self, start: Start, X: Any, kept: np.ndarray, codes: np.ndarray, seed: int) -> Any:
+        meta = self.meta
+        network, device = start.open(), resolve_device(start.classifier.device)
+        network.module.to(device)
+        rows = TargetRows(start.read(X), network, device, meta.n_jobs)
+        size = min(rows.batch_size(meta.batch_size, type(meta).__name__), max(2, len(kept)))
+        batches = rows.batches(
+            torch.from_numpy(codes.astype(np.int64)), size, steps_per_epoch=meta.steps_per_epoch,
+            max_epochs=int(meta.max_epochs), augment=meta.augment, seed=seed, kept=kept,
+        )  # fmt: skip
+        rate = meta.learning_rate
+        if rate == "auto":
+            rate = 0.01 if meta.optimizer == "sgd" else 1e-3
+        net = TrainingNet(
+            network.module, SupervisedStep(), optimizer=meta.optimizer,
+            param_groups=rate_groups(network, float(rate), BODY_SHARE), weight_decay=float(meta.weight_decay),
+            schedule=meta.schedule, max_epochs=int(meta.max_epochs), split=None, dtype=network.dtype, classify=True,
+            device=device, random_state=seed, callbacks=list(meta.callbacks or []), verbose=int(meta.verbose),
+        )  # fmt: skip
+        net.fit(batches)
+        return start.closed(network.module)
+
+
+class SupervisedStep:
+    """Cross entropy of the pseudo-labels."""
+
+    def __call__(self, module: Any, batch: Any) -> Any:
+        """Return the batch's loss."""
+        return ClassificationStep()(module, (batch.X, batch.labels))

@@ -1,0 +1,81 @@
+"""The order in which target rows are taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils._missing import is_scalar_nan
+from sklearn.utils.validation import column_or_1d
+
+from sktl._validation import shorten
+
+
+def domains_of(sample_domain: Any, n_rows: int) -> np.ndarray:
+    """Return each row's domain.
+
+    Raises
+    ------
+    ValueError
+        If there is not one a row.
+    """
+    values = column_or_1d(np.asarray(sample_domain), warn=True)
+    if len(values) != n_rows:
+        raise ValueError(f"sample_domain must have one entry a row: expected {n_rows}, got {len(values)}.")
+    missing = [i for i, v in enumerate(values.tolist()) if v is None or is_scalar_nan(v)]
+    if missing or (values.dtype.kind == "M" and np.isnat(values).any()):
+        which = missing or np.flatnonzero(np.isnat(values)).tolist()
+        raise ValueError(
+            f"sample_domain is missing (NaN or None) in {len(which)} rows: {shorten(which)}. Every row needs a domain: "
+            "a number, a date or a string."
+        )
+    return values
+
+
+def steps_of(rows: np.ndarray, domains: np.ndarray | None, order: Any, n_steps: int) -> dict[Any, np.ndarray]:
+    """Return the rows of each step by name, in the order in which they are to be taken.
+
+    Parameters
+    ----------
+    rows : array of int
+        Row numbers of the target.
+    domains : array or None
+        Of all rows; without it the target rows are taken in order, in `n_steps` parts of even size.
+    order : {"sorted"}, list or None
+        Names of the domains in their order.
+
+    Raises
+    ------
+    ValueError
+        If the order lacks a domain or names one that has no row, or there are fewer rows than steps.
+    """
+    if domains is None:
+        if not isinstance(order, str):
+            raise ValueError(
+                f"order={order!r} speaks of domains, but fit was given no sample_domain. Pass one domain a row, or "
+                "leave order='sorted' to take the rows as they stand."
+            )
+        if len(rows) < n_steps:
+            raise ValueError(
+                f"n_steps={n_steps} parts need at least as many target rows; got {len(rows)} sample(s). Use fewer "
+                "steps."
+            )
+        return dict(enumerate(np.array_split(rows, n_steps)))
+    try:
+        names, of_row = np.unique(domains[rows], return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            f"The domains in sample_domain cannot be sorted: {error}. Use numbers, dates or strings."
+        ) from error
+    found = {name: rows[of_row == i] for i, name in enumerate(names.tolist())}
+    if order is None or isinstance(order, str):
+        return found
+    absent = [name for name in order if name not in found]
+    left_out = [name for name in found if name not in list(order)]
+    if absent or left_out:
+        raise ValueError(
+            f"order must name each target domain once: {shorten(map(repr, found))}. "
+            + (f"No target row is of {shorten(map(repr, absent))}. " if absent else "")
+            + (f"It lacks {shorten(map(repr, left_out))}." if left_out else "")
+        )
+    return {name: found[name] for name in order}

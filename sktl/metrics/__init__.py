@@ -1,0 +1,37 @@
+"""Scores of domain adaptation that need no target labels, and one that cheats."""
+
+from sktl.metrics._cheating_oracle import CheatingOracleScorer
+from sktl.metrics._consensus import ConsensusScorer, consensus_scores
+from sktl.metrics._deep_embedded import DeepEmbeddedValidationScorer, deep_embedded_risk
+from sktl.metrics._density_ratio import density_ratio
+from sktl.metrics._domain_scorer import DomainScorer
+from sktl.metrics._entropy import EntropyScorer
+from sktl.metrics._importance_weighted import ImportanceWeightedScorer
+from sktl.metrics._information import InformationMaximizationScorer, mutual_information
+from sktl.metrics._labelled import LabelledScorer
+from sktl.metrics._neighborhood_density import SoftNeighborhoodDensityScorer, soft_neighborhood_density
+from sktl.metrics._nuclear_norm import BatchNuclearNormScorer, nuclear_norm_share
+from sktl.metrics._registry import DOMAIN_SCORERS, get_domain_scorer
+from sktl.metrics._reverse import ReverseValidationScorer
+
+__all__ = [
+    "DOMAIN_SCORERS",
+    "BatchNuclearNormScorer",
+    "CheatingOracleScorer",
+    "ConsensusScorer",
+    "DeepEmbeddedValidationScorer",
+    "DomainScorer",
+    "EntropyScorer",
+    "ImportanceWeightedScorer",
+    "InformationMaximizationScorer",
+    "LabelledScorer",
+    "ReverseValidationScorer",
+    "SoftNeighborhoodDensityScorer",
+    "consensus_scores",
+    "deep_embedded_risk",
+    "density_ratio",
+    "get_domain_scorer",
+    "mutual_information",
+    "nuclear_norm_share",
+    "soft_neighborhood_density",
+]

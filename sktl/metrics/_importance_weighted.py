@@ -1,0 +1,79 @@
+"""Importance-weighted cross-validation (IWCV)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval
+
+from sktl.metrics._density_ratio import density_ratio
+from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
+from sktl.metrics._outputs import codes
+
+
+class ImportanceWeightedScorer(DomainScorer):
+    """Any metric on the labelled rows, each weighted by how much more frequent its like is in the target [1]_.
+
+    The weights are ratios of densities in the space of the estimator's codes (see `density_ratio`). They count as
+    sample weights, so that a mean is divided by their sum: less unsteady than the plain estimate of the paper, at the
+    price of a small bias. Rows that the estimator was trained on make it blind to overfitting; score held-out ones.
+
+    Parameters
+    ----------
+    scoring : str or callable(estimator, X, y, sample_weight=), default="accuracy"
+        A name of `sklearn.metrics.get_scorer_names`, or a scorer that takes weights.
+    C : float, default=1.0
+        Inverse regularisation of the classifier that tells the domains apart.
+    unlabelled : scalar or None, default=-1
+        The label that marks unlabelled rows; missing values mark them too.
+    random_state : int, default=0
+        Fixes the folds in which the ratios are estimated.
+
+    References
+    ----------
+    .. [1] M. Sugiyama, M. Krauledat and K.-R. Müller, "Covariate shift adaptation by importance weighted cross
+       validation", JMLR, 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktl.metrics import ImportanceWeightedScorer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2))
+    >>> X[100:] += 0.5
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> model = LogisticRegression().fit(X[:100], y[:100])
+    >>> y[100:] = -1
+    >>> 0.9 < ImportanceWeightedScorer()(model, X, y) <= 1.0
+    True
+    """
+
+    needs_labelled: ClassVar[bool] = True
+    _parameter_constraints: ClassVar[dict] = {
+        **DomainScorer._parameter_constraints,
+        "scoring": [str, callable],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        scoring: str | Callable = "accuracy",
+        *,
+        C: float = 1.0,
+        unlabelled: Any = -1,
+        random_state: int = 0,
+    ):
+        self.scoring = scoring
+        self.C = C
+        self.unlabelled = unlabelled
+        self.random_state = random_state
+
+    def _score(self, estimator: Any, rows: DomainRows) -> float:
+        name = type(self).__name__
+        source, target = codes(estimator, rows.X_labelled, name), codes(estimator, rows.X_target, name)
+        weights = density_ratio(source, target, C=self.C, random_state=self.random_state)
+        return metric_scorer(self.scoring)(estimator, rows.X_labelled, rows.y, sample_weight=weights)

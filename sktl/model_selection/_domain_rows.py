@@ -1,0 +1,143 @@
+"""Which rows belong together when domains are split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples, column_or_1d
+
+from sktl._unlabelled import as_labels, is_labelled, is_missing
+from sktl._validation import shorten
+
+
+@dataclass(frozen=True)
+class Strata:
+    """Domain and class of each row.
+
+    Attributes
+    ----------
+    names : list
+        Of the domains, sorted.
+    domain : ndarray of shape (n,)
+        Each row's number in `names`.
+    label : ndarray of shape (n,)
+        Class codes, -1 where a row is unlabelled.
+    classes : ndarray
+        What the codes stand for.
+    """
+
+    names: list
+    domain: np.ndarray
+    label: np.ndarray
+    classes: np.ndarray
+
+
+def strata(splitter: str, y: Any, groups: Any, unlabelled: Any) -> Strata:
+    """Return the rows' domains, from `groups` or else from the mark, and their classes.
+
+    Raises
+    ------
+    ValueError
+        If y or a second domain is missing, or y holds no classes.
+    """
+    if y is None:
+        raise ValueError(f"{splitter} needs y, whose classes it spreads over the splits; got y=None.")
+    y = as_labels(y)
+    labelled = is_labelled(y, unlabelled)
+    check_classification_targets(y[labelled])
+    classes, codes = np.unique(y[labelled], return_inverse=True)
+    label = np.full(len(y), -1)
+    label[labelled] = codes
+    if groups is not None:
+        names, domain = domains(splitter, groups, len(y))
+        if len(names) < 2:
+            raise ValueError(
+                f"{splitter} splits two or more domains, but groups holds one only, {names[0]!r}. Leave groups out to "
+                "take unlabelled rows for the target, or use StratifiedKFold."
+            )
+        return Strata(names, domain, label, classes)
+    if labelled.all() or not labelled.any():
+        which = "labelled" if labelled.all() else "unlabelled"
+        raise ValueError(
+            f"{splitter} takes labelled rows for the source and unlabelled rows for the target, but all {len(y)} rows "
+            f"are {which} (unlabelled={unlabelled!r}). Mark the target's rows, give each row's domain as groups, or "
+            "use StratifiedKFold."
+        )
+    return Strata(["source", "target"], (~labelled).astype(int), label, classes)
+
+
+def domains(splitter: str, groups: Any, n_rows: int | None = None) -> tuple[list, np.ndarray]:
+    """Return the domains' sorted names, and each row's number.
+
+    Raises
+    ------
+    ValueError
+        If groups are missing, in whole or in part, or of a wrong length.
+    """
+    if groups is None:
+        raise ValueError(f"{splitter} needs each row's domain as groups; got groups=None.")
+    values = column_or_1d(groups if hasattr(groups, "dtype") else np.asarray(groups, dtype=object), warn=True)
+    if n_rows is not None and len(values) != n_rows:
+        raise ValueError(f"groups must have one domain a row: expected {n_rows}, got {len(values)}.")
+    missing = np.flatnonzero(np.isnat(values) if values.dtype.kind in "mM" else is_missing(values))
+    if len(missing):
+        raise ValueError(f"groups is missing (NaN or None) in {len(missing)} rows: {shorten(missing)}.")
+    try:
+        names, of_row = np.unique(values, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(f"The domains in groups cannot be sorted: {error}. Use values of one type.") from error
+    return names.tolist(), of_row
+
+
+def label_mask(y: Any, n_rows: int, unlabelled: Any) -> np.ndarray:
+    """Return which rows have a label: all, if there is no y."""
+    if y is None:
+        return np.ones(n_rows, dtype=bool)
+    return is_labelled(as_labels(y), unlabelled)
+
+
+def n_rows_of(X: Any, y: Any, groups: Any) -> int:
+    """Return the number of rows."""
+    return _num_samples(next(part for part in (groups, y, X) if part is not None))
+
+
+def refuse_small(splitter: str, found: Strata, at_least: int, remedy: str) -> None:
+    """Raise if a domain has fewer rows than that."""
+    sizes = np.bincount(found.domain, minlength=len(found.names))
+    small = [f"{name!r} with {size}" for name, size in zip(found.names, sizes.tolist()) if size < at_least]
+    if small:
+        raise ValueError(
+            f"{splitter} needs at least {at_least} rows of each domain; too small: {shorten(small)}. {remedy}"
+        )
+
+
+def by_class(found: Strata, domain: int, rng: np.random.Generator | None) -> np.ndarray:
+    """Return a domain's rows one class after another, in random order within a class if there is a generator."""
+    rows = np.flatnonzero(found.domain == domain)
+    within = np.arange(len(rows)) if rng is None else rng.permutation(len(rows))
+    return rows[np.lexsort((within, found.label[rows]))]
+
+
+def check_integer(name: str, value: Any, at_least: int, *, or_none: bool = False) -> None:
+    """Raise unless it is an integer of at least that size."""
+    if or_none and value is None:
+        return
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
+        allowed = " or None" if or_none else ""
+        raise ValueError(f"{name} must be an integer, at least {at_least}{allowed}; got {value!r}.")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise unless it is a number between 0 and 1."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < 1:
+        raise ValueError(f"{name} must be a share of each domain's rows, between 0 and 1; got {value!r}.")
+
+
+def sorted_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return all row numbers in order."""
+    return np.sort(np.concatenate(parts))
