@@ -110,7 +110,7 @@ def draw_epochs(ax, X, y, n_labels: int, n_epochs: int) -> None:
 
 def draw_search(ax, X, y, n_labels: int, n_epochs: int) -> str:
     rows = few_of_each(y, n_labels)
-    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
     search = GridSearchCV(classifier("head", n_epochs), {"strategy": list(COLOURS)}, cv=folds, error_score="raise")
     search.fit(X[rows], y[rows])
     means, stds = search.cv_results_["mean_test_score"], search.cv_results_["std_test_score"]
@@ -141,7 +141,7 @@ def main() -> None:
 
     start = time.perf_counter()
     X, X_test, y, y_test = digits(100 if args.quick else 300)
-    shots, n_labels, n_epochs = ((2, 4), 4, 2) if args.quick else ((2, 5, 10), 10, 8)
+    shots, n_labels, n_epochs = ((2, 4), 4, 2) if args.quick else ((2, 5, 10), 10, 6)
     figure, (labels_ax, epochs_ax, search_ax) = plt.subplots(1, 3, figsize=(15, 4.8), layout="constrained")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=FutureWarning)
