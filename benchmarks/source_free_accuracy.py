@@ -13,7 +13,8 @@ Protocol: no target label is seen by any method, nor used to settle anything her
 - pacs: codes of the embedded EfficientNet-Lite0, and the small MLP with a bottleneck that has batch norm; each domain
   to each other. ``--finetune`` takes the whole pretrained network instead (meant for a GPU).
 - electricity: 45,312 rows in twelve periods of time; labels in the first two. Each later period's rows are predicted
-  after adaptation up to that period, in one leap from the source, or not at all.
+  after adaptation up to that period, in one leap from the source, or not at all; learning the step's rows alone, or
+  ("all") those of the steps before and of the source too.
 - rotation: MNIST that turns from 0 to 60 degrees in twelve steps; labels at 0 to 5 degrees only.
 
 Results are written after each setting; ``--resume`` goes on from the file. Run
@@ -195,11 +196,13 @@ def electricity_runs(options: Any) -> Iterator[Run]:
                 .fit(X[period < N_LABELLED_PERIODS], y[period < N_LABELLED_PERIODS])
             )
             rows = period >= N_LABELLED_PERIODS
-            gradual = GradualAdaptedClassifier(FrozenEstimator(source), random_state=seed)
-            direct = clone(gradual).set_params(order=None)
-            found = {"source": source.score(X[rows], y[rows])}
-            for way, model in (("direct", direct), ("gradual", gradual)):
-                model.fit(X[rows], sample_domain=period[rows])
+            found = {"source": float(source.score(X[rows], y[rows]))}
+            marked = np.where(rows, -1, y)
+            ways = {"direct": {"order": None}, "gradual": {}, "direct, all": {"order": None, "keep": "all"},
+                    "gradual, all": {"keep": "all"}}  # fmt: skip
+            for way, how in ways.items():
+                model = GradualAdaptedClassifier(clone(classifier).set_params(**params), random_state=seed, **how)
+                model.fit(X, marked, sample_domain=period)
                 found[way] = float((model.predict(X[rows], sample_domain=period[rows]) == y[rows]).mean())
             return found
 

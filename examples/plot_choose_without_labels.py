@@ -45,11 +45,11 @@ SCORERS = {
     "labelled": "Accuracy in the source",
     "importance_weighted": "Importance-weighted accuracy",
     "deep_embedded_validation": "Deep embedded validation",
-    "information_maximization": "Information maximisation",
-    "batch_nuclear_norm": "Batch nuclear norm",
+    "reverse_codes": "Reverse validation, on codes",
     "soft_neighborhood_density": "Soft neighbourhood density",
     "entropy": "Certainty (minus entropy)",
-    "reverse_codes": "Reverse validation, on codes",
+    "information_maximization": "Information maximisation",
+    "source_target": "Weighted accuracy + information",
 }
 COLOURS = plt.get_cmap("tab10")
 

@@ -44,6 +44,10 @@ class GradualAdaptedClassifier(AdaptedMeta):
         Without ``sample_domain``: even parts into which the target rows are cut, in the order in which they stand.
     drop : float, default=0.1
         Share of a step's rows, the least sure ones, that are not learned.
+    keep : {"step", "all"}, default="step"
+        What is learned in a step: its rows alone, or those of all steps before too, and the labelled rows if the
+        estimator learned from them here. "step" follows long ways, along which old rows become wrong; "all" is steadier
+        where data drift to and fro, and errors would add up.
     max_epochs : int, default=5
         Epochs a step. This and what follows is for networks.
     steps_per_epoch : int or "auto", default="auto"
@@ -117,6 +121,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
         "order": [StrOptions({"sorted"}), "array-like", None],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "drop": [Interval(Real, 0, 1, closed="left")],
+        "keep": [StrOptions({"step", "all"})],
     }
 
     def __init__(
@@ -126,6 +131,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
         order: str | list | None = "sorted",
         n_steps: int = 10,
         drop: float = 0.1,
+        keep: str = "step",
         max_epochs: int = 5,
         steps_per_epoch: int | str = "auto",
         batch_size: int | str = "auto",
@@ -144,6 +150,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
         self.order = order
         self.n_steps = n_steps
         self.drop = drop
+        self.keep = keep
         self.max_epochs = max_epochs
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size

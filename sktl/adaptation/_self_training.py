@@ -43,10 +43,21 @@ def scores_of(estimator: Any, X: Any) -> np.ndarray:
 
 @dataclass
 class Labelled:
-    """Rows by number, and the labels that the last step learned them with."""
+    """Rows by number, and the labels that they are learned with."""
 
     rows: np.ndarray
     labels: np.ndarray
+
+    def and_also(self, more: Labelled) -> Labelled:
+        """Return both."""
+        if not len(self.rows) or not len(more.rows):
+            return self if len(self.rows) else more
+        return Labelled(np.concatenate([self.rows, more.rows]), np.concatenate([self.labels, more.labels]))
+
+    def of_classes_not_in(self, labels: np.ndarray) -> Labelled:
+        """Return the rows of other classes than those in `labels`."""
+        others = ~np.isin(self.labels, labels)
+        return Labelled(self.rows[others], self.labels[others])
 
 
 @dataclass(frozen=True)
@@ -69,12 +80,15 @@ class SelfTraining:
 
     def step(self, model: Any, rows: np.ndarray, last: Labelled, seed: int, name: Any) -> tuple[Any, Labelled]:
         """Return the model that has learned `rows` by its own predictions, and what it learned."""
-        X = chosen(self.X, rows)
-        start = Start.of(model)
-        kept, codes = confident(scores_of(model, X), float(self.meta.drop))
-        if start is not None:
-            return self._trained(start, X, kept, codes, seed), last
+        kept, codes = confident(scores_of(model, chosen(self.X, rows)), float(self.meta.drop))
         now = Labelled(rows[kept], model.classes_[codes[kept]])
+        start = Start.of(model)
+        if self.meta.keep == "all":
+            now = last.and_also(now)
+        elif start is None:  # fitted anew: a class that no row of a step is given would be forgotten
+            now = now.and_also(last.of_classes_not_in(now.labels))
+        if start is not None:
+            return self._trained(start, now, seed), now
         if len(np.unique(now.labels)) == 1:
             warnings.warn(
                 f"All rows of step {name!r} are predicted to be {now.labels.tolist()[0]!r}; the step is left out.",
@@ -82,20 +96,18 @@ class SelfTraining:
                 stacklevel=3,
             )
             return model, last
-        # A class that no row of a step is given would be forgotten: its rows of the step before stay.
-        gone = ~np.isin(last.labels, now.labels)
-        now = Labelled(np.concatenate([now.rows, last.rows[gone]]), np.concatenate([now.labels, last.labels[gone]]))
         return clone(unwrapped(model)).fit(chosen(self.X, now.rows), now.labels), now
 
-    def _trained(self, start: Start, X: Any, kept: np.ndarray, codes: np.ndarray, seed: int) -> Any:
+    def _trained(self, start: Start, now: Labelled, seed: int) -> Any:
         meta = self.meta
         network, device = start.open(), resolve_device(start.classifier.device)
         network.module.to(device)
-        rows = TargetRows(start.read(X), network, device, meta.n_jobs)
-        size = min(rows.batch_size(meta.batch_size, type(meta).__name__), max(2, len(kept)))
+        rows = TargetRows(start.read(chosen(self.X, now.rows)), network, device, meta.n_jobs)
+        asked = meta.batch_size if meta.batch_size == "auto" else min(int(meta.batch_size), rows.n_rows)
+        size = rows.batch_size(asked, type(meta).__name__)  # some rows of the step were left out
         batches = rows.batches(
-            torch.from_numpy(codes.astype(np.int64)), size, steps_per_epoch=meta.steps_per_epoch,
-            max_epochs=int(meta.max_epochs), augment=meta.augment, seed=seed, kept=kept,
+            torch.from_numpy(np.searchsorted(self.classes, now.labels)), size, steps_per_epoch=meta.steps_per_epoch,
+            max_epochs=int(meta.max_epochs), augment=meta.augment, seed=seed,
         )  # fmt: skip
         rate = meta.learning_rate
         if rate == "auto":

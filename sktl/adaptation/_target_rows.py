@@ -68,15 +68,13 @@ class TargetRows:
         yield from self._take(order[larger:].reshape(n_batches - rest, size))
 
     def batches(
-        self, labels: Tensor, size: int, *, steps_per_epoch: int | str, max_epochs: int, augment: Any, seed: int,
-        kept: np.ndarray | None = None,
+        self, labels: Tensor, size: int, *, steps_per_epoch: int | str, max_epochs: int, augment: Any, seed: int
     ) -> DomainBatches:  # fmt: skip
-        """Return training batches of `kept` rows with their labels, which may be changed between epochs."""
-        kept = np.arange(self.n_rows) if kept is None else kept
-        n_steps = max(-(-len(kept) // size), LEAST_STEPS) if steps_per_epoch == "auto" else int(steps_per_epoch)
+        """Return training batches of all rows with their labels, which may be changed between epochs."""
+        n_steps = max(-(-self.n_rows // size), LEAST_STEPS) if steps_per_epoch == "auto" else int(steps_per_epoch)
         return DomainBatches(
-            self._take, labels.to(self.device), None, [(kept, size)], Layout((size,), 0, 0), n_batches=n_steps,
-            n_epochs=max_epochs, device=self.device, seed=seed,
+            self._take, labels.to(self.device), None, [(np.arange(self.n_rows), size)], Layout((size,), 0, 0),
+            n_batches=n_steps, n_epochs=max_epochs, device=self.device, seed=seed,
             change=change_for(augment, is_rows=self.network.preprocessing is None),
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from sktl.metrics._neighborhood_density import SoftNeighborhoodDensityScorer, so
 from sktl.metrics._nuclear_norm import BatchNuclearNormScorer, nuclear_norm_share
 from sktl.metrics._registry import DOMAIN_SCORERS, get_domain_scorer
 from sktl.metrics._reverse import ReverseValidationScorer
+from sktl.metrics._source_target import SourceTargetScorer
 
 __all__ = [
     "DOMAIN_SCORERS",
@@ -27,6 +28,7 @@ __all__ = [
     "LabelledScorer",
     "ReverseValidationScorer",
     "SoftNeighborhoodDensityScorer",
+    "SourceTargetScorer",
     "consensus_scores",
     "deep_embedded_risk",
     "density_ratio",

@@ -44,8 +44,8 @@ class DeepEmbeddedValidationScorer(DomainScorer):
     ----------
     loss : {"zero_one", "log_loss"}, default="zero_one"
         Loss of a labelled row: whether the predicted label is wrong, or minus the log of the right one's probability.
-    C : float, default=1.0
-        Inverse regularisation of the classifier that tells the domains apart.
+    C : float or "auto", default="auto"
+        Inverse regularisation of the classifier that tells the domains apart, as in `density_ratio`.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows; missing values mark them too.
     random_state : int, default=0
@@ -75,11 +75,11 @@ class DeepEmbeddedValidationScorer(DomainScorer):
     _parameter_constraints: ClassVar[dict] = {
         **DomainScorer._parameter_constraints,
         "loss": [StrOptions({"zero_one", "log_loss"})],
-        "C": [Interval(Real, 0, None, closed="neither")],
+        "C": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(self, loss: str = "zero_one", *, C: float = 1.0, unlabelled: Any = -1, random_state: int = 0):
+    def __init__(self, loss: str = "zero_one", *, C: float | str = "auto", unlabelled: Any = -1, random_state: int = 0):
         self.loss = loss
         self.C = C
         self.unlabelled = unlabelled

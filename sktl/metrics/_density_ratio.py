@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl.metrics._outputs import stacked
 
 FITTED_ROWS = 5000  # rows of a domain that a judge learns from at most
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+LARGEST = 30.0  # of the ratios' logarithms
 
 
 def density_ratio(
-    source: Any, target: Any, *, C: float = 1.0, n_folds: int = 5, random_state: int = 0
-) -> np.ndarray:  # fmt: skip
+    source: Any, target: Any, *, C: float | str = "auto", n_folds: int = 5, random_state: int = 0
+) -> np.ndarray:
     """Return the density of the target over that of the source at each source row, by a classifier of the domains [1]_.
 
     The classifier is a logistic regression on standardised codes. A row's ratio comes from a fold that was not trained
@@ -28,8 +30,9 @@ def density_ratio(
     ----------
     source, target : array or sparse matrix of shape (n_rows, n_codes)
         Codes of the two domains.
-    C : float, default=1.0
-        Inverse strength of the regularisation; small values draw the ratios to 1.
+    C : float or "auto", default="auto"
+        Inverse strength of the regularisation; small values draw the ratios to 1. "auto" takes the one of
+        0.0001, 0.001, ..., 1 that tells held-out rows apart best, by their likelihood.
     n_folds : int, default=5
         Folds, fewer if a domain has fewer rows.
     random_state : int, default=0
@@ -70,20 +73,31 @@ def density_ratio(
     rows = stacked(source, target)
     rows = rows.astype(np.float64) if rows.dtype != np.float32 else rows
     is_target = np.arange(n_source + n_target) >= n_source
+    strengths = STRENGTHS if isinstance(C, str) else (C,)
+    log_ratios = _held_out(rows, is_target, strengths, n_folds, random_state)
+    # -log p(domain | x) of a row, with log p(target | x) / p(source | x) = log w(x) + log(n_target / n_source)
+    sign = np.where(is_target, -1.0, 1.0)
+    surprises = np.logaddexp(0, sign * (log_ratios + np.log(n_target / n_source))).mean(axis=1)
+    return np.exp(log_ratios[surprises.argmin(), :n_source])
+
+
+def _held_out(
+    rows: Any, is_target: np.ndarray, strengths: Sequence[float], n_folds: int, random_state: int
+) -> np.ndarray:
+    """Return log w(x) of every row by judges that have not seen it, shape (n_strengths, n)."""
     rng = np.random.default_rng(random_state)
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-    ratio = np.empty(n_source)
+    log_ratios = np.empty((len(strengths), len(is_target)))
     for train, test in folds.split(np.zeros(len(is_target)), is_target):
         fitted = _at_most(train, is_target, rng)
-        judge = make_pipeline(
-            StandardScaler(with_mean=not sparse.issparse(rows)), LogisticRegression(C=C, max_iter=500)
-        )
-        judge.fit(rows[fitted], is_target[fitted])
-        held_out = test[test < n_source]
+        scaler = StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows[fitted])
+        seen, unseen = scaler.transform(rows[fitted]), scaler.transform(rows[test])
         # w(x) = p(target | x) / p(source | x) * n_source / n_target, with the rows that the judge has learned from
-        n_fitted = np.bincount(is_target[fitted].astype(int), minlength=2)
-        ratio[held_out] = np.exp(judge.decision_function(rows[held_out]).clip(-30, 30)) * n_fitted[0] / n_fitted[1]
-    return ratio
+        prior = np.log((~is_target[fitted]).sum() / is_target[fitted].sum())
+        for number, strength in enumerate(strengths):
+            judge = LogisticRegression(C=strength, max_iter=500).fit(seen, is_target[fitted])
+            log_ratios[number, test] = (judge.decision_function(unseen) + prior).clip(-LARGEST, LARGEST)
+    return log_ratios
 
 
 def _at_most(rows: np.ndarray, is_target: np.ndarray, rng: np.random.Generator) -> np.ndarray:

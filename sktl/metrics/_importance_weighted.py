@@ -6,11 +6,20 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl.metrics._density_ratio import density_ratio
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
 from sktl.metrics._outputs import codes
+
+
+def weighted_metric(
+    estimator: Any, rows: DomainRows, scoring: str | Callable, C: float | str, random_state: int, scorer: str
+) -> float:
+    """Return the metric of the labelled rows, weighted by their density ratio in the estimator's codes."""
+    source, target = codes(estimator, rows.X_labelled, scorer), codes(estimator, rows.X_target, scorer)
+    weights = density_ratio(source, target, C=C, random_state=random_state)
+    return metric_scorer(scoring)(estimator, rows.X_labelled, rows.y, sample_weight=weights)
 
 
 class ImportanceWeightedScorer(DomainScorer):
@@ -24,8 +33,8 @@ class ImportanceWeightedScorer(DomainScorer):
     ----------
     scoring : str or callable(estimator, X, y, sample_weight=), default="accuracy"
         A name of `sklearn.metrics.get_scorer_names`, or a scorer that takes weights.
-    C : float, default=1.0
-        Inverse regularisation of the classifier that tells the domains apart.
+    C : float or "auto", default="auto"
+        Inverse regularisation of the classifier that tells the domains apart, as in `density_ratio`.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows; missing values mark them too.
     random_state : int, default=0
@@ -55,7 +64,7 @@ class ImportanceWeightedScorer(DomainScorer):
     _parameter_constraints: ClassVar[dict] = {
         **DomainScorer._parameter_constraints,
         "scoring": [str, callable],
-        "C": [Interval(Real, 0, None, closed="neither")],
+        "C": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
 
@@ -63,7 +72,7 @@ class ImportanceWeightedScorer(DomainScorer):
         self,
         scoring: str | Callable = "accuracy",
         *,
-        C: float = 1.0,
+        C: float | str = "auto",
         unlabelled: Any = -1,
         random_state: int = 0,
     ):
@@ -73,7 +82,4 @@ class ImportanceWeightedScorer(DomainScorer):
         self.random_state = random_state
 
     def _score(self, estimator: Any, rows: DomainRows) -> float:
-        name = type(self).__name__
-        source, target = codes(estimator, rows.X_labelled, name), codes(estimator, rows.X_target, name)
-        weights = density_ratio(source, target, C=self.C, random_state=self.random_state)
-        return metric_scorer(self.scoring)(estimator, rows.X_labelled, rows.y, sample_weight=weights)
+        return weighted_metric(estimator, rows, self.scoring, self.C, self.random_state, type(self).__name__)

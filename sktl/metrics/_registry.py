@@ -18,9 +18,11 @@ from sktl.metrics._labelled import LabelledScorer
 from sktl.metrics._neighborhood_density import SoftNeighborhoodDensityScorer
 from sktl.metrics._nuclear_norm import BatchNuclearNormScorer
 from sktl.metrics._reverse import ReverseValidationScorer
+from sktl.metrics._source_target import SourceTargetScorer
 
 DOMAIN_SCORERS: dict[str, Callable[..., DomainScorer]] = {
-    "domain_default": InformationMaximizationScorer,
+    "domain_default": SourceTargetScorer,
+    "source_target": SourceTargetScorer,
     "labelled": LabelledScorer,
     "importance_weighted": ImportanceWeightedScorer,
     "deep_embedded_validation": DeepEmbeddedValidationScorer,

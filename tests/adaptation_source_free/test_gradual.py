@@ -74,6 +74,30 @@ class TestOrder:
             expected = LogisticRegression().fit(rows[surest], expected.classes_[proba[surest].argmax(1)])
         assert np.allclose(model.estimator_.coef_, expected.coef_, rtol=1e-3)
 
+    def test_all_rows_can_be_kept(self, turning):
+        X, y, _, period = turning
+        some = period < 5
+        model = GradualAdaptedClassifier(LogisticRegression(), keep="all", drop=0.0)
+        model.fit(X[some], y[some], sample_domain=period[some])
+        rows, labels = X[:200], y[:200]
+        for step in range(2, 5):
+            expected = LogisticRegression().fit(rows, labels)
+            rows, labels = np.r_[rows, X[period == step]], np.r_[labels, expected.predict(X[period == step])]
+        assert np.allclose(model.estimator_.coef_, LogisticRegression().fit(rows, labels).coef_, rtol=1e-3)
+
+    @pytest.mark.parametrize("keep", ["step", "all"])
+    def test_what_a_network_learns(self, keep, turning):
+        X, y, *_ = turning
+        inner = DomainAdaptedClassifier(loss=None, bottleneck=8, max_epochs=3, random_state=0).fit(X[:200], y[:200])
+        meta = GradualAdaptedClassifier(inner, keep=keep, drop=0.2, max_epochs=1, random_state=0)
+        training, before = SelfTraining(meta, X, inner.classes_), Labelled(np.arange(200), y[:200])
+        after, known = training.step(inner, np.arange(200, 300), before, 0, "a")
+        assert len(known.rows) == {"step": 80, "all": 280}[keep]
+        own = known.rows >= 200
+        assert np.array_equal(known.labels[own], inner.predict(X[known.rows[own]]))
+        assert np.array_equal(known.labels[~own], y[known.rows[~own]])
+        assert not np.array_equal(after.predict_proba(X), inner.predict_proba(X))
+
 
 class TestSeveralTargets:
     @pytest.fixture

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -29,6 +29,7 @@ from sktl.metrics import (
     LabelledScorer,
     ReverseValidationScorer,
     SoftNeighborhoodDensityScorer,
+    SourceTargetScorer,
     deep_embedded_risk,
     density_ratio,
     get_domain_scorer,
@@ -50,6 +51,7 @@ OF_BOTH = [
     DeepEmbeddedValidationScorer(),
     DeepEmbeddedValidationScorer("log_loss"),
     ReverseValidationScorer(LogisticRegression()),
+    SourceTargetScorer(),
 ]
 
 
@@ -169,11 +171,30 @@ class TestDensityRatio:
         assert seen.decision_function(source).max() < 0
         assert 0.3 < (density_ratio(source, target) > 1).mean() < 0.7
 
+    def test_strength_is_the_likeliest_on_held_out_rows(self):
+        rng = np.random.default_rng(0)
+        source, target = rng.normal(size=(80, 30)), rng.normal(size=(160, 30)) + 0.3
+        X, domain = np.concatenate([source, target]), np.repeat([0, 1], [80, 160])
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        losses = {}
+        for C in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
+            judge = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=500))
+            losses[C] = log_loss(domain, cross_val_predict(judge, X, domain, cv=folds, method="predict_proba"))
+        best = min(losses, key=losses.get)
+        assert 1e-4 < best < 1.0
+        assert np.array_equal(density_ratio(source, target), density_ratio(source, target, C=best))
+
+    def test_ratios_of_domains_that_cannot_be_told_apart_are_near_one(self):
+        rng = np.random.default_rng(0)
+        source, target = rng.normal(size=(150, 200)), rng.normal(size=(300, 200))
+        np.testing.assert_allclose(density_ratio(source, target), 1, atol=0.5)
+        assert density_ratio(source, target, C=1.0).max() > 10
+
     def test_many_rows_are_learned_from_in_part(self, monkeypatch):
         rng = np.random.default_rng(0)
         source, target = rng.normal(size=(1500, 1)), rng.normal(loc=1.0, size=(300, 1))
         monkeypatch.setattr(ratio_module, "FITTED_ROWS", 500)
-        np.testing.assert_allclose(np.log(density_ratio(source, target)), source[:, 0] - 0.5, atol=0.6)
+        np.testing.assert_allclose(np.log(density_ratio(source, target, C=1.0)), source[:, 0] - 0.5, atol=0.6)
 
     def test_a_domain_of_one_row(self):
         with pytest.raises(ValueError, match="at least 2 rows of each; got 1 labelled and 5 unlabelled"):
@@ -200,6 +221,15 @@ class TestWeighted:
         losses = {"zero_one": p.argmax(1) != y[:N], "log_loss": -np.log(p[np.arange(N), y[:N]])}[loss]
         expected = -deep_embedded_risk(losses, density_ratio(X[:N], X[N:]))
         assert DeepEmbeddedValidationScorer(loss)(model, X, y) == pytest.approx(expected)
+
+    def test_source_and_target_add_up(self, rows, model):
+        X, y, _ = rows
+        information = InformationMaximizationScorer()(model, X, y) / np.log(3)
+        assert 0 < information < 1
+        accuracy, balanced = (ImportanceWeightedScorer(name)(model, X, y) for name in ("accuracy", "balanced_accuracy"))
+        assert SourceTargetScorer()(model, X, y) == pytest.approx(accuracy + information)
+        scorer = SourceTargetScorer("balanced_accuracy", weight=0.5)
+        assert scorer(model, X, y) == pytest.approx(balanced + 0.5 * information)
 
     def test_an_unknown_class_is_a_loss(self, rows):
         X, y, _ = rows
@@ -367,7 +397,7 @@ class TestBadInput:
     def test_no_probabilities(self, rows):
         X, y, _ = rows
         machine = LinearSVC(random_state=0).fit(X[:N], y[:N])
-        for scorer in [*OF_TARGET, DeepEmbeddedValidationScorer("log_loss")]:
+        for scorer in [*OF_TARGET, DeepEmbeddedValidationScorer("log_loss"), SourceTargetScorer()]:
             with pytest.raises(TypeError, match="LinearSVC has no predict_proba"):
                 scorer(machine, X, y)
         assert 0.5 < ImportanceWeightedScorer()(machine, X, y) <= 1
