@@ -68,7 +68,7 @@ def within(learner: Any, data: tuple, minutes: float) -> int:
 
 def lake_runs(learner: Any) -> EpisodeScores | None:
     """Return the accuracies of the 20 official runs: 20 ways, one shot, one alphabet a run."""
-    if isinstance(learner, (MAMLLearner, ReptileLearner)):
+    if learner.has_fixed_outputs and learner.n_outputs_ < 20:
         return None
     with np.load(data_path("omniglot/omniglot_oneshot_runs.npz")) as runs:
         support, query, truth = runs["support"], runs["query"], runs["query_label"]
@@ -79,46 +79,56 @@ def lake_runs(learner: Any) -> EpisodeScores | None:
     return EpisodeScores(np.array(scores))
 
 
-def measured(model: Any, X: np.ndarray, y: np.ndarray, n_episodes: int, n_way: int | None = None) -> dict[str, Any]:
+def measured(model: Any, X: np.ndarray, y: np.ndarray, n_episodes: int, columns: Any = COLUMNS) -> dict[str, Any]:
     found = {}
-    for ways, shots in COLUMNS:
-        if n_way is not None and ways != n_way:
-            continue
+    for ways, shots in columns:
         options = {"n_way": ways, "n_shot": shots, "n_query": 15 if ways == 5 else 5, "n_episodes": n_episodes}
         scores = episode_scores(model, X, y, **options)
         found[f"{ways}w{shots}s"] = {"mean": round(100 * scores.mean, 2), "ci95": round(100 * scores.ci95, 2)}
     return found
 
 
-def main() -> None:
-    options = parser(__doc__, rounds=1)
-    options.add_argument("--methods", nargs="+", choices=list(LEARNERS), default=["protonet"])
-    options.add_argument("--minutes", type=float, help="of training for each method, instead of its number of episodes")
-    options.add_argument("--device", default="auto")
-    args = options.parse_args()
-    n_test = 50 if args.quick else 1000
-    train, (X, y) = characters("train", "val"), characters("test", rotated=True)
+def trained(learner: Any, train: tuple, args: Any) -> dict[str, Any]:
+    """Meta-train a learner, for as long as the options say; returns how long that was."""
+    learner.set_params(rotations=True, device=args.device, random_state=0)
     if args.quick:
-        X, y = X[y < 60], y[y < 60]
+        learner.set_params(n_episodes=2 * learner.meta_batch_size, meta_batch_size=min(learner.meta_batch_size, 4))
+    elif args.minutes:
+        learner.set_params(n_episodes=within(learner, train, args.minutes))
+    began = time.perf_counter()
+    learner.fit(*train)
+    return {"n_episodes": learner.n_episodes, "seconds": round(time.perf_counter() - began, 1)}
+
+
+def data(args: Any) -> tuple[tuple, tuple]:
+    """Return the characters to train on, and those to test on, of which a quick run takes some."""
+    train, (X, y) = characters("train", "val"), characters("test", rotated=True)
+    return train, (X[y < 60], y[y < 60]) if args.quick else (X, y)
+
+
+def with_options(description: str, methods: list[str], default: list[str]) -> Any:
+    options = parser(description, rounds=1)
+    options.add_argument("--methods", nargs="+", choices=methods, default=default)
+    options.add_argument("--minutes", type=float, help="of each training, instead of its number of episodes")
+    options.add_argument("--device", default="auto")
+    return options
+
+
+def main() -> None:
+    args = with_options(__doc__, list(LEARNERS), ["protonet"]).parse_args()
+    n_test = 50 if args.quick else 1000
+    train, (X, y) = data(args)
     start, described, results = time.perf_counter(), machine(), {}
     pixels = FewShotClassifier("nearest")
     results["nearest neighbour of pixels"] = {"test": measured(pixels, X.reshape(len(X), -1), y, min(n_test, 200))}
     for name in args.methods:
-        learner = clone(LEARNERS[name]).set_params(rotations=True, device=args.device, random_state=0)
-        n_way = learner.n_way if isinstance(learner, (MAMLLearner, ReptileLearner)) else None
-        if args.quick:
-            learner.set_params(n_episodes=2 * learner.meta_batch_size, meta_batch_size=min(learner.meta_batch_size, 4))
-        elif args.minutes:
-            learner.set_params(n_episodes=within(learner, train, args.minutes))
+        learner = clone(LEARNERS[name])
         if name == "protonet":
-            untrained = clone(learner).set_params(n_episodes=1, learning_rate=1e-9).fit(*train)
+            untrained = clone(learner).set_params(n_episodes=1, learning_rate=1e-9, random_state=0).fit(*train)
             results["untrained encoder"] = {"test": measured(untrained, X, y, min(n_test, 200))}
-        began = time.perf_counter()
-        learner.fit(*train)
-        row: dict[str, Any] = {
-            "published": PUBLISHED[name], "n_episodes": learner.n_episodes, "n_way": learner.n_way,
-            "seconds": round(time.perf_counter() - began, 1), "test": measured(learner, X, y, n_test, n_way),
-        }  # fmt: skip
+        row: dict[str, Any] = {"published": PUBLISHED[name], "n_way": learner.n_way, **trained(learner, train, args)}
+        columns = [column for column in COLUMNS if column[0] == learner.n_way or not learner.has_fixed_outputs]
+        row["test"] = measured(learner, X, y, n_test, columns)
         lake = lake_runs(learner)
         if lake is not None:
             row["lake_runs"] = {"mean": round(100 * lake.mean, 2), "ci95": round(100 * lake.ci95, 2)}

@@ -6,7 +6,10 @@ to an error of at most 0.45 after one step and of 0.13 after ten.
 Protocol (Finn et al. 2017): amplitudes from 0.1 to 5, phases from 0 to pi, x from -5 to 5, two hidden layers of 40
 units, inner rate 0.01, 25 tasks an update. Tested on 600 new sines, 100 other points of each. All learners take
 `--updates` updates; MAML is trained with one inner step, and rates learned for that one step (Meta-SGD) need not
-bear several. Run ``python benchmarks/sinusoid.py``.
+bear several. A conditional neural process takes no steps: it is trained on the same number of tasks, and read off
+once. Beside the errors stands the time to learn one new sine and answer 100 points (10 steps for the learners that
+take steps), and, with `--mixture`, the errors on sines and lines mixed, of MAML with one start for all and with a start
+conditioned on the task. Run ``python benchmarks/sinusoid.py``.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 from _common import machine, parser, print_table, write_results
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from sktl.fewshot import MAMLLearner, ReptileLearner
+from sktl.exceptions import DivergenceError
+from sktl.fewshot import ConditionalNeuralProcessLearner, FewShotRegressor, MAMLLearner, ReptileLearner
 from sktl.model_selection import episode_scores
 
 STEPS = (0, 1, 5, 10)
@@ -33,6 +38,14 @@ def sines(n: int, n_points: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.
     amplitude, phase = rng.uniform(0.1, 5, (n, 1)), rng.uniform(0, np.pi, (n, 1))
     x = rng.uniform(-5, 5, (n, n_points))
     return x.reshape(-1, 1), (amplitude * np.sin(x - phase)).ravel(), np.repeat(np.arange(n), n_points)
+
+
+def sines_and_lines(n: int, n_points: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x, y, task = sines(n, n_points, seed)
+    slope, offset = rng.uniform(-3, 3, (n, 1)), rng.uniform(-3, 3, (n, 1))
+    is_line = np.repeat(rng.random(n) < 0.5, n_points)
+    return x, np.where(is_line, (slope * x.reshape(n, -1) + offset).ravel(), y), task
 
 
 def body() -> nn.Module:
@@ -55,6 +68,19 @@ def learners(k: int, updates: int) -> dict[str, Any]:
         "FOMAML": MAMLLearner(**common, order=1),
         "Meta-SGD": MAMLLearner(**common, learned_rates="parameter"),
         "Reptile": ReptileLearner(**reptile),
+        "CNP": ConditionalNeuralProcessLearner(
+            n_shot=k, n_query=20, meta_batch_size=25, n_episodes=25 * updates, random_state=0
+        ),
+    }
+
+
+def mixture_learners(k: int, updates: int) -> dict[str, Any]:
+    every = learners(k, updates)
+    maml = every["MAML"]
+    return {
+        "MAML": maml,
+        "MAML, conditioned": MAMLLearner(**{**maml.get_params(), "embedding_size": 64}),
+        "CNP": every["CNP"],
     }
 
 
@@ -62,12 +88,14 @@ def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--updates", type=int, default=12_000, help="of each learner (default: %(default)s)")
     options.add_argument("--minutes", type=float, help="for each learner, instead of a number of updates")
+    options.add_argument("--mixture", action="store_true", help="sines and lines instead of sines")
     args = options.parse_args()
     updates = 60 if args.quick else args.updates
-    train, test = sines(500 if args.quick else 50_000, POINTS, 0), sines(50 if args.quick else 600, 110, 1)
+    made = sines_and_lines if args.mixture else sines
+    train, test = made(500 if args.quick else 50_000, POINTS, 0), made(50 if args.quick else 600, 110, 1)
     start, described, results = time.perf_counter(), machine(), []
     for k in (5, 10):
-        for name, learner in learners(k, updates).items():
+        for name, learner in (mixture_learners if args.mixture else learners)(k, updates).items():
             if args.minutes and not args.quick:
                 learner.set_params(n_episodes=25 * within(learner, train, args.minutes))
             began = time.perf_counter()
@@ -78,32 +106,60 @@ def main() -> None:
                 "updates": learner.n_iter_,
                 "seconds": round(time.perf_counter() - began, 1),
             }
-            for steps in STEPS:
+            takes_steps = "adapt_steps" in learner.get_params()
+            for steps in STEPS if takes_steps else (None,):
+                if takes_steps:
+                    learner.set_params(adapt_steps=steps)
                 scores = episode_scores(
-                    learner.set_params(adapt_steps=steps), test[0], test[1], groups=test[2], n_shot=k, n_query=100,
+                    learner, test[0], test[1], groups=test[2], n_shot=k, n_query=100,
                     n_episodes=50 if args.quick else 600,
                 )  # fmt: skip
                 is_finite = bool(np.isfinite(scores.scores).all()) and scores.mean < DIVERGED
-                row[f"mse_{steps}"] = round(scores.mean, 4) if is_finite else None
-                row[f"ci95_{steps}"] = round(scores.ci95, 4) if is_finite else None
-            results.append({**row, "published_1_step": PUBLISHED.get((name, k))})
+                after = "" if steps is None else f"_{steps}"
+                row[f"mse{after}"] = round(scores.mean, 4) if is_finite else None
+                row[f"ci95{after}"] = round(scores.ci95, 4) if is_finite else None
+            row["ms_per_task"] = milliseconds_per_task(learner, test, k)
+            results.append({**row, "published_1_step": None if args.mixture else PUBLISHED.get((name, k))})
             print(results[-1], flush=True)
     print()
-    header = ["points", "method", *(f"{steps} steps" for steps in STEPS), "published, 1 step", "training, s"]
+    header = ["points", "method", *(f"{steps} steps" for steps in STEPS), "no steps", "published, 1 step",
+              "a new task, ms", "training, s"]  # fmt: skip
     print_table(
         header,
         [
-            [r["shots"], r["method"], *(shown(r, steps) for steps in STEPS),
-             r["published_1_step"], r["seconds"]]
+            [r["shots"], r["method"], *(shown(r, f"_{steps}") for steps in STEPS), shown(r, ""),
+             r["published_1_step"], r["ms_per_task"], r["seconds"]]
             for r in results
         ],
     )  # fmt: skip
     seconds = round(time.perf_counter() - start, 1)
-    write_results("sinusoid", {"machine": described, "seconds": seconds, "results": results}, args)
+    write_results(
+        "sinusoid_mixture" if args.mixture else "sinusoid",
+        {"machine": described, "seconds": seconds, "results": results},
+        args,
+    )
 
 
-def shown(row: dict[str, Any], steps: int) -> str:
-    mean, width = row[f"mse_{steps}"], row[f"ci95_{steps}"]
+def milliseconds_per_task(learner: Any, test: tuple, k: int) -> float | None:
+    """Return the median time to learn one task from k points and answer 100 others; None where learning diverges."""
+    x, y, task = test
+    seconds = []
+    for number in range(22):
+        rows = np.flatnonzero(task == number)
+        began = time.perf_counter()
+        model = FewShotRegressor(FrozenEstimator(learner))
+        try:
+            model.fit(x[rows[:k]], y[rows[:k]]).predict(x[rows[k : k + 100]])
+        except DivergenceError:
+            return None
+        seconds.append(time.perf_counter() - began)
+    return round(1000 * float(np.median(seconds[2:])), 2)
+
+
+def shown(row: dict[str, Any], after: str) -> str | None:
+    if f"mse{after}" not in row:
+        return None
+    mean, width = row[f"mse{after}"], row[f"ci95{after}"]
     return "diverges" if mean is None else f"{mean:.3f} +- {width:.3f}"
 
 

@@ -23,6 +23,7 @@ class AdaptedLearner(MetaLearner):
 
     takes_values = True
     is_adapted = True
+    has_fixed_outputs = True
     batch_norm: str
 
     def _sees_queries_together(self) -> bool:
@@ -37,11 +38,3 @@ class AdaptedLearner(MetaLearner):
         """Return the steps on a new task: they may be set anew after `fit`."""
         steps = getattr(self, "adapt_steps", None)
         return int(getattr(self, "inner_steps", 1) if steps is None else steps)
-
-    def _check_outputs(self, n_outputs: int, classes: Any) -> None:
-        if n_outputs > self.n_outputs_:
-            raise ValueError(
-                f"The task has {n_outputs} classes, but this {type(self).__name__} was trained on episodes of at most "
-                f"{self.n_outputs_}: its head has no more outputs. Train with n_way={n_outputs}, or take a "
-                "metric-based learner, which knows no such bound."
-            )

@@ -61,6 +61,10 @@ class AdaptedMethod(FewShotMethod):
         weights = dict(self.network.named_parameters())
         return {name: weights[name] for name in self.names}
 
+    def started(self, start: Parameters, x: Tensor, y: Tensor, *, batched: bool) -> Parameters:
+        """Return where the tasks of these support sets start: all from the same weights."""
+        return {name: value.expand(len(x), *value.shape) for name, value in start.items()} if batched else start
+
     def outputs(
         self,
         weights: Mapping[str, Tensor],
@@ -118,8 +122,7 @@ class AdaptedMethod(FewShotMethod):
                 )
             return dict(zip(weights, slopes))
 
-        if batched:
-            start = {name: value.expand(len(x), *value.shape) for name, value in start.items()}
+        start = self.started(start, x, y, batched=batched)
         return learn_task(gradient, start, rates, x, y, loop, rows_axis=int(batched))
 
     def query_outputs(self, weights: Parameters, x: Tensor, query: Tensor, n_outputs: int, *, batched: bool) -> Tensor:

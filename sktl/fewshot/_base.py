@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from sktl.fewshot._learned import LearnedMethod, MethodPlan, TaskState
 from sktl.fewshot._method import FewShotMethod
 from sktl.fewshot._saving import save_learner
 from sktl.fewshot._targets import checked_labels, checked_targets, checked_values
+from sktl.fewshot.heads import State
 from sktl.training import SCHEDULES, EpochTasks
 
 PREDICTED_ROWS = 128  # pictures that go through a network at once
@@ -63,6 +65,9 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     takes_values = False  # whether tasks may be regressions
     is_adapted = False  # whether copies of the network are adapted by gradient steps
     keeps_maps = False
+    has_fixed_outputs = False  # whether a task may have as many classes as the episodes of meta-training, at most
+    rows_module = "mlp"  # what module="auto" is for feature rows
+    clip_norm: float | None = None  # of the gradient of an update
 
     def __init__(
         self, *, module, n_way, n_shot, n_query, n_episodes, meta_batch_size, learning_rate, schedule, rotations,
@@ -169,21 +174,11 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         DivergenceError
             If gradient steps leave the finite numbers.
         """
-        check_is_fitted(self, "n_iter_")
-        rows = read_input(self, X, self._spec)
-        check_consistent_length(range(len(rows)), y)
-        if self.is_regression_:
-            target, classes = torch.from_numpy(checked_values(self, y)), None
-            n_outputs = target.shape[1]
-        else:
-            classes, codes = np.unique(checked_labels(self, y), return_inverse=True)
-            target, n_outputs = torch.from_numpy(codes), len(classes)
-        self._check_outputs(n_outputs, classes)
+        rows, target, n_outputs, classes = self._support(X, y)
+        self._check_support(len(rows))
         device, dtype = self._where()
         with self._learned.lock, torch.no_grad():
-            module = self._ready(device, dtype)
-            target = target.to(device, dtype if target.is_floating_point() else None)
-            state = module.adapt(self._on_device(rows).unsqueeze(0), target.unsqueeze(0), n_outputs)
+            state = self._ready(device, dtype).adapt(rows.unsqueeze(0), target.unsqueeze(0), n_outputs)
         if not all(bool(value.isfinite().all()) for value in state.values()):
             raise DivergenceError(
                 f"Adapting this {type(self).__name__} to the support set left the finite numbers. Use fewer "
@@ -207,14 +202,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             Logits in the order of ``state.classes``, or the values of a regression.
         """
         check_is_fitted(self, "n_iter_")
-        rows = read_input(self, X, self._spec)
-        device, dtype = self._where()
-        at_once = len(rows) if self._sees_queries_together() else PREDICTED_ROWS
-        with self._learned.lock, torch.no_grad():
-            module = self._ready(device, dtype)
-            tensors = {name: value.unsqueeze(0).to(device) for name, value in state.tensors.items()}
-            parts = [module.logits(tensors, self._on_device(p).unsqueeze(0))[0] for p in rows.split(max(1, at_once))]
-        return torch.cat(parts)[:, : state.n_outputs].double().cpu().numpy()
+        return self._answered(state, X, lambda module, tensors, rows: module.logits(tensors, rows))
 
     def episode_logits(self, X: Any, episodes: EpisodeIndices, y: Any = None) -> np.ndarray:
         """Return the outputs for the queries of many episodes, each adapted to by itself, many at a time.
@@ -236,7 +224,8 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         rows = read_input(self, X, self._spec)
         device, dtype = self._where()
         targets = torch.from_numpy(checked_values(self, y)).to(device, dtype) if self.is_regression_ else None
-        self._check_outputs(episodes.n_way if targets is None else targets.shape[1], None)
+        self._check_outputs(episodes.n_way if targets is None else targets.shape[1])
+        self._check_support(int((episodes.support_y >= 0).sum(1).max()))
         indices = episodes.apply(lambda part: part.to(device))
         with self._learned.lock, torch.no_grad():
             module = self._ready(device, dtype)
@@ -248,7 +237,8 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
 
     def _plan(self, spec: InputSpec, n_outputs: int, seed: int) -> MethodPlan:
         method, options = self._method()
-        encoder = EncoderPlan(self.module, spec, seed, is_adapted=self.is_adapted, keeps_maps=self.keeps_maps)
+        module = self.rows_module if self.module == "auto" and spec.is_rows else self.module
+        encoder = EncoderPlan(module, spec, seed, is_adapted=self.is_adapted, keeps_maps=self.keeps_maps)
         return MethodPlan(method, encoder, n_outputs, options)
 
     def _ready(self, device: torch.device, dtype: torch.dtype) -> Any:
@@ -269,8 +259,44 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     def _sees_queries_together(self) -> bool:
         return False
 
-    def _check_outputs(self, n_outputs: int, classes: Any) -> None:
+    def _support(self, X: Any, y: Any) -> tuple[Tensor, Tensor, int, np.ndarray | None]:
+        """Return the checked rows and targets of a support set on the device, its outputs, and its classes if any."""
+        check_is_fitted(self, "n_iter_")
+        rows = read_input(self, X, self._spec)
+        check_consistent_length(range(len(rows)), y)
+        if self.is_regression_:
+            target, classes = torch.from_numpy(checked_values(self, y)), None
+            n_outputs = target.shape[1]
+        else:
+            classes, codes = np.unique(checked_labels(self, y), return_inverse=True)
+            target, n_outputs = torch.from_numpy(codes), len(classes)
+        self._check_outputs(n_outputs)
+        device, dtype = self._where()
+        target = target.to(device, dtype if target.is_floating_point() else None)
+        return self._on_device(rows), target, n_outputs, classes
+
+    def _answered(self, state: TaskState, X: Any, answer: Callable[[Any, State, Tensor], Tensor]) -> np.ndarray:
+        """Return ``answer(module, state, rows)`` for rows of a task, some at a time, float64 (n, n_outputs)."""
+        rows = read_input(self, X, self._spec)
+        device, dtype = self._where()
+        at_once = len(rows) if self._sees_queries_together() else PREDICTED_ROWS
+        with self._learned.lock, torch.no_grad():
+            module = self._ready(device, dtype)
+            tensors = {name: value.unsqueeze(0).to(device) for name, value in state.tensors.items()}
+            parts = [answer(module, tensors, self._on_device(p).unsqueeze(0))[0] for p in rows.split(max(1, at_once))]
+        return torch.cat(parts)[:, : state.n_outputs].double().cpu().numpy()
+
+    def _check_outputs(self, n_outputs: int) -> None:
         """Raise ValueError where a task has more outputs than the learner can give."""
+        if self.has_fixed_outputs and n_outputs > self.n_outputs_:
+            raise ValueError(
+                f"The task has {n_outputs} classes, but this {type(self).__name__} was trained on episodes of at most "
+                f"{self.n_outputs_}: its head has no more outputs. Train with n_way={n_outputs}, or take a "
+                "metric-based learner, which knows no such bound."
+            )
+
+    def _check_support(self, n_rows: int) -> None:
+        """Warn where a support set is larger than the learner was made for."""
 
     def _fingerprint(self, rows: Tensor, labels: np.ndarray) -> str:
         skipped = ("callbacks", "checkpoint", "verbose", "warm_start", "device")

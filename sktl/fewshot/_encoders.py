@@ -25,6 +25,8 @@ class Encoder(nn.Module):
     ----------
     code_shape : tuple of int
         (n_codes,), or (channels, height, width) where maps are kept.
+    row_shape : tuple of int
+        (n_features,), or (channels, height, width).
     """
 
     def __init__(self, network: nn.Module, shift: Tensor, scale: Tensor, *, keeps_maps: bool = False):
@@ -34,13 +36,18 @@ class Encoder(nn.Module):
         self.register_buffer("scale", scale)
         self.keeps_maps = keeps_maps
         self.code_shape: tuple[int, ...] = ()
+        self.row_shape: tuple[int, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, *code_shape)."""
+        codes = self.network(self.scaled(x))
+        return codes if self.keeps_maps else codes.flatten(1)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Return rows as the network is given them."""
         shift: Any = self.shift
         scale: Any = self.scale
-        codes = self.network((x.to(scale.dtype) + shift) * scale)
-        return codes if self.keeps_maps else codes.flatten(1)
+        return (x.to(scale.dtype) + shift) * scale
 
 
 class AdaptedNetwork(nn.Module):
@@ -85,7 +92,7 @@ class EncoderPlan:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
             encoder = self._built()
-        encoder.code_shape = _code_shape(encoder, self.spec)
+        encoder.code_shape, encoder.row_shape = _code_shape(encoder, self.spec), self.spec.shape
         if len(encoder.code_shape) not in (1, 3):
             raise ValueError(
                 f"module must turn a batch into codes (n, n_codes), or into maps (n, channels, height, width); it made "
@@ -102,6 +109,8 @@ class EncoderPlan:
             network = copy.deepcopy(module).requires_grad_(True)
         elif module not in OWN_NETWORKS:
             network, shift, scale = _backbone(module, spec)
+        elif module == "identity":
+            network = nn.Identity()
         elif spec.is_rows:
             network = mlp(spec.shape[0], is_adapted=self.is_adapted)
         else:
@@ -144,7 +153,7 @@ def standardised(encoder: Encoder, rows: Tensor) -> None:
 
 
 def wants_standardised_rows(plan: EncoderPlan) -> bool:
-    """Whether rows are to be standardised: for our own MLP, not for a module of the user's."""
+    """Whether rows are to be standardised: for our own networks, not for a module of the user's."""
     return plan.spec.is_rows and not isinstance(plan.module, nn.Module)
 
 

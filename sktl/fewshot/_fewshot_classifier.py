@@ -50,6 +50,7 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
     See Also
     --------
     MAMLLearner, ReptileLearner, MatchingNetLearner, RelationNetLearner : Learners.
+    MANNLearner, SNAILLearner, CNAPsLearner, InContextLearner : Learners that read a task, without gradients.
     ProtoNetClassifier : For prototypes, which can be added to.
 
     Examples

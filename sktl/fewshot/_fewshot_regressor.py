@@ -37,7 +37,7 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
 
     See Also
     --------
-    MAMLLearner, ReptileLearner : Learners.
+    MAMLLearner, ReptileLearner, ConditionalNeuralProcessLearner, MANNLearner, SNAILLearner : Learners.
 
     Examples
     --------

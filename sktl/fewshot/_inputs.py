@@ -17,7 +17,7 @@ from sktl.backbones import load_backbone
 from sktl.images import PictureSource, as_pictures, is_numeric_rows, iter_batches, row_value_range
 
 ROWS, FLAT_PICTURES, PICTURES = "feature rows", "flattened pictures", "pictures"
-OWN_NETWORKS = ("auto", "conv4", "mlp")  # what is no backbone's name
+OWN_NETWORKS = ("auto", "conv4", "mlp", "identity")  # what is no backbone's name
 FILE_SIZE = (84, 84)  # pixels at which files are seen by a network without a size of its own
 LUMA = (0.299, 0.587, 0.114)
 DECODED_AT_ONCE = 256
@@ -64,7 +64,7 @@ class InputSpec:
 def learn_input(estimator: Any, X: Any) -> tuple[InputSpec, Tensor]:
     """Understand X in `fit`; returns what it is, and its rows: float64 (n, d) or uint8 (n, channels, height, width)."""
     module, image_shape = estimator.module, estimator.image_shape
-    is_named = isinstance(module, str) and module not in ("auto", "mlp")
+    is_named = isinstance(module, str) and module not in ("auto", "mlp", "identity")
     if _is_2d(X) and image_shape is None and not is_named:
         rows = _rows(estimator, X, reset=True)
         return InputSpec(ROWS, (rows.shape[1],)), rows

@@ -94,6 +94,8 @@ class Job:
         if wants_standardised_rows(plan.encoder):
             encoder = module.encoder if hasattr(module, "encoder") else module.network.body
             standardised(encoder, self.X.cpu())
+        if self.targets.values is not None:
+            module.learn_scale(torch.from_numpy(self.targets.values))
         return module
 
     def batches(self) -> EpisodeBatches:
@@ -132,7 +134,9 @@ class Job:
         return TrainingNet(
             module, method_step, optimizer=e._optimizer(), lr=float(e.learning_rate), schedule=e.schedule,
             max_epochs=self.n_epochs, max_steps=self.n_updates, dtype=dtype, keep_last_good=True, device=self.device,
-            random_state=int(self.seeds[2]), callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose),
+            random_state=int(self.seeds[2]), clip_norm=e.clip_norm,
+            frozen=_frozen_parts,
+            callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose),
         )  # fmt: skip
 
     def _sampler(self, targets: Targets, n_way: Any, seed: int) -> EpisodeSampler:
@@ -145,3 +149,7 @@ class Job:
 
     def _values(self, targets: Targets) -> Tensor | None:
         return None if targets.values is None else torch.from_numpy(targets.values).to(self.device)
+
+
+def _frozen_parts(module: Any) -> list[nn.Module]:
+    return [module.get_submodule(name) for name in module.frozen]

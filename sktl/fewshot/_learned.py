@@ -79,12 +79,14 @@ class LearnedMethod:
     @classmethod
     def of(cls, module: nn.Module, plan: MethodPlan) -> LearnedMethod:
         """Return what `module` has learned."""
-        return cls(plan, {name: value.clone() for name, value in module.state_dict().items()})
+        frozen = tuple(f"{name}." for name in getattr(module, "frozen", ()))
+        learned = {name: value.clone() for name, value in module.state_dict().items() if not name.startswith(frozen)}
+        return cls(plan, learned)
 
     def trainable(self) -> Any:
         """Return a copy of the method on the CPU."""
         module = self.plan.build()
-        module.load_state_dict(self.tensors)
+        module.load_state_dict(self.tensors, strict=not module.frozen)
         return module
 
     def module(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:

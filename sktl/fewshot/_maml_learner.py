@@ -14,9 +14,10 @@ from torch import nn
 from sktl.fewshot._adapted_learner import AdaptedLearner
 from sktl.fewshot._maml_method import RATES, MAMLMethod
 from sktl.fewshot._method import FewShotMethod
+from sktl.fewshot._task_embedding import EmbedsTasks
 
 
-class MAMLLearner(AdaptedLearner):
+class MAMLLearner(EmbedsTasks, AdaptedLearner):
     """Meta-trains the weights from which a few gradient steps learn a new task: MAML.
 
     In each episode a copy of the network takes `inner_steps` gradient steps on the support set, and the start is
@@ -52,6 +53,10 @@ class MAMLLearner(AdaptedLearner):
         on a CPU.
     proximal, cg_steps : float, int, default=2.0, 5
         Strength of the pull to the start, and conjugate gradient steps, of ``order="implicit"``.
+    embedding_size : int, default=None
+        If given, the start suits the task: factors and shifts for its units are emitted from an embedding, of this
+        size, of the support set [7]_. That is for tasks of several kinds, which no one start is near to. The embedding
+        is a mean over the rows, and not the paper's recurrent network; `task_embedding` returns it.
     n_way, n_shot : int or (int, int), default=5, 1
         Classes an episode, and support rows a class (a task, for regressions). A range is drawn from: the ways for each
         batch, the shots for each class.
@@ -91,6 +96,8 @@ class MAMLLearner(AdaptedLearner):
     .. [5] Z. Li, F. Zhou, F. Chen and H. Li, "Meta-SGD: learning to learn quickly for few-shot learning",
        arXiv:1707.09835, 2017.
     .. [6] A. Antoniou, H. Edwards and A. Storkey, "How to train your MAML", ICLR, 2019.
+    .. [7] R. Vuorio, S.-H. Sun, H. Hu and J. J. Lim, "Multimodal model-agnostic meta-learning via task-aware
+       modulation", NeurIPS, 2019.
 
     Examples
     --------
@@ -117,6 +124,7 @@ class MAMLLearner(AdaptedLearner):
         "adapt_steps": [Interval(Integral, 0, None, closed="left"), None],
         "proximal": [Interval(Real, 0, None, closed="neither")],
         "cg_steps": [Interval(Integral, 1, None, closed="left")],
+        "embedding_size": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
@@ -137,6 +145,7 @@ class MAMLLearner(AdaptedLearner):
         vectorised: bool | str = "auto",
         proximal: float = 2.0,
         cg_steps: int = 5,
+        embedding_size: int | None = None,
         n_episodes: int = 20000,
         meta_batch_size: int = 4,
         learning_rate: float = 1e-3,
@@ -172,12 +181,21 @@ class MAMLLearner(AdaptedLearner):
         self.vectorised = vectorised
         self.proximal = proximal
         self.cg_steps = cg_steps
+        self.embedding_size = embedding_size
+
+    @property
+    def _embeds_tasks(self) -> bool:
+        return self.embedding_size is not None
 
     def _method(self) -> tuple[type[FewShotMethod], dict[str, Any]]:
         if self.order == "implicit" and (self.learned_rates is not None or self.multi_step_loss):
             raise ValueError(
                 "order='implicit' differentiates the optimum and not the steps: learned_rates and multi_step_loss "
                 "have no gradient there. Use order=2, or leave them off."
+            )
+        if self.order == "implicit" and self.embedding_size is not None:
+            raise ValueError(
+                "order='implicit' knows the gradient of one start for all tasks: with embedding_size, use order=2 or 1."
             )
         n_updates = -(-self.n_episodes // self.meta_batch_size)
         return MAMLMethod, {
@@ -191,5 +209,6 @@ class MAMLLearner(AdaptedLearner):
             "multi_step_updates": n_updates // 2 if self.multi_step_loss else 0,
             "proximal": float(self.proximal),
             "cg_steps": int(self.cg_steps),
+            "embedding_size": self.embedding_size,
             "vectorised": self.vectorised,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from sktl.fewshot._encoders import Encoder
 from sktl.fewshot._episodes import Episodes
 from sktl.fewshot._inner_loop import InnerLoop, Parameters, implicit_gradient
 from sktl.fewshot._method import outputs_of, result, task_losses
+from sktl.fewshot._modulated_start import ModulatedStart
 from sktl.training import StepResult
 
 ORDERS = (1, 2, "implicit")
@@ -39,6 +41,8 @@ class MAMLMethod(AdaptedMethod):
         Above 0, queries count after each step at first, and after the last one alone once so many updates have gone by.
     proximal, cg_steps
         Of the implicit gradient.
+    embedding_size : int or None
+        Of the embedding of a support set by which the start is modulated; None has one start for all tasks.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class MAMLMethod(AdaptedMethod):
         multi_step_updates: int,
         proximal: float,
         cg_steps: int,
+        embedding_size: int | None = None,
         vectorised: bool | str = "auto",
     ):
         super().__init__(encoder, n_outputs, part=part, batch_norm=batch_norm, vectorised=vectorised)
@@ -74,6 +79,10 @@ class MAMLMethod(AdaptedMethod):
             for _ in range(n_rates)
             for name in self.names
         )
+        self.modulated = None
+        if embedding_size is not None:
+            n_features = math.prod(encoder.row_shape)
+            self.modulated = ModulatedStart(self.start(), n_features, n_outputs, embedding_size)
         self.register_buffer("n_updates", torch.zeros((), dtype=torch.int64))
 
     def step_rates(self) -> list[dict[str, Tensor | float]]:
@@ -82,6 +91,22 @@ class MAMLMethod(AdaptedMethod):
             return [dict.fromkeys(self.names, self.inner_learning_rate)]
         values, width = list(self.rates), len(self.names)
         return [dict(zip(self.names, values[i : i + width])) for i in range(0, len(values), width)]
+
+    def started(self, start: Parameters, x: Tensor, y: Tensor, *, batched: bool) -> Parameters:
+        """Return where the tasks start: all alike, or modulated by what their support sets are."""
+        if self.modulated is None:
+            return super().started(start, x, y, batched=batched)
+        if batched:
+            return self.modulated(start, self._rows(x), y)
+        return {n: v[0] for n, v in self.modulated(start, self._rows(x.unsqueeze(0)), y.unsqueeze(0)).items()}
+
+    def task_embedding(self, support: Tensor, y: Tensor) -> Tensor:
+        """Return what the start is modulated by: one vector a task."""
+        assert self.modulated is not None
+        return self.modulated.embedding(self._rows(support), y)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return self.network.body.scaled(x.flatten(0, 1)).flatten(1).unflatten(0, x.shape[:2])
 
     def adaptation(self) -> tuple[InnerLoop, list[dict[str, Tensor | float]]]:
         """Return plain steps, pulled to the start if meta-training was."""

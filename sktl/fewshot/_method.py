@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from sktl.fewshot._episodes import EpisodeIndices, Episodes, gathered
+from sktl.fewshot._task_inputs import ValueScale
 from sktl.fewshot.heads import State
 from sktl.training import StepResult
 
@@ -23,6 +24,14 @@ class FewShotMethod(nn.Module, ABC):
     Tensors have a leading axis of tasks. Targets are labels 0, ..., n_outputs - 1 (int64, -1 is padding), or
     values (..., n_outputs) of a regression. Nothing of a task is stored: the state is returned.
     """
+
+    frozen: tuple[str, ...] = ()  # the parts that stay as they were built, in evaluation mode
+
+    def learn_scale(self, values: Tensor) -> None:
+        """Take the scale of a regression from the values (n, n_outputs) of meta-training, before it starts."""
+        for module in self.modules():
+            if isinstance(module, ValueScale):
+                module.learn(values)
 
     @abstractmethod
     def adapt(self, support: Tensor, y: Tensor, n_outputs: int) -> State:

@@ -25,11 +25,12 @@ class ProtoNetLearner(MetricLearner):
 
     Parameters
     ----------
-    module : "auto", "conv4", "mlp", backbone name or Module, default="auto"
+    module : "auto", "conv4", "mlp", "identity", backbone name or Module, default="auto"
         The network. "auto" is "conv4" for pictures, four convolutions of 64 filters, and "mlp" for feature rows, two
-        linear layers on standardised rows. A name of `sktl.list_backbones` starts from published weights. A module
-        takes a batch, pictures (n, channels, height, width) with values in [0, 1] or feature rows, and returns codes;
-        it is copied, not changed.
+        linear layers on standardised rows. A name of `sktl.list_backbones` starts from published weights. "identity" is
+        for learners that train more than an encoder: standardised rows, or pixels, are the codes. A module takes a
+        batch, pictures (n, channels, height, width) with values in [0, 1] or feature rows, and returns codes; it is
+        copied, not changed.
     n_way, n_shot : int or (int, int), default=20, 1
         Classes an episode, and support rows a class. A range is drawn from: the ways for each batch, the shots for each
         class.

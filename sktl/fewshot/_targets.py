@@ -84,7 +84,7 @@ def checked_labels(estimator: Any, y: Any) -> np.ndarray:
 def checked_values(estimator: Any, y: Any) -> np.ndarray:
     """Return the values of a regression, float64 (n, n_outputs)."""
     y = np.asarray(_check_y(y, multi_output=True, y_numeric=True, estimator=estimator), dtype=np.float64)
-    return y.reshape(len(y), -1)
+    return np.ascontiguousarray(y.reshape(len(y), -1))  # torch takes no reversed arrays
 
 
 def held_out(targets: Targets, fraction: float, least: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:

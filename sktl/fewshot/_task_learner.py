@@ -113,7 +113,10 @@ class TaskLearner(ModuleSharingMixin):
         if self.is_classifier:
             return clone(learner).fit(X, y)
         if not learner.takes_values:
-            raise TypeError(f"{type(learner).__name__} learns classes only; give MAMLLearner or ReptileLearner.")
+            raise TypeError(
+                f"{type(learner).__name__} learns classes only; give MAMLLearner or ReptileLearner, or a learner that "
+                "reads values too, such as ConditionalNeuralProcessLearner."
+            )
         return clone(learner)._fit(X, y, np.zeros(len(y)), is_regression=True)
 
     def __sklearn_tags__(self):

@@ -1,0 +1,143 @@
+"""A transformer that reads a whole task, support and queries, and answers in one pass."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from sktl.fewshot._coded_method import CodedMethod
+from sktl.fewshot._encoders import Encoder
+from sktl.fewshot._random_networks import random_network_codes
+from sktl.fewshot._task_inputs import real_rows, zeroed
+from sktl.fewshot.heads import State, class_means, squared_distances
+
+
+class ContextLayer(nn.Module):
+    """Attention to the support rows, in which rows of the same class are told from others, and a perceptron.
+
+    Parameters
+    ----------
+    width, n_heads : int
+        Of the tokens, and into how many parts attention takes them.
+    """
+
+    def __init__(self, width: int, n_heads: int):
+        super().__init__()
+        self.n_heads = n_heads
+        self.before_attention, self.before_change = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.keys_values = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.read = nn.Linear(width, width)
+        self.change = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.kinship = nn.Parameter(torch.linspace(-2.0, 2.0, n_heads))  # what the same class adds to a score
+        zeroed(self.read)  # at first, tokens stay as they are
+        zeroed(self.change[2])
+
+    def context(self, support: Tensor) -> Tensor:
+        """Return keys and values (n_tasks, n_support, 2 width) of support tokens."""
+        return self.keys_values(self.before_attention(support))
+
+    def forward(self, tokens: Tensor, context: Tensor, is_kin: Tensor, is_real: Tensor) -> Tensor:
+        """Return the tokens (n_tasks, n, width), changed by what they read.
+
+        Parameters
+        ----------
+        tokens : Tensor (n_tasks, n, width)
+        context : Tensor (n_tasks, n_support, 2 width)
+        is_kin : bool Tensor (n_tasks, n, n_support)
+            Whether a token and a support row have the same label.
+        is_real : bool Tensor (n_tasks, n_support)
+            Which support rows are none of padding.
+        """
+        # softmax(Q K' / sqrt(d) + b [y_i = y_j]) V
+        query, (key, value) = self.query(self.before_attention(tokens)), context.chunk(2, -1)
+        query, key, value = (part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value))
+        bias = self.kinship.view(1, -1, 1, 1) * is_kin.unsqueeze(1).to(query.dtype)
+        bias = bias.masked_fill(~is_real.view(len(is_real), 1, 1, -1), -torch.inf)
+        read = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        tokens = tokens + self.read(read.transpose(1, 2).flatten(-2))
+        return tokens + self.change(self.before_change(tokens))
+
+
+class InContextMethod(CodedMethod):
+    """Each query is put in once for each class, as if it were of that class; the network says how well that fits.
+
+    To that comes the distance of the query to the class means, in a space that is learned: before training the
+    network is one of prototypes.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Rows to codes.
+    n_outputs : int
+        Not needed: tasks may have any number of classes.
+    width, n_layers, n_heads : int
+        Of the transformer.
+    normalise : bool
+        Whether codes are brought to mean 0 and length sqrt(n_codes), each by itself.
+    synthetic : float
+        Share of the tasks in meta-training that are of random networks.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        n_outputs: int,
+        *,
+        width: int,
+        n_layers: int,
+        n_heads: int,
+        normalise: bool,
+        synthetic: float,
+    ):
+        super().__init__(encoder)
+        (n_codes,) = encoder.code_shape
+        self.synthetic = synthetic
+        self.norm: nn.Module = nn.LayerNorm(n_codes, elementwise_affine=False) if normalise else nn.Identity()
+        self.token = nn.Linear(n_codes, width)
+        self.space = nn.Linear(n_codes, width, bias=False)
+        nn.init.orthogonal_(self.space.weight)  # the codes' own distances, or those within a subspace
+        self.layers = nn.ModuleList(ContextLayer(width, n_heads) for _ in range(n_layers))
+        self.fit_of_class = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(min(n_codes, width))))
+
+    @property
+    def _context_layers(self) -> list[ContextLayer]:
+        return list(self.layers)  # type: ignore[arg-type]
+
+    def adapt_codes(self, support: Tensor, y: Tensor, n_outputs: int) -> State:
+        """Return what each layer lets be read of the support rows, their classes, and the class means."""
+        support = self.norm(support)
+        is_kin, is_real = y.unsqueeze(2) == y.unsqueeze(1), real_rows(y)
+        tokens, state = self.token(support), State()
+        for number, layer in enumerate(self._context_layers):
+            state[f"context{number}"] = layer.context(tokens)
+            if number + 1 < len(self.layers):
+                tokens = layer(tokens, state[f"context{number}"], is_kin, is_real)
+        return {**state, "y": y, "means": class_means(self.space(support), y, n_outputs)}
+
+    def answers(self, state: State, query: Tensor) -> Tensor:
+        """Return one logit a class: how near its mean is, and how well the query fits as one of its rows."""
+        query = self.norm(query)
+        means, y = state["means"], state["y"]
+        n_query, n_way = query.shape[1], means.shape[1]
+        labels = torch.arange(n_way, device=y.device).repeat(n_query)  # of the tokens, query by query
+        is_kin = (labels.view(1, -1, 1) == y.unsqueeze(1)).expand(len(y), -1, -1)
+        tokens = self.token(query).repeat_interleave(n_way, 1)  # (n_tasks, n_query * n_way, width)
+        for number, layer in enumerate(self._context_layers):
+            tokens = layer(tokens, state[f"context{number}"], is_kin, real_rows(y))
+        fits = self.fit_of_class(tokens).view(-1, n_query, n_way)
+        return fits - self.log_scale.exp() * squared_distances(self.space(query), means)
+
+    def outcome(
+        self, support: Tensor, y: Tensor, query: Tensor, query_y: Tensor, n_outputs: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits and loss; in training, some of the tasks are replaced by those of random networks."""
+        if self.training and self.synthetic > 0:
+            is_replaced = torch.rand(len(support), device=support.device) < self.synthetic
+            codes = random_network_codes(torch.cat([y, query_y], 1), n_outputs, support.shape[-1])
+            codes = torch.where(is_replaced.view(-1, 1, 1), codes.to(support.dtype), torch.cat([support, query], 1))
+            support, query = codes.split([support.shape[1], query.shape[1]], 1)
+        return super().outcome(support, y, query, query_y, n_outputs)

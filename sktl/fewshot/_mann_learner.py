@@ -1,0 +1,164 @@
+"""Networks with an external memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from sktl.fewshot._base import MetaLearner
+from sktl.fewshot._mann_method import MANNMethod
+from sktl.fewshot._method import FewShotMethod
+
+
+class MANNLearner(MetaLearner):
+    """Meta-trains a recurrent network that writes a support set to an external memory, and answers from it: MANN.
+
+    An LSTM reads the rows of the support set with their labels one after the other. At each step it writes to where it
+    read last, or to the slots that have gone unused for longest (least recently used access), and reads what is like
+    its key. A query is one more step that writes nothing. Learning a task is reading it: no gradients. Hand it on as
+    ``FewShotClassifier(learner=FrozenEstimator(learner))``, or `FewShotRegressor`.
+
+    It departs from the paper in that a row comes together with its label and not with the one before; that each head
+    has the unused slot of its own to write to; and that the sharpness of the addressing is learned.
+
+    Parameters
+    ----------
+    hidden : int, default=200
+        Units of the LSTM.
+    n_slots, slot_size : int, default=128, 40
+        Of the memory. A support row takes as many slots as there are heads; where the support set has more rows than
+        that leaves room for, the ones unused for longest are overwritten, and a warning says so.
+    n_heads : int, default=4
+        Heads that read and write.
+    decay : float, default=0.95
+        What is left of a slot's usage after each step.
+    n_way, n_shot : int or (int, int), default=5, 1
+        Classes an episode, and support rows a class (a task, for regressions). A range is drawn from: the ways for each
+        batch, the shots for each class.
+    n_query : int, default=15
+        Query rows a class.
+    n_episodes : int, default=40000
+        Episodes in all.
+    meta_batch_size : int, default=16
+        Episodes an update.
+    learning_rate : float, default=1e-3
+        Of Adam, at its peak.
+    schedule : str, callable(step, n_steps) or None, default="cosine"
+        Factor of the rate, as in `ProtoNetLearner`.
+    module, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, image_size, callbacks
+        As in `ProtoNetLearner`.
+    device, precision, random_state, verbose
+        As in `ProtoNetLearner`.
+
+    Attributes
+    ----------
+    n_iter_, history_, n_outputs_, n_features_in_
+        As in `ProtoNetLearner`.
+
+    Notes
+    -----
+    Episodes show the rows in random order, and new tasks are read in a fixed shuffle of the order given; another order
+    gives a somewhat different answer. A task may have no more classes than the episodes had.
+
+    References
+    ----------
+    .. [1] A. Santoro, S. Bartunov, M. Botvinick, D. Wierstra and T. Lillicrap, "Meta-learning with memory-augmented
+       neural networks", ICML, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.fewshot import MANNLearner
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(60, 4)) + np.repeat(3 * np.eye(4)[[0, 1, 2]], 20, axis=0), np.repeat(list("abc"), 20)
+    >>> learner = MANNLearner(n_way=3, n_episodes=32, random_state=0).fit(X, y)
+    >>> state = learner.adapt_to(X[[0, 20, 40]], y[[0, 20, 40]])
+    >>> learner.logits(state, X).shape
+    (60, 3)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
+        **MetaLearner._parameter_constraints,
+        "hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_slots": [Interval(Integral, 1, None, closed="left")],
+        "slot_size": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "decay": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    takes_values = True
+    has_fixed_outputs = True
+    clip_norm = 10.0
+
+    def __init__(
+        self,
+        module: str | nn.Module = "auto",
+        *,
+        n_way: int | tuple[int, int] = 5,
+        n_shot: int | tuple[int, int] = 1,
+        n_query: int = 15,
+        hidden: int = 200,
+        n_slots: int = 128,
+        slot_size: int = 40,
+        n_heads: int = 4,
+        decay: float = 0.95,
+        n_episodes: int = 40000,
+        meta_batch_size: int = 16,
+        learning_rate: float = 1e-3,
+        schedule: str | Callable | None = "cosine",
+        rotations: bool = False,
+        validation_fraction: float = 0.0,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        checkpoint: str | Path | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        callbacks: list | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
+            meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
+            validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
+            checkpoint=checkpoint, image_shape=image_shape, image_size=image_size, callbacks=callbacks, device=device,
+            precision=precision, random_state=random_state, verbose=verbose,
+        )  # fmt: skip
+        self.hidden = hidden
+        self.n_slots = n_slots
+        self.slot_size = slot_size
+        self.n_heads = n_heads
+        self.decay = decay
+
+    def _method(self) -> tuple[type[FewShotMethod], dict[str, Any]]:
+        if self.n_heads > self.n_slots:
+            raise ValueError(
+                f"n_heads={self.n_heads} write to a slot each, but there are only n_slots={self.n_slots}. "
+                "Give more slots, or fewer heads."
+            )
+        return MANNMethod, {
+            "hidden": int(self.hidden),
+            "n_slots": int(self.n_slots),
+            "slot_size": int(self.slot_size),
+            "n_heads": int(self.n_heads),
+            "decay": float(self.decay),
+        }
+
+    def _check_support(self, n_rows: int) -> None:
+        if n_rows * self.n_heads > self.n_slots:
+            warnings.warn(
+                f"A support set of {n_rows} rows is larger than this {type(self).__name__}'s memory holds: "
+                f"{self.n_slots} slots, {self.n_heads} for each row. Slots unused for longest are overwritten. Train "
+                f"with n_slots={n_rows * self.n_heads} or more to keep all.",
+                UserWarning,
+                stacklevel=3,
+            )
