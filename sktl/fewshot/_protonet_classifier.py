@@ -16,13 +16,16 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
+from sktl._device import resolve_device
 from sktl._estimator import ModuleSharingMixin
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
 from sktl.fewshot._targets import checked_labels
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
+from sktl.fewshot.transductive import TRANSDUCTIVE, TransductiveMethod, get_transductive
 
 NORMALISATIONS = ("l2", "center-l2")
+Support = tuple[np.ndarray, np.ndarray]  # codes (n, n_codes) and labels (n,)
 
 
 class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
@@ -45,14 +48,18 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         Pretrained networks' codes gain from it; a meta-trained encoder was trained without.
     scale : float, default=None
         Factor of the logits, for probabilities; predicted classes do not depend on it. None is 1, or 10 for cosines.
-    transductive : bool, default=False
-        Kept for methods that look at all queries together; only False as yet.
+    transductive : False, {"bd_cspn", "laplacian_shot", "tim", "pt_map"} or TransductiveMethod, default=False
+        A method of `sktl.fewshot.transductive` that classifies all rows of a call together: `predict` then answers for
+        a row in the light of the others, and differently in other company. Give it whole query sets, as one call. Such
+        methods gain most from the first few examples; most of them expect that the rows of a call are of all classes
+        in about equal numbers ("pt_map" holds them to it: see `balance` of `PTMAP` if they are not). They have a
+        distance and a scale of their own, and keep the support set's codes.
     image_size : int or (int, int), default=None
         Height and width in pixels at which a backbone sees pictures; None takes what its weights expect.
     cache : None, "memory", path or CodeCache, default=None
         Where a backbone's codes are kept, as in `CNNCodesTransformer`.
     device : str or torch.device, default="auto"
-        Where a backbone runs.
+        Where a backbone and a transductive method run.
 
     Attributes
     ----------
@@ -92,7 +99,7 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         "distance": [StrOptions(set(DISTANCES))],
         "normalize": [StrOptions(set(NORMALISATIONS)), None],
         "scale": [Interval(Real, 0, None, closed="neither"), None],
-        "transductive": [Options(bool, {False})],
+        "transductive": [Options(bool, {False}), StrOptions(set(TRANSDUCTIVE)), TransductiveMethod],
     }
 
     classes_: np.ndarray
@@ -100,6 +107,7 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
     encoder_: Any
     _sums: np.ndarray  # (n_classes, n_codes)
     _centre: np.ndarray
+    _support: Support | None  # kept for a transductive method
 
     def __init__(
         self,
@@ -108,7 +116,7 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         distance: str = "sqeuclidean",
         normalize: str | None = None,
         scale: float | None = None,
-        transductive: bool = False,
+        transductive: bool | str | TransductiveMethod = False,
         image_size: int | tuple[int, int] | None = None,
         cache: str | Path | CodeCache | None = None,
         device: str | torch.device = "auto",
@@ -162,7 +170,10 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         return self._add(X, y, is_first=not hasattr(self, "classes_"), least=1)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the logits (n, n_classes); for two classes the second one's less the first one's, (n,)."""
+        """Return the logits (n, n_classes); for two classes the second one's less the first one's, (n,).
+
+        A transductive method's are logarithms of probabilities.
+        """
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
@@ -171,13 +182,17 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         return softmax(self._logits(X), axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the labels of the nearest prototypes, (n,)."""
+        """Return the labels of the nearest prototypes, (n,).
+
+        With `transductive`, all rows of X are classified together: the same row may get another label in another X.
+        """
         logits = self._logits(X)
         return self.classes_[logits.argmax(axis=1)]
 
     def _add(self, X: Any, y: Any, *, is_first: bool, least: int) -> ProtoNetClassifier:
         refuse_missing(self, X, y)
         y = checked_labels(self, y)
+        self._check_transductive()
         labels, codes_of_y = np.unique(y, return_inverse=True)
         if len(labels) < least:
             raise ValueError(
@@ -192,12 +207,13 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         else:
             centre = self._centre
         codes = self._normalised(codes, centre)
+        support = self._support_with(codes, y, is_first=is_first)
         sums, counts = np.zeros((len(labels), codes.shape[1])), np.bincount(codes_of_y, minlength=len(labels))
         np.add.at(sums, codes_of_y, codes)
         if not is_first:
             labels, sums, counts = _merged(self.classes_, self._sums, self.class_count_, labels, sums, counts)
         self.encoder_, self.n_codes_, self._centre = encoder, codes.shape[1], centre
-        self.classes_, self._sums, self.class_count_ = labels, sums, counts
+        self.classes_, self._sums, self.class_count_, self._support = labels, sums, counts, support
         return self
 
     @property
@@ -210,10 +226,44 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
         codes = self._normalised(encoded(self, self.encoder_, X, reset=False), self._centre)
+        if self.transductive is not False:
+            return self._joint_logits(codes)
         query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_)
         if self.distance == "cosine":
             return (self.scale or 10.0) * cosines(query, prototypes).numpy()
         return -(self.scale or 1.0) * squared_distances(query, prototypes).numpy()
+
+    def _joint_logits(self, codes: np.ndarray) -> np.ndarray:
+        support_codes, labels = self._known_support()
+        device = resolve_device(self.device)
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        support, query = (torch.from_numpy(part).to(device, dtype) for part in (support_codes, codes))
+        y = torch.from_numpy(np.searchsorted(self.classes_, labels)).to(device)
+        logits = get_transductive(self.transductive)(support, y, query, len(self.classes_))
+        return logits.double().cpu().numpy()
+
+    def _support_with(self, codes: np.ndarray, y: np.ndarray, *, is_first: bool) -> Support | None:
+        """Return the support set so far, where a transductive method needs it."""
+        if self.transductive is False or is_first:
+            return None if self.transductive is False else (codes, y)
+        known_codes, known_y = self._known_support()
+        return np.concatenate([known_codes, codes]), np.concatenate([known_y, y])
+
+    def _known_support(self) -> Support:
+        if self._support is None:
+            raise ValueError("transductive was set after fit, which kept no support set: call fit again.")
+        return self._support
+
+    def _check_transductive(self) -> None:
+        if self.transductive is False:
+            return
+        method = get_transductive(self.transductive)
+        method._validate_params()
+        if self.distance != "sqeuclidean" or self.scale is not None:
+            raise ValueError(
+                f"distance and scale go with transductive=False: {type(method).__name__} has its own. Leave "
+                f"distance='sqeuclidean' and scale=None; got {self.distance!r} and {self.scale!r}."
+            )
 
     def _normalised(self, codes: np.ndarray, centre: np.ndarray) -> np.ndarray:
         if self.normalize is not None:
