@@ -9,7 +9,7 @@ SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
     {"exceptions", "_device", "_validation", "_preprocessing", "_unlabelled"},
     {"backbones", "images", "training", "cache"},
-    {"metrics", "_extraction", "adaptation.losses", "fewshot.heads"},
+    {"metrics", "_extraction", "_inputs", "adaptation.losses", "fewshot.heads"},
     {"_estimator", "features", "finetuning", "aligners", "adaptation", "fewshot"},
     {"model_selection", "advisor", "displays", "datasets"},
 ]

@@ -12,8 +12,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from sktl._inputs import as_rows, decoded, in_channels
 from sktl._preprocessing import Preprocessing
-from sktl.adaptation._inputs import as_rows, decoded, in_channels
 from sktl.images import PictureSource, iter_batches
 from sktl.training import TensorBatches
 
@@ -222,4 +222,4 @@ def taker(
     height, width = preprocessing.size
     if len(data) * n_channels * height * width > limit:
         return FromPictures(data, preprocessing, n_channels, n_jobs, device)
-    return FromTensor(decoded(data, np.arange(len(data)), preprocessing, n_channels, n_jobs).to(device))
+    return FromTensor(decoded(data, preprocessing, n_channels, n_jobs).to(device))

@@ -13,10 +13,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from sktl._device import resolve_device, resolve_precision
+from sktl._inputs import read, understand
 from sktl.adaptation._batch_norm import estimate_statistics
 from sktl.adaptation._batches import DomainBatches, Layout, taker
 from sktl.adaptation._domains import Roles, assign
-from sktl.adaptation._inputs import read, understand
 from sktl.adaptation._labels import encode
 from sktl.adaptation._learned import LearnedNetwork
 from sktl.adaptation._networks import AdaptedNetwork, Plan, plan_pictures, plan_rows
@@ -31,6 +31,7 @@ LABELLED_TARGET_SHARE = 4  # one row in so many of the target's half has a label
 LEAST_UPDATES = 300  # for feature rows, where the user leaves the length of training open
 SGD_RATE, SGD_RATE_OF_ROWS, ADAM_RATE = 0.01, 0.03, 1e-3
 STATISTICS_BATCH = 256
+ROW_OPTIONS: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,8 +202,9 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
         loss._validate_params()
     device = resolve_device(estimator.device)
     codes, classes = encode(y, estimator.unlabelled, type(estimator).__name__)
-    kind = understand(X, estimator.backbone, estimator.image_shape)
-    data = read(estimator, X, kind, reset=True)
+    names_network = isinstance(estimator.backbone, str) and estimator.backbone != "auto"
+    kind = understand(X, estimator.image_shape, takes_rows=not names_network)
+    data = read(estimator, X, kind, reset=True, **ROW_OPTIONS)
     n_rows = data.shape[0] if kind.is_rows else len(data)
     check_consistent_length(range(n_rows), codes)
     weight = None

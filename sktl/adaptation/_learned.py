@@ -13,8 +13,8 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from sktl._device import autocast
+from sktl._inputs import as_rows, in_channels
 from sktl._preprocessing import Preprocessing
-from sktl.adaptation._inputs import as_rows, in_channels
 from sktl.adaptation._networks import AdaptedNetwork
 from sktl.backbones import auto_batch_size
 from sktl.images import PictureSource, iter_batches

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sktl._estimator import OpenNetwork
-from sktl.adaptation._inputs import InputKind, read
+from sktl._inputs import InputKind, read
+from sktl.adaptation._job import ROW_OPTIONS
 from sktl.adaptation._learned import LearnedNetwork
 
 
@@ -23,7 +24,7 @@ class Openable:
     _is_pretrained: bool
 
     def _read(self, X: Any) -> Any:
-        data = read(self, X, self._kind, reset=False)
+        data = read(self, X, self._kind, reset=False, **ROW_OPTIONS)
         return data if self._scaler is None else self._scaler.transform(data)
 
     def _open(self) -> OpenNetwork:

@@ -21,6 +21,7 @@ from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
+from sktl._inputs import InputKind, read, understand
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import load_backbone
 from sktl.cache import CodeCache
@@ -29,7 +30,6 @@ from sktl.finetuning._batches import Examples
 from sktl.finetuning._deployable import Deployable
 from sktl.finetuning._heads import LinearHead
 from sktl.finetuning._identity import training_identity
-from sktl.finetuning._inputs import InputKind, read, understand
 from sktl.finetuning._job import Job, Task
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
@@ -123,7 +123,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         if y is None:
             raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")
         device = resolve_device(self.device)
-        kind: InputKind = self._kind if goes_on else understand(self, X)
+        kind: InputKind = self._kind if goes_on else self._understood(X)
         self._check_combination(kind)
         data: Any = read(self, X, kind, reset=not goes_on)
         check_consistent_length(range(len(data)), y)
@@ -162,6 +162,10 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
             train = dataclasses.replace(train, data=data)
             valid = valid and dataclasses.replace(valid, data=data)
         return Job(self, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved), learned
+
+    def _understood(self, X: Any) -> InputKind:
+        is_auto = isinstance(self.backbone, str) and self.backbone == "auto"
+        return understand(X, self.image_shape, takes_rows=is_auto)
 
     def _spec(self, kind: InputKind, data: Any, task: Task, seed: int) -> PictureSpec | RowSpec:
         if kind.is_rows:

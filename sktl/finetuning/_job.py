@@ -15,6 +15,7 @@ from torch import nn
 
 from sktl._device import resolve_precision
 from sktl._extraction import Extractor, cache_for
+from sktl._inputs import InputKind
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import CodeRecipe, agreeing_precision, auto_batch_size
 from sktl.cache import CodeCache
@@ -22,7 +23,6 @@ from sktl.finetuning._augment import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
 from sktl.finetuning._budget import Budget, budget_for
 from sktl.finetuning._heads import LinearHead
-from sktl.finetuning._inputs import InputKind
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._networks import PictureSpec, RowSpec, randomise

@@ -10,7 +10,7 @@ from torch import nn
 
 from sktl._device import resolve_device, resolve_precision
 from sktl._estimator import OpenNetwork
-from sktl.finetuning._inputs import InputKind, read
+from sktl._inputs import InputKind, read
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._lora import merge_adapters
 from sktl.finetuning._networks import PictureSpec

@@ -16,11 +16,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from sktl import __version__
+from sktl._inputs import InputKind
 from sktl._preprocessing import Preprocessing
 from sktl._validation import shorten
 from sktl.backbones import Pooling
 from sktl.exceptions import WeightsError
-from sktl.finetuning._inputs import InputKind
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._networks import PictureSpec, RowSpec

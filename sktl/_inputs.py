@@ -1,4 +1,4 @@
-"""What X is: feature rows, or pictures; and both as tensors."""
+"""What X is to a network, feature rows or pictures: one reading for all estimators that take both."""
 
 from __future__ import annotations
 
@@ -49,18 +49,17 @@ def is_2d(X: Any) -> bool:
     return is_numeric_rows(X) or (getattr(X, "ndim", None) == 2 and _is_lazy(X))
 
 
-def understand(X: Any, backbone: Any, image_shape: Any) -> InputKind:
-    """Decide what X is; rows are features unless a picture's shape or a pretrained network is named."""
+def understand(X: Any, image_shape: Any, *, takes_rows: bool) -> InputKind:
+    """Decide what X is; a table holds features if the network takes such rows and no picture's shape is named."""
     if not is_2d(X):
         return InputKind(PICTURES)
-    names_network = isinstance(backbone, str) and backbone != "auto"
-    if image_shape is None and not names_network:
+    if takes_rows and image_shape is None:
         return InputKind(ROWS)
     return InputKind(FLAT_PICTURES, None if image_shape is None else tuple(image_shape), row_value_range(X))
 
 
-def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool) -> Any:
-    """Return the rows as an array or a CSR matrix, or the pictures as a source.
+def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options: Any) -> Any:
+    """Return the rows as an array (float64, unless `row_options` of `validate_data` say otherwise), or a source.
 
     Raises
     ------
@@ -68,12 +67,20 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool) -> Any:
         If X is of another kind than in `fit`, or malformed.
     """
     if not reset and (is_2d(X) if kind.name == PICTURES else _holds_pictures(X)):
-        found = "a 2-D array" if is_2d(X) else "pictures"
-        raise ValueError(f"This {type(estimator).__name__} was fitted on {kind.name}, but X holds {found}.")
+        found, remedy = (
+            (
+                "a 2-D array",
+                "Pass pictures as (n, height, width), (n, height, width, channels), paths or PIL images; rows that are "
+                "flattened pictures need image_shape in fit.",
+            )
+            if is_2d(X)
+            else ("pictures", f"Expected 2D array of shape (n, {getattr(estimator, 'n_features_in_', 'n_features')}).")
+        )
+        raise ValueError(f"This {type(estimator).__name__} was fitted on {kind.name}, but X holds {found}. {remedy}")
     if _is_lazy(X) and kind.name != PICTURES:
         X = np.asarray(X)
     if kind.is_rows:
-        return validate_data(estimator, X, reset=reset, dtype=[np.float64, np.float32], accept_sparse="csr")
+        return validate_data(estimator, X, reset=reset, **{"dtype": np.float64, **row_options})
     if kind.name == FLAT_PICTURES:
         is_bytes = getattr(X, "dtype", None) in (np.uint8, np.bool_)
         X = validate_data(estimator, X, reset=reset, dtype=None if is_bytes else "numeric")
@@ -97,13 +104,12 @@ def in_channels(pictures: torch.Tensor, n_channels: int) -> torch.Tensor:
 
 
 def decoded(
-    source: PictureSource, indices: np.ndarray, preprocessing: Preprocessing, n_channels: int, n_jobs: int | None
+    source: PictureSource, preprocessing: Preprocessing, n_channels: int, n_jobs: int | None = None
 ) -> torch.Tensor:
     """Return pictures in memory, uint8 (n, channels, height, width)."""
-    out = torch.empty((len(indices), n_channels, *preprocessing.size), dtype=torch.uint8)
+    out = torch.empty((len(source), n_channels, *preprocessing.size), dtype=torch.uint8)
     start = 0
-    options: Any = {"batch_size": DECODED_AT_ONCE, "n_jobs": n_jobs, "indices": indices}
-    for which, batch in iter_batches(source, preprocessing, **options):
+    for which, batch in iter_batches(source, preprocessing, batch_size=DECODED_AT_ONCE, n_jobs=n_jobs):
         out[start : start + len(which)] = in_channels(batch, n_channels)
         start += len(which)
     return out
