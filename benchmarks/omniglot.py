@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch
 from _common import data_path, machine, parser, print_table, write_results
 from sklearn.base import clone
 
@@ -90,18 +91,21 @@ def measured(model: Any, X: np.ndarray, y: np.ndarray, n_episodes: int, columns:
 
 def trained(learner: Any, train: tuple, args: Any) -> dict[str, Any]:
     """Meta-train a learner, for as long as the options say; returns how long that was."""
-    learner.set_params(rotations=True, device=args.device, random_state=0)
+    learner.set_params(rotations=True, device=args.device, precision=args.precision, random_state=0)
     if args.quick:
         learner.set_params(n_episodes=2 * learner.meta_batch_size, meta_batch_size=min(learner.meta_batch_size, 4))
     elif args.minutes:
         learner.set_params(n_episodes=within(learner, train, args.minutes))
     began = time.perf_counter()
     learner.fit(*train)
-    return {"n_episodes": learner.n_episodes, "seconds": round(time.perf_counter() - began, 1)}
+    seconds = round(time.perf_counter() - began, 1)
+    return {"n_episodes": learner.n_episodes, "seconds": seconds, "precision": args.precision}
 
 
 def data(args: Any) -> tuple[tuple, tuple]:
     """Return the characters to train on, and those to test on, of which a quick run takes some."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
     train, (X, y) = characters("train", "val"), characters("test", rotated=True)
     return train, (X[y < 60], y[y < 60]) if args.quick else (X, y)
 
@@ -111,6 +115,8 @@ def with_options(description: str, methods: list[str], default: list[str]) -> An
     options.add_argument("--methods", nargs="+", choices=methods, default=default)
     options.add_argument("--minutes", type=float, help="of each training, instead of its number of episodes")
     options.add_argument("--device", default="auto")
+    options.add_argument("--precision", default="auto", help="of training and testing (default: %(default)s)")
+    options.add_argument("--threads", type=int, help="torch's threads (default: torch's own choice)")
     return options
 
 
