@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import importlib.metadata
 import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -51,6 +54,21 @@ def parser(description: str, rounds: int) -> argparse.ArgumentParser:
     options.add_argument("--rounds", type=int, default=rounds, help="interleaved rounds (default: %(default)s)")
     options.add_argument("--output", type=Path, help="where the JSON goes (default: benchmarks/results/)")
     return options
+
+
+def peer(name: str) -> tuple[Any, str | None]:
+    """Return a module, or the reason why it cannot be had; what it imports but a race does not need is stood in for."""
+    for _ in range(12):
+        try:
+            return importlib.import_module(name), None
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if missing.split(".")[0] == name.split(".")[0] or missing in sys.modules:
+                return None, str(error)
+            sys.modules[missing] = mock.MagicMock()
+        except Exception as error:
+            return None, f"{type(error).__name__}: {error}"
+    return None, "too much of what it imports is missing"
 
 
 def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:

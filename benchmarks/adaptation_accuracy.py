@@ -17,8 +17,10 @@ oracle could name, stands apart.
   Ganin et al. (2016) made it.
 - PACS: codes of the embedded EfficientNet-Lite0 and the small MLP for rows; photo to each other domain, and
   leave-one-domain-out with three sources, where the losses between sources see no target at all. ``--finetune`` adapts
-  the whole pretrained network instead (meant for a GPU). With skada installed its methods of the same names stand
-  beside: an MLP of as many units over the same standardised codes, as many updates, its own defaults.
+  the whole pretrained network instead (meant for a GPU). Where skada and tllib can be imported (``--peers FOLDER`` puts
+  a folder on the path; tllib is a repository, thuml/Transfer-Learning-Library), their methods of the same names stand
+  beside, over the same standardised codes and with as many updates: skada's defaults around an MLP of as many units;
+  tllib's losses, discriminator, bottleneck, optimiser and schedule as in its example scripts.
 
 Results are written after each run; ``--resume`` goes on from the file. Run
 ``python benchmarks/adaptation_accuracy.py``; `SKTL_DATA` names the folder of the data.
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -36,25 +39,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from _adaptation_peers import PEERS
 from _common import RESULTS, data_path, machine, parser, print_table, write_results
 from PIL import Image
-from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
 from sktl import CNNCodesTransformer
 from sktl.adaptation import LOSSES, DomainAdaptedClassifier, stack_domains
 
-try:
-    import skada.deep as skada
-except ImportError:
-    skada = None
-
 DIGIT_PAIRS = ("mnist->usps", "usps->mnist", "mnist->mnistm", "mnist->usps filled", "usps filled->mnist")
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 PACS_PAIRS = tuple(f"photo->{d}" for d in DOMAINS[1:]) + tuple(f"others->{d}" for d in DOMAINS)
 BETWEEN_SOURCES = ("irm", "group_dro", "mixstyle", "coral_sources")
-PEERS = ("skada coral", "skada dann", "skada cdan", "skada mcc")
 COMBINED = {"cdan+e, mcc": ["cdan+e", "mcc"], "cdan+e, mean_teacher": ["cdan+e", "mean_teacher"],
             "cdan, bsp": ["cdan", "bsp"]}  # fmt: skip
 SHIFTED = {"none, shift": None, "cdan+e, shift": "cdan+e", "mcc, shift": "mcc"}  # pictures moved by up to two pixels
@@ -64,7 +61,6 @@ PAPERS = {  # target accuracy, as DESIGN and the losses' papers quote it
     "mnist->mnistm": {"none": 52.25, "dann": 76.66, "deepjdot": 92.4},
 }
 EPOCHS, QUICK_ROWS = 30, 1500
-LEAST_UPDATES = 300  # of an MLP over codes, as sktl makes
 
 
 def lenet(n_channels: int) -> nn.Sequential:
@@ -225,52 +221,9 @@ def tasks(options: Any) -> dict[str, Any]:
     return {pair: (digit_task, digits) if pair in DIGIT_PAIRS else (pacs_task, pictures) for pair in options.pairs}
 
 
-def one_run_of_skada(task: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
-    """Fit skada's method of that name once; returns the accuracy and the seconds."""
-    scaler = StandardScaler().fit(task["X"])
-    is_target = np.array([label is None for label in task["y"]])
-    classes, codes = np.unique(task["y"][~is_target].astype(str), return_inverse=True)
-    y, domain = np.full(len(is_target), -1), np.full(len(is_target), -9)
-    y[~is_target] = codes
-    domain[~is_target] = 1 + np.unique(task["domain"][~is_target], return_inverse=True)[1]
-    n_each = max(is_target.sum(), (~is_target).sum())
-    options: dict[str, Any] = {
-        "coral": {}, "dann": {"num_features": 256}, "cdan": {"num_features": 256, "n_classes": len(classes)}, "mcc": {},
-    }[method]  # fmt: skip
-    torch.manual_seed(seed)
-    body = nn.Sequential()
-    body.add_module("features", nn.Sequential(nn.Linear(task["X"].shape[1], 256), nn.ReLU()))
-    body.add_module("head", nn.Linear(256, len(classes)))
-    make = {"coral": skada.DeepCoral, "dann": skada.DANN, "cdan": skada.CDAN, "mcc": skada.MCC}[method]
-    net = make(
-        TakesWeights(body), "body.features", **options, batch_size=64, iterator_train__batch_size=64,
-        max_epochs=max(20, -(-LEAST_UPDATES // -(-n_each // 64))), train_split=None, verbose=0,
-        optimizer=torch.optim.SGD, optimizer__momentum=0.9, lr=0.01,
-    )  # fmt: skip
-    start = time.perf_counter()
-    net.fit(scaler.transform(task["X"]).astype(np.float32), y, sample_domain=domain)
-    seconds = time.perf_counter() - start
-    X_test = scaler.transform(task["X_test"]).astype(np.float32)
-    found = net.predict(X_test, sample_domain=np.full(len(X_test), -9), allow_source=True)
-    accuracy = float((classes[found] == task["y_test"]).mean())
-    return {"last": accuracy, "seconds": seconds, "epochs": net.max_epochs}
-
-
-class TakesWeights(nn.Module):
-    """A network that skada may hand sample weights to."""
-
-    def __init__(self, body: nn.Module):
-        super().__init__()
-        self.body = body
-
-    def forward(self, X: torch.Tensor, sample_weight: Any = None) -> torch.Tensor:
-        """Return the logits."""
-        return self.body(X)
-
-
 def fits(loss: str, pair: str) -> bool:
     if loss in PEERS:
-        return skada is not None and pair in PACS_PAIRS
+        return PEERS[loss].is_there() and pair in PACS_PAIRS
     if loss in SHIFTED:
         return pair in DIGIT_PAIRS
     if loss in BETWEEN_SOURCES:
@@ -289,7 +242,7 @@ def run(options: Any, results: dict[str, Any], save: Any) -> None:
                 task = make(pair, data) if task is None else task
                 epochs, options.epochs = options.epochs, options.epochs if pair in DIGIT_PAIRS else None
                 if loss in PEERS:
-                    cell[str(seed)] = one_run_of_skada(task, loss.removeprefix("skada "), seed)
+                    cell[str(seed)] = PEERS[loss].run(task, seed)
                 else:
                     cell[str(seed)] = one_run(task, loss, seed, options)
                 options.epochs = epochs
@@ -324,9 +277,12 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=EPOCHS, help="on digits (default: %(default)s)")
     options.add_argument("--batch-norm", default="separate", choices=["shared", "separate", "target"])
     options.add_argument("--threads", type=int, default=None, help="torch's threads (default: torch's own choice)")
+    options.add_argument("--peers", help="a folder with the peers, put on the path")
     options.add_argument("--finetune", action="store_true", help="PACS by adapting the whole pretrained network")
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
     args = options.parse_args()
+    if args.peers:
+        sys.path.append(args.peers)
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.quick:

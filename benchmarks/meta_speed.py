@@ -21,7 +21,6 @@ data.
 from __future__ import annotations
 
 import copy
-import importlib
 import statistics
 import sys
 import time
@@ -32,7 +31,7 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from _common import data_path, interleaved, machine, parser, print_table, ratio, write_results
+from _common import data_path, interleaved, machine, parser, peer, print_table, ratio, write_results
 from torch import nn
 
 from sktl.fewshot import EpisodeSampler, MAMLLearner, ProtoNetLearner
@@ -42,21 +41,6 @@ from sktl.fewshot._method import method_step
 from sktl.training import TrainingNet
 
 WAYS, SHOTS, QUERIES = 20, 1, 5
-
-
-def peer(name: str) -> tuple[Any, str | None]:
-    """Return a module, or the reason why it cannot be had; what it imports but a race does not need is stood in for."""
-    for _ in range(12):
-        try:
-            return importlib.import_module(name), None
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
-            if missing.split(".")[0] == name.split(".")[0] or missing in sys.modules:
-                return None, str(error)
-            sys.modules[missing] = mock.MagicMock()
-        except Exception as error:
-            return None, f"{type(error).__name__}: {error}"
-    return None, "too much of what it imports is missing"
 
 
 def trained(module: nn.Module, batches: Any, device: torch.device) -> Callable[[], None]:

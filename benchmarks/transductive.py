@@ -22,18 +22,16 @@ folder of the data.
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from _common import data_path, interleaved, machine, parser, print_table, ratio, write_results
+from _common import data_path, interleaved, machine, parser, peer, print_table, ratio, write_results
 
 from sktl.features import CNNCodesTransformer
 from sktl.fewshot import EpisodeIndices, EpisodeSampler
@@ -60,21 +58,6 @@ LIKE_PEER: dict[str, TransductiveMethod] = {
     "PTMAP": PTMAP(center=False, n_iter=10),
 }
 DEFAULTS = {"BDCSPN": "BD-CSPN", "LaplacianShot": "LaplacianShot", "TIM": "TIM", "PTMAP": "PT-MAP"}
-
-
-def peer_methods() -> tuple[Any, str | None]:
-    """Return easyfsl's methods, or why they cannot be had; what they import but do not need is stood in for."""
-    for _ in range(12):
-        try:
-            return importlib.import_module("easyfsl.methods"), None
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
-            if missing.split(".")[0] == "easyfsl" or missing in sys.modules:
-                return None, str(error)
-            sys.modules[missing] = mock.MagicMock()
-        except Exception as error:
-            return None, f"{type(error).__name__}: {error}"
-    return None, "too much of what it imports is missing"
 
 
 def drawn(y: np.ndarray, shots: int, n_tasks: int, *, balanced: bool) -> EpisodeIndices:
@@ -208,7 +191,7 @@ def main() -> None:
         sys.path.append(args.peers)
     n_tasks, size, rounds = (20, 32, 1) if args.quick else (args.tasks, args.image_size, args.rounds)
     start, described = time.perf_counter(), machine()
-    methods, reason = peer_methods()
+    methods, reason = peer("easyfsl.methods")
     gained: dict[str, Any] = {}
     compared: dict[str, Any] = {}
     speeds: dict[str, Any] = {}
