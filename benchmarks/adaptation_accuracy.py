@@ -29,18 +29,16 @@ Results are written after each run; ``--resume`` goes on from the file. Run
 from __future__ import annotations
 
 import io
-import json
 import sys
 import time
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from _adaptation_peers import PEERS
-from _common import RESULTS, data_path, machine, parser, print_table, write_results
+from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from PIL import Image
 from skorch.callbacks import Callback
 from torch import nn
@@ -289,8 +287,7 @@ def main() -> None:
         args.seeds, args.epochs = 1, 2
         args.pairs = [pair for pair in args.pairs if pair in ("usps->mnist", "photo->sketch", "others->sketch")]
         args.losses = [loss for loss in args.losses if loss in ("none", "dann", "cdan+e", "mcc", "irm")]
-    path: Path = args.output or RESULTS / "adaptation_accuracy.json"
-    results = json.loads(path.read_text())["results"] if args.resume and path.exists() else {}
+    results = earlier_results("adaptation_accuracy", args)
     described = machine()
 
     def save() -> None:

@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 import numpy as np
-from _common import machine, print_table, write_results
+from _common import earlier_results, machine, print_table, write_results
 from omniglot import COLUMNS, data, measured, trained, with_options
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -68,7 +68,7 @@ def main() -> None:
     args = options.parse_args()
     n_test = 50 if args.quick else 1000
     train, (X, y) = data(args)
-    start, described, results = time.perf_counter(), machine(), {}
+    start, described, results = time.perf_counter(), machine(), earlier_results("omniglot_memory", args)
     for name in args.methods:
         for title, (learner, columns) in trainings(name, args.columns).items():
             row = trained(learner, train, args)

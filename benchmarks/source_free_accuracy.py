@@ -23,16 +23,14 @@ Results are written after each setting; ``--resume`` goes on from the file. Run
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from _common import RESULTS, data_path, machine, parser, print_table, write_results
+from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from adaptation_accuracy import DOMAINS, PACS, Digits, lenet
 from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
@@ -309,8 +307,7 @@ def main() -> None:
     if args.quick:
         args.seeds, args.epochs, args.n_rows, args.n_turned = 1, 3, 1500, 1500
         args.shot_epochs, args.corruption_epochs, args.turn_epochs = 3, 3, 3
-    path: Path = args.output or RESULTS / "source_free_accuracy.json"
-    results = json.loads(path.read_text())["results"] if args.resume and path.exists() else {}
+    results = earlier_results("source_free_accuracy", args)
     described = machine()
 
     def save() -> None:

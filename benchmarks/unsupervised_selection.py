@@ -22,7 +22,6 @@ Results are written after each training; ``--resume`` goes on from the file. Run
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import RESULTS, data_path, machine, parser, print_table, write_results
+from _common import RESULTS, data_path, earlier_results, machine, parser, print_table, write_results
 from adaptation_accuracy import DOMAINS, PACS, Digits, lenet
 from scipy.stats import spearmanr, zscore
 from sklearn.model_selection import train_test_split
@@ -264,7 +263,7 @@ def main() -> None:
         args.pairs = [pair for pair in args.pairs if pair in ("usps->mnist", "dslr->webcam")]
         args.methods = [method for method in args.methods if method in ("none", "dann", "mcc")]
     path: Path = args.output or RESULTS / "unsupervised_selection.json"
-    results = json.loads(path.read_text())["results"] if args.resume and path.exists() else {}
+    results = earlier_results("unsupervised_selection", args)
     described = machine()
 
     def save(tables: dict[str, Any] | None = None) -> None:
