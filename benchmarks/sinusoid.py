@@ -6,10 +6,12 @@ to an error of at most 0.45 after one step and of 0.13 after ten.
 Protocol (Finn et al. 2017): amplitudes from 0.1 to 5, phases from 0 to pi, x from -5 to 5, two hidden layers of 40
 units, inner rate 0.01, 25 tasks an update. Tested on 600 new sines, 100 other points of each. All learners take
 `--updates` updates; MAML is trained with one inner step, and rates learned for that one step (Meta-SGD) need not
-bear several. A conditional neural process takes no steps: it is trained on the same number of tasks, and read off
-once. Beside the errors stands the time to learn one new sine and answer 100 points (10 steps for the learners that
-take steps), and, with `--mixture`, the errors on sines and lines mixed, of MAML with one start for all and with a start
-conditioned on the task. Run ``python benchmarks/sinusoid.py``.
+bear several. The LSTM meta-learner is trained with ten steps, at a rate of its own; an update of it takes many times
+as long as one of MAML, so that `--minutes` compares the two more fairly. A conditional neural process takes no steps:
+it is trained on the same number of tasks, and read off once. Beside the errors stands the time to learn one new sine
+and answer 100 points (10 steps for the learners that take steps), and, with `--mixture`, the errors on sines and lines
+mixed, of MAML with one start for all and with a start conditioned on the task. Run
+``python benchmarks/sinusoid.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from sktl.exceptions import DivergenceError
-from sktl.fewshot import ConditionalNeuralProcessLearner, FewShotRegressor, MAMLLearner, ReptileLearner
+from sktl.fewshot import (
+    ConditionalNeuralProcessLearner,
+    FewShotRegressor,
+    MAMLLearner,
+    MetaLSTMLearner,
+    ReptileLearner,
+)
 from sktl.model_selection import episode_scores
 
 STEPS = (0, 1, 5, 10)
@@ -68,6 +76,7 @@ def learners(k: int, updates: int) -> dict[str, Any]:
         "FOMAML": MAMLLearner(**common, order=1),
         "Meta-SGD": MAMLLearner(**common, learned_rates="parameter"),
         "Reptile": ReptileLearner(**reptile),
+        "Meta-LSTM": MetaLSTMLearner(**{**common, "learning_rate": 1e-2}, inner_steps=10, hidden=10),
         "CNP": ConditionalNeuralProcessLearner(
             n_shot=k, n_query=20, meta_batch_size=25, n_episodes=25 * updates, random_state=0
         ),

@@ -10,6 +10,7 @@ from sktl.fewshot._learned import TaskState
 from sktl.fewshot._maml_learner import MAMLLearner
 from sktl.fewshot._mann_learner import MANNLearner
 from sktl.fewshot._matchingnet_learner import MatchingNetLearner
+from sktl.fewshot._meta_lstm_learner import MetaLSTMLearner
 from sktl.fewshot._protonet_classifier import ProtoNetClassifier
 from sktl.fewshot._protonet_learner import ProtoNetLearner
 from sktl.fewshot._relationnet_learner import RelationNetLearner
@@ -28,6 +29,7 @@ __all__ = [
     "MAMLLearner",
     "MANNLearner",
     "MatchingNetLearner",
+    "MetaLSTMLearner",
     "ProtoNetClassifier",
     "ProtoNetLearner",
     "RelationNetLearner",

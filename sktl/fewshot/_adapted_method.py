@@ -12,9 +12,11 @@ from torch.func import functional_call, vmap
 
 from sktl.fewshot._batch_norm import EpisodicBatchNorm, normalised_by, recorded_statistics, tasks_batched
 from sktl.fewshot._encoders import AdaptedNetwork, Encoder
+from sktl.fewshot._episodes import Episodes
 from sktl.fewshot._inner_loop import InnerLoop, Parameters, learn_task
-from sktl.fewshot._method import FewShotMethod, task_losses
+from sktl.fewshot._method import FewShotMethod, result, task_losses
 from sktl.fewshot.heads import State
+from sktl.training import StepResult
 
 PARTS = ("all", "head", "body")
 BATCH_NORMS = ("inductive", "transductive")
@@ -97,6 +99,27 @@ class AdaptedMethod(FewShotMethod):
 
         return called(of_task, batched, dict(weights), x)
 
+    def slopes(
+        self,
+        weights: Parameters,
+        x: Tensor,
+        y: Tensor,
+        n_outputs: int,
+        *,
+        batched: bool,
+        is_differentiable: bool = False,
+    ) -> tuple[Tensor, Parameters]:
+        """Return the loss on a support set, of one task or of each of several, and its gradient."""
+        with torch.enable_grad():
+            if not is_differentiable:
+                weights = {name: value.detach().requires_grad_() for name, value in weights.items()}
+            losses = task_losses(self.outputs(weights, x, n_outputs, batched=batched), y)
+            # tasks do not share weights: the gradient of the sum of their losses is that of each
+            slopes = torch.autograd.grad(
+                losses.sum(), list(weights.values()), create_graph=is_differentiable, materialize_grads=True
+            )
+        return losses if is_differentiable else losses.detach(), dict(zip(weights, slopes))
+
     def learned(
         self,
         start: Parameters,
@@ -112,15 +135,7 @@ class AdaptedMethod(FewShotMethod):
         """Return the weights after each step, of one task or of several."""
 
         def gradient(weights: Parameters, x: Tensor, y: Tensor) -> Parameters:
-            with torch.enable_grad():
-                if not is_differentiable:
-                    weights = {name: value.detach().requires_grad_() for name, value in weights.items()}
-                # tasks do not share weights: the gradient of the sum of their losses is that of each
-                loss = task_losses(self.outputs(weights, x, n_outputs, batched=batched), y).sum()
-                slopes = torch.autograd.grad(
-                    loss, list(weights.values()), create_graph=is_differentiable, materialize_grads=True
-                )
-            return dict(zip(weights, slopes))
+            return self.slopes(weights, x, y, n_outputs, batched=batched, is_differentiable=is_differentiable)[1]
 
         start = self.started(start, x, y, batched=batched)
         return learn_task(gradient, start, rates, x, y, loop, rows_axis=int(batched))
@@ -134,13 +149,17 @@ class AdaptedMethod(FewShotMethod):
         """Return how a new task is learned, and the rates of each step."""
         raise NotImplementedError
 
+    def adapted(self, start: Parameters, x: Tensor, y: Tensor, n_outputs: int, *, batched: bool) -> Parameters:
+        """Return the weights that a new task, or each of several, ends with."""
+        loop, rates = self.adaptation()
+        return self.learned(start, rates, x, y, n_outputs, loop, batched=batched)[-1]
+
     def adapt(self, support: Tensor, y: Tensor, n_outputs: int) -> State:
         """Return the weights that the tasks changed, and the statistics of their support sets."""
-        loop, rates = self.adaptation()
         start = {name: value.detach() for name, value in self.start().items()}
 
         def learn(x: Tensor, y: Tensor, batched: bool) -> State:
-            weights = self.learned(start, rates, x, y, n_outputs, loop, batched=batched)[-1]
+            weights = self.adapted(start, x, y, n_outputs, batched=batched)
             statistics = self.statistics(weights, x, batched=batched)
             return {WEIGHT + n: v for n, v in weights.items()} | {STATISTIC + n: v for n, v in statistics.items()}
 
@@ -156,6 +175,29 @@ class AdaptedMethod(FewShotMethod):
             return self.outputs(weights, query, batched=batched, statistics=statistics)
 
         return self.over_tasks(predict, state, query)
+
+    def mean_loss(self, of_tasks: Callable[..., tuple[Tensor, Tensor]], episodes: Episodes) -> StepResult:
+        """Return the mean of ``of_tasks(x, y, query, query_y, batched)``, the losses beside the queries' outputs.
+
+        Where tasks do not go through the network together, each is differentiated by itself, so that memory holds the
+        graph of one at a time.
+        """
+        tensors = episodes[:4]
+        if self.is_vectorised(episodes.support.device) or not torch.is_grad_enabled():
+            losses, outputs = self.over_tasks(of_tasks, *tensors)
+            return result(outputs, episodes.query_y, losses.mean())
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        slopes = [torch.zeros_like(p) for p in parameters]
+        values, found = [], []
+        for task in zip(*tensors):
+            loss, out = of_tasks(*task, False)
+            for slope, part in zip(slopes, torch.autograd.grad(loss, parameters, allow_unused=True)):
+                if part is not None:
+                    slope += part
+            values.append(loss.detach())
+            found.append(out)
+        value = torch.stack(values).mean()
+        return result(torch.stack(found), episodes.query_y, with_gradient(value, parameters, slopes, 1 / len(values)))
 
     def is_vectorised(self, device: torch.device) -> bool:
         """Whether tasks go through the network together on this device."""
@@ -177,6 +219,15 @@ def called(function: Callable[..., Any], batched: bool, *arguments: Any) -> Any:
         return function(*arguments)
     with tasks_batched():
         return vmap(function, randomness="different")(*arguments)
+
+
+def with_gradient(value: Tensor, parameters: list[Any], slopes: list[Tensor], scale: float = 1.0) -> Tensor:
+    """Return the value, with these gradients: a backward pass adds ``scale * slope`` to each parameter's."""
+    # v + s sum_i (w_i - w_i) . g_i
+    if not torch.is_grad_enabled():
+        return value
+    zero = sum(((p - p.detach()) * slope).sum() for p, slope in zip(parameters, slopes))
+    return value.detach() + scale * zero
 
 
 def _task(part: Tensor | Mapping[str, Tensor], i: int) -> Any:

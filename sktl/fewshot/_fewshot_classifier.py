@@ -49,7 +49,7 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
 
     See Also
     --------
-    MAMLLearner, ReptileLearner, MatchingNetLearner, RelationNetLearner : Learners.
+    MAMLLearner, ReptileLearner, MetaLSTMLearner, MatchingNetLearner, RelationNetLearner : Learners.
     MANNLearner, SNAILLearner, CNAPsLearner, InContextLearner : Learners that read a task, without gradients.
     ProtoNetClassifier : For prototypes, which can be added to.
 

@@ -37,7 +37,7 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
 
     See Also
     --------
-    MAMLLearner, ReptileLearner, ConditionalNeuralProcessLearner, MANNLearner, SNAILLearner : Learners.
+    MAMLLearner, ReptileLearner, MetaLSTMLearner, ConditionalNeuralProcessLearner, MANNLearner, SNAILLearner : Learners.
 
     Examples
     --------

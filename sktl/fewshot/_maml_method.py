@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
-from sktl.fewshot._adapted_method import AdaptedMethod, called
+from sktl.fewshot._adapted_method import AdaptedMethod, called, with_gradient
 from sktl.fewshot._encoders import Encoder
 from sktl.fewshot._episodes import Episodes
 from sktl.fewshot._inner_loop import InnerLoop, Parameters, implicit_gradient
@@ -116,7 +116,6 @@ class MAMLMethod(AdaptedMethod):
     def loss(self, episodes: Episodes) -> StepResult:
         """Return the queries' mean loss after adaptation; its gradient is that of the start."""
         n_outputs = outputs_of(episodes)
-        tensors = episodes[:4]
         weights = self.step_weights()
         if self.training and torch.is_grad_enabled():
             self.n_updates.add_(1)  # type: ignore[operator]
@@ -126,10 +125,7 @@ class MAMLMethod(AdaptedMethod):
         def of_tasks(*tensors: Any) -> tuple[Tensor, Tensor]:
             return self._query_losses(*tensors, n_outputs=n_outputs, weights=weights)
 
-        if self.is_vectorised(episodes.support.device) or not torch.is_grad_enabled():
-            losses, outputs = self.over_tasks(of_tasks, *tensors)
-            return result(outputs, episodes.query_y, losses.mean())
-        return self._one_by_one(of_tasks, tensors, episodes.query_y)
+        return self.mean_loss(of_tasks, episodes)
 
     def step_weights(self) -> Tensor | None:
         """Return how much the loss after each step counts; None where only the last one does."""
@@ -163,21 +159,6 @@ class MAMLMethod(AdaptedMethod):
         after = [self.query_outputs(step, x, query, n_outputs, batched=batched) for step in path[1:]]
         losses = torch.stack([task_losses(outputs, query_y) for outputs in after], -1)  # (..., n_steps)
         return (losses * weights).sum(-1), after[-1].detach()
-
-    def _one_by_one(self, of_tasks: Any, tensors: tuple[Tensor, ...], query_y: Tensor) -> StepResult:
-        """Differentiate each task by itself, so that memory holds the graph of one at a time."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        slopes = [torch.zeros_like(p) for p in parameters]
-        losses, outputs = [], []
-        for task in zip(*tensors):
-            loss, out = of_tasks(*task, False)
-            for slope, part in zip(slopes, torch.autograd.grad(loss, parameters, allow_unused=True)):
-                if part is not None:
-                    slope += part
-            losses.append(loss.detach())
-            outputs.append(out)
-        value = torch.stack(losses).mean()
-        return result(torch.stack(outputs), query_y, with_gradient(value, parameters, slopes, 1 / len(losses)))
 
     def _implicit(self, episodes: Episodes, n_outputs: int) -> StepResult:
         start, rates = self.start(), self.step_rates()
@@ -214,12 +195,3 @@ def _with_value(function: Any) -> Any:
         return value[0], value
 
     return both
-
-
-def with_gradient(value: Tensor, parameters: list[Any], slopes: list[Tensor], scale: float = 1.0) -> Tensor:
-    """Return the value, with these gradients: a backward pass adds ``scale * slope`` to each parameter's."""
-    # v + s sum_i (w_i - w_i) . g_i
-    if not torch.is_grad_enabled():
-        return value
-    zero = sum(((p - p.detach()) * slope).sum() for p, slope in zip(parameters, slopes))
-    return value.detach() + scale * zero

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sktl.fewshot._adapted_method import AdaptedMethod
+from sktl.fewshot._adapted_method import AdaptedMethod, with_gradient
 from sktl.fewshot._encoders import Encoder
 from sktl.fewshot._episodes import Episodes
 from sktl.fewshot._inner_loop import InnerLoop
-from sktl.fewshot._maml_method import with_gradient
 from sktl.fewshot._method import outputs_of, result, task_losses
 from sktl.training import StepResult
 

@@ -11,6 +11,7 @@ from sktl.fewshot import (
     InContextLearner,
     MAMLLearner,
     MANNLearner,
+    MetaLSTMLearner,
     SNAILLearner,
 )
 
@@ -23,6 +24,7 @@ ESTIMATORS = [
     InContextLearner(**LIGHT, width=8, n_heads=2),
     CNAPsLearner(**LIGHT, hidden=8),
     MAMLLearner(**LIGHT, embedding_size=4),
+    MetaLSTMLearner(**LIGHT, inner_steps=2, hidden=4),
     FewShotClassifier(InContextLearner(**LIGHT, width=8, n_heads=2, normalise=False, random_state=0)),
 ]
 
