@@ -6,8 +6,8 @@ to an error of at most 0.45 after one step and of 0.13 after ten.
 Protocol (Finn et al. 2017): amplitudes from 0.1 to 5, phases from 0 to pi, x from -5 to 5, two hidden layers of 40
 units, inner rate 0.01, 25 tasks an update. Tested on 600 new sines, 100 other points of each. All learners take
 `--updates` updates; MAML is trained with one inner step, and rates learned for that one step (Meta-SGD) need not
-bear several. The LSTM meta-learner is trained with ten steps, at a rate of its own; an update of it takes many times
-as long as one of MAML, so that `--minutes` compares the two more fairly. A conditional neural process takes no steps:
+bear several. The LSTM meta-learner is trained with ten steps, at a rate of its own; an update of it takes some thirty
+times as long as one of MAML, and it takes a thirtieth of the updates. A conditional neural process takes no steps:
 it is trained on the same number of tasks, and read off once. Beside the errors stands the time to learn one new sine
 and answer 100 points (10 steps for the learners that take steps), and, with `--mixture`, the errors on sines and lines
 mixed, of MAML with one start for all and with a start conditioned on the task. Run
@@ -71,12 +71,13 @@ def learners(k: int, updates: int) -> dict[str, Any]:
         **common, "n_shot": 2 * k, "n_query": 5, "inner_learning_rate": 0.02, "inner_optimizer": "sgd",
         "inner_batch_size": k, "inner_steps": 10, "learning_rate": 1.0,
     }  # fmt: skip
+    slower = {"learning_rate": 1e-2, "n_episodes": 25 * max(1, updates // 30)}
     return {
         "MAML": MAMLLearner(**common),
         "FOMAML": MAMLLearner(**common, order=1),
         "Meta-SGD": MAMLLearner(**common, learned_rates="parameter"),
         "Reptile": ReptileLearner(**reptile),
-        "Meta-LSTM": MetaLSTMLearner(**{**common, "learning_rate": 1e-2}, inner_steps=10, hidden=10),
+        "Meta-LSTM": MetaLSTMLearner(**(common | slower), inner_steps=10, hidden=10),
         "CNP": ConditionalNeuralProcessLearner(
             n_shot=k, n_query=20, meta_batch_size=25, n_episodes=25 * updates, random_state=0
         ),
