@@ -49,12 +49,12 @@ METHODS: dict[str, TransductiveMethod] = {
     "PT-MAP": PTMAP(),
     "PT-MAP, no balance": PTMAP(0.0, center=False),
 }
-# easyfsl's settings in ours; it counts a query among its own neighbours, classifies queries where they were before the
-# shift, and takes cosines for TIM's distances.
+# easyfsl's settings in ours; it counts a query among its own neighbours, and classifies queries where they were before
+# the shift.
 LIKE_PEER: dict[str, TransductiveMethod] = {
     "BDCSPN": BDCSPN(n_confident=None),
     "LaplacianShot": LaplacianShot(),
-    "TIM": TIM("gd", temperature=10.0, support_weight=1.0, n_iter=50),
+    "TIM": TIM("gd", distance="cosine", temperature=10.0, support_weight=1.0, n_iter=50),
     "PTMAP": PTMAP(center=False, n_iter=10),
 }
 DEFAULTS = {"BDCSPN": "BD-CSPN", "LaplacianShot": "LaplacianShot", "TIM": "TIM", "PTMAP": "PT-MAP"}

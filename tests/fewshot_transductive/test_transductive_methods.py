@@ -93,12 +93,18 @@ def tim_adm(support, y, query, temperature=15.0, support_weight=0.1, share_weigh
     return np.log(tim_probabilities(query, centres, temperature))
 
 
-def tim_loss(support, y, query, centres, temperature, support_weight, share_weight, certainty):
+def tim_log_proba(rows, centres, temperature, distance):
+    """Return what TIM predicts for torch tensors."""
+    if distance == "cosine":
+        closeness = torch.cosine_similarity(rows[:, None], centres, dim=-1)
+    else:
+        closeness = -(rows[:, None] - centres).square().sum(-1) / 2
+    return torch.log_softmax(temperature * closeness, dim=1)
+
+
+def tim_loss(support, y, query, centres, temperature, support_weight, share_weight, certainty, distance="euclidean"):
     """Return TIM's objective for torch tensors."""
-    in_support, in_query = (
-        torch.log_softmax(-temperature / 2 * (rows[:, None] - centres).square().sum(-1), dim=1)
-        for rows in (support, query)
-    )
+    in_support, in_query = (tim_log_proba(rows, centres, temperature, distance) for rows in (support, query))
     share, p = in_query.exp().mean(0), in_query.exp()
     cross_entropy = -in_support[torch.arange(len(y)), y].mean()
     return (
@@ -160,23 +166,26 @@ def test_it_is_the_papers(Method, reference, options, width, make_clouds):
     assert (start[:, :3] - found[:, :3]).abs().max() > 1e-3  # the other queries matter
 
 
-def test_the_gradient_is_that_of_the_objective(make_clouds):
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_the_gradient_is_that_of_the_objective(distance, make_clouds):
     support, y, query, _ = make_clouds(1, **TASK, width=5)
     support, query = torch.from_numpy(unit(support)), torch.from_numpy(unit(query))
     weights = {"temperature": 7.0, "support_weight": 0.3, "share_weight": 0.8, "certainty": 0.4}
     centres = torch.randn(WAYS, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    tim_loss(support[0], torch.from_numpy(y[0]), query[0], centres, **weights).backward()
+    tim_loss(support[0], torch.from_numpy(y[0]), query[0], centres, **weights, distance=distance).backward()
     # two rows of padding, which count for nothing
     padded = torch.cat([support, torch.full((1, 2, 5), 9.0, dtype=torch.float64)], dim=1)
     labels = torch.cat([torch.from_numpy(y), torch.full((1, 2), -1)], dim=1)
     tasks = Tasks.of(Span(rows=torch.cat([padded, query], dim=1)), labels, WAYS)
-    np.testing.assert_allclose(gradient(tasks, centres.detach()[None], **weights)[0], centres.grad, atol=1e-12)
+    found = gradient(tasks, centres.detach()[None], **weights, is_cosine=distance == "cosine")[0]
+    np.testing.assert_allclose(found, centres.grad, atol=1e-12)
 
 
-def test_descent_is_adam_on_the_objective(make_clouds):
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_descent_is_adam_on_the_objective(distance, make_clouds):
     support, y, query, _ = make_clouds(2, **TASK, width=8)
     weights = {"temperature": 10.0, "support_weight": 1.0, "share_weight": 1.0, "certainty": 0.1}
-    method = TIM("gd", **weights, n_iter=30, learning_rate=3e-3)
+    method = TIM("gd", **weights, distance=distance, n_iter=30, learning_rate=3e-3)
     found = method(*map(torch.from_numpy, (support, y, query)), n_way=WAYS)
     for t in range(2):
         s, q = torch.from_numpy(unit(support[t])), torch.from_numpy(unit(query[t]))
@@ -184,10 +193,16 @@ def test_descent_is_adam_on_the_objective(make_clouds):
         adam = torch.optim.Adam([centres], lr=3e-3)
         for _ in range(30):
             adam.zero_grad()
-            tim_loss(s, torch.from_numpy(y[t]), q, centres, **weights).backward()
+            tim_loss(s, torch.from_numpy(y[t]), q, centres, **weights, distance=distance).backward()
             adam.step()
-        expected = tim_probabilities(q.numpy(), centres.detach().numpy(), 10.0)
-        np.testing.assert_allclose(found[t].exp(), expected, atol=1e-9)
+        expected = tim_log_proba(q, centres.detach(), 10.0, distance)
+        np.testing.assert_allclose(found[t], expected, atol=1e-8)
+
+
+def test_cosines_have_no_closed_form(make_clouds):
+    support, y, query, _ = make_clouds(1, **TASK, width=8)
+    with pytest.raises(ValueError, match="no closed form: use solver='gd'"):
+        TIM(distance="cosine")(*map(torch.from_numpy, (support, y, query)), n_way=WAYS)
 
 
 def test_both_solvers_lower_the_same_objective(make_clouds):

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sktl.fewshot.transductive._base import TransductiveMethod
+from sktl.fewshot.transductive._span import unit
 from sktl.fewshot.transductive._tasks import Tasks
 
 STEPS = {"adm": 150, "gd": 1000}  # as in the paper
@@ -42,8 +43,13 @@ def alternating_directions(
     return (span.squared_distances(weights)[..., queries] * (-temperature / 2)).log_softmax(1)
 
 
-def class_logits(rows: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
-    """Return -t |x - c|^2 / 2 of rows (t, n, d) and prototypes (t, n_way, d), less what all classes have in common."""
+def class_logits(rows: Tensor, prototypes: Tensor, temperature: float, *, is_cosine: bool = False) -> Tensor:
+    """Return -t |x - c|^2 / 2 of rows (t, n, d) and prototypes (t, n_way, d), less what all classes have in common.
+
+    Of cosines, t cos(x, c), where rows are of length one.
+    """
+    if is_cosine:
+        return temperature * (unit(prototypes) @ rows.transpose(1, 2))
     # -|x - c|^2 / 2 = x.c - |c|^2 / 2 - |x|^2 / 2
     half = prototypes.square().sum(2, keepdim=True) / 2
     return temperature * (prototypes @ rows.transpose(1, 2) - half)
@@ -51,11 +57,11 @@ def class_logits(rows: Tensor, prototypes: Tensor, temperature: float) -> Tensor
 
 def gradient(
     tasks: Tasks, prototypes: Tensor, *, temperature: float, support_weight: float, share_weight: float,
-    certainty: float,
+    certainty: float, is_cosine: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return the gradient (t, n_way, d) of TIM's objective in the prototypes (t, n_way, d)."""
     rows, n_support = tasks.span.known, tasks.n_support
-    log_p = class_logits(rows, prototypes, temperature).log_softmax(1)
+    log_p = class_logits(rows, prototypes, temperature, is_cosine=is_cosine).log_softmax(1)
     p, is_row = log_p.exp(), tasks.targets.sum(1, keepdim=True)
     # L = l CE(support) + b sum_k s_k log s_k - a mean_i sum_k p_ik log p_ik,  s_k = mean_i p_ik
     # dL/dz_ik = l (p_ik - y_ik) / |S| for the support set, p_ik (g_ik - sum_j p_ij g_ij) / |Q| for the queries,
@@ -64,23 +70,31 @@ def gradient(
     of_query = p[..., n_support:]
     pull = share_weight * of_query.mean(2, keepdim=True).log() - certainty * log_p[..., n_support:]
     by_logit[..., n_support:] = of_query * (pull - (of_query * pull).sum(1, keepdim=True)) / tasks.n_query
+    if is_cosine:
+        # z_ik = t x_i.u_k,  u = c / |c|,  dz_ik/dc_k = t (x_i - (x_i.u_k) u_k) / |c_k|
+        along, directions = by_logit @ rows, unit(prototypes)
+        across = along - (along * directions).sum(2, keepdim=True) * directions
+        return temperature * across / prototypes.norm(dim=2, keepdim=True)
     # z_ik = -t |x_i - c_k|^2 / 2,  dz_ik/dc_k = t (x_i - c_k)
     return temperature * (by_logit @ rows - by_logit.sum(2, keepdim=True) * prototypes)
 
 
-def descent(tasks: Tasks, *, temperature: float, learning_rate: float, n_iter: int, **weights: float) -> Tensor:
+def descent(
+    tasks: Tasks, *, temperature: float, learning_rate: float, n_iter: int, is_cosine: bool = False, **weights: float
+) -> Tensor:
     """Return the queries' log-probabilities (t, n_way, n_query) after so many steps of Adam on `gradient`."""
     rows = tasks.span.known
     prototypes = tasks.prototypes @ rows
     mean, square = torch.zeros_like(prototypes), torch.zeros_like(prototypes)
     for step in range(1, n_iter + 1):
-        slope = gradient(tasks, prototypes, temperature=temperature, **weights)
+        slope = gradient(tasks, prototypes, temperature=temperature, is_cosine=is_cosine, **weights)
         # m <- 0.9 m + 0.1 g,  v <- 0.999 v + 0.001 g^2,  c <- c - r m' / (sqrt(v') + 1e-8), m' and v' without bias
         mean.lerp_(slope, 0.1)
         square.mul_(0.999).addcmul_(slope, slope, value=0.001)
         root = square.sqrt().mul_(1 / math.sqrt(1 - 0.999**step)).add_(1e-8)
         prototypes.addcdiv_(mean, root, value=-learning_rate / (1 - 0.9**step))
-    return class_logits(rows[:, tasks.queries], prototypes, temperature).log_softmax(1)
+    logits = class_logits(rows[:, tasks.queries], prototypes, temperature, is_cosine=is_cosine)
+    return logits.log_softmax(1)
 
 
 class TIM(TransductiveMethod):
@@ -98,8 +112,11 @@ class TIM(TransductiveMethod):
     solver : {"adm", "gd"}, default="adm"
         Alternating closed forms (TIM-ADM), or gradient descent (TIM-GD), some ten times slower, slightly better in
         the paper.
+    distance : {"euclidean", "cosine"}, default="euclidean"
+        Whether a code belongs to a class by half its squared distance to the prototype, as in the paper, or by their
+        cosine, for which prototypes may be of any length and which has no closed form: it needs ``solver="gd"``.
     temperature : float, default=15.0
-        Factor of half the squared distances between codes of length one.
+        Factor of the distances, or cosines, between codes of length one.
     support_weight : float, default=0.1
         Of the support set's cross entropy.
     share_weight : float, default=1.0
@@ -110,6 +127,11 @@ class TIM(TransductiveMethod):
         Steps; None is the paper's 150 for "adm" and 1000 for "gd".
     learning_rate : float, default=1e-4
         Of Adam, for "gd".
+
+    Raises
+    ------
+    ValueError
+        If cosines are asked for with the closed forms.
 
     References
     ----------
@@ -127,6 +149,7 @@ class TIM(TransductiveMethod):
 
     _parameter_constraints: ClassVar[dict] = {
         "solver": [StrOptions(set(STEPS))],
+        "distance": [StrOptions({"euclidean", "cosine"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "support_weight": [Interval(Real, 0, None, closed="left")],
         "share_weight": [Interval(Real, 0, None, closed="left")],
@@ -139,6 +162,7 @@ class TIM(TransductiveMethod):
         self,
         solver: str = "adm",
         *,
+        distance: str = "euclidean",
         temperature: float = 15.0,
         support_weight: float = 0.1,
         share_weight: float = 1.0,
@@ -147,6 +171,7 @@ class TIM(TransductiveMethod):
         learning_rate: float = 1e-4,
     ):
         self.solver = solver
+        self.distance = distance
         self.temperature = temperature
         self.support_weight = support_weight
         self.share_weight = share_weight
@@ -161,6 +186,9 @@ class TIM(TransductiveMethod):
 
     def inferred(self, tasks: Tasks) -> Tensor:
         """Return the log-probabilities by the moved prototypes."""
+        is_cosine = self.distance == "cosine"
+        if is_cosine and self.solver == "adm":
+            raise ValueError("distance='cosine' has no closed form: use solver='gd', or distance='euclidean'.")
         n_iter = STEPS[self.solver] if self.n_iter is None else self.n_iter
         n_iter = n_iter if tasks.queries_are_a_set else 0
         weights = {
@@ -170,4 +198,7 @@ class TIM(TransductiveMethod):
         }
         if self.solver == "adm":
             return alternating_directions(tasks, temperature=self.temperature, n_iter=n_iter, **weights)
-        return descent(tasks, temperature=self.temperature, learning_rate=self.learning_rate, n_iter=n_iter, **weights)
+        return descent(
+            tasks, temperature=self.temperature, learning_rate=self.learning_rate, n_iter=n_iter, is_cosine=is_cosine,
+            **weights,
+        )  # fmt: skip
