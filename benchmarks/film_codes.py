@@ -9,7 +9,8 @@ Protocol: EfficientNet-Lite0 of published weights. "PACS": meta-trained on seven
 same classes in the domain left out (`--domain`), 5 ways. "PACS, new classes": four classes in three domains to train
 on, and the other three in the domain left out, 3 ways. "Omniglot": tested on characters of alphabets' split by Vinyals
 et al., 5 ways. 1 and 5 shots, 15 queries a class; meta-trained on one to five shots, on nothing of the test classes'
-rows. All methods see the same test episodes, of which fine-tuning sees the first `--finetuned`. Milliseconds are the
+rows. The in-context learner, which is made for codes of many kinds of tasks, learns from those of 150 of Omniglot's
+training characters as well. All methods see the same test episodes, of which fine-tuning sees the first `--finetuned`. Milliseconds are the
 median time of one task from pictures: to learn it (support), and to name its queries.
 Run ``python benchmarks/film_codes.py``; `SKTL_DATA` names the folder of the data.
 """
@@ -66,6 +67,19 @@ def settings(args: Any) -> dict[str, dict[str, Any]]:
     return {name: dict(zip(("X", "y", "groups", "X_new", "y_new", "n_way"), parts)) for name, parts in split.items()}
 
 
+def with_characters(coder: Any, codes: np.ndarray, y: np.ndarray, domain: Any, quick: bool) -> tuple:
+    """Return codes, classes and groups to learn from: to a few domains of a few classes come codes of characters."""
+    if domain is None:
+        return codes, y
+    drawn, labels = characters("train", "val")
+    some = np.isin(labels, np.random.default_rng(0).choice(np.unique(labels), 20 if quick else 150, replace=False))
+    more = coder.transform(enlarged(drawn[some]))
+    return (
+        np.concatenate([codes, more]), np.array([*y, *map(str, labels[some])]),
+        np.array([*domain, *["characters"] * len(more)]),
+    )  # fmt: skip
+
+
 def enlarged(pictures: np.ndarray) -> np.ndarray:
     """Return ink on white paper at twice the size, in colour."""
     return 255 - np.repeat(pictures.repeat(2, 1).repeat(2, 2)[..., None], 3, axis=3)
@@ -98,7 +112,7 @@ def measured(name: str, s: dict[str, Any], args: Any) -> dict[str, Any]:
     common: dict[str, Any] = {"n_way": ways, "n_shot": (1, 5), "random_state": 0}
     began = time.perf_counter()
     reader = InContextLearner(**common, n_query=5, n_episodes=16 if quick else 8000)
-    reader.fit(codes, s["y"], groups=s["groups"])
+    reader.fit(*with_characters(coder, codes, s["y"], s["groups"], quick))
     middle = time.perf_counter()
     film = CNAPsLearner(
         BACKBONE, **common, n_query=3, n_episodes=4 if quick else args.episodes, meta_batch_size=2, image_size=size

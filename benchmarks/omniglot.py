@@ -3,8 +3,8 @@
 Protocol: the split of Vinyals et al. as prototypical networks use it (1,028 + 172 characters to train on, 423 to test
 on), each character turned by 0, 90, 180 and 270 degrees counting as four classes; 1,000 test episodes with 15 queries a
 class (5 for 20 ways); the last state of training is tested, nothing is chosen by test classes. Also Lake's 20 official
-one-shot runs within alphabets. One training serves all columns: one shot, ways as in `LEARNERS`; methods with a head
-of a fixed size are tested on as many ways as they were trained for. BatchNorm is inductive unless the name says
+one-shot runs within alphabets. One training serves all columns: one shot (MAML: one to five), ways as in `LEARNERS`;
+methods with a head of a fixed size are tested on as many ways as they were trained for. BatchNorm is inductive unless the name says
 transductive (queries normalised together), as most published figures of MAML are. MAML and Reptile take four strided
 convolutions, without pooling, as in their papers.
 
@@ -56,8 +56,8 @@ def strided_conv4() -> nn.Sequential:
 
 
 MAML: dict[str, Any] = {
-    "module": strided_conv4(), "n_way": 5, "n_query": 15, "meta_batch_size": 16, "n_episodes": 160_000,
-    "adapt_steps": 3,
+    "module": strided_conv4(), "n_way": 5, "n_shot": (1, 5), "n_query": 15, "meta_batch_size": 4,
+    "n_episodes": 160_000, "adapt_steps": 3,
 }  # fmt: skip
 LEARNERS: dict[str, Any] = {
     "protonet": ProtoNetLearner(n_way=30, n_query=5, n_episodes=10_000),

@@ -61,11 +61,32 @@ class ContextLayer(nn.Module):
         return tokens + self.change(self.before_change(tokens))
 
 
+class NearSpace(nn.Module):
+    """A space of codes that starts as their own, and is changed along some directions.
+
+    Parameters
+    ----------
+    n_codes, n_directions : int
+        Of the codes, and how many directions are read and written.
+    """
+
+    def __init__(self, n_codes: int, n_directions: int):
+        super().__init__()
+        self.read = nn.Linear(n_codes, n_directions, bias=False)
+        self.write = nn.Linear(n_directions, n_codes, bias=False)
+        nn.init.zeros_(self.write.weight)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return codes of the same shape (..., n_codes)."""
+        # x + W R x: codes of classes unlike those of training keep their distances
+        return codes + self.write(self.read(codes))
+
+
 class InContextMethod(CodedMethod):
     """Each query is put in once for each class, as if it were of that class; the network says how well that fits.
 
     To that comes the distance of the query to the class means, in a space that is learned: before training the
-    network is one of prototypes.
+    network is one of prototypes, of the codes as they are.
 
     Parameters
     ----------
@@ -97,11 +118,10 @@ class InContextMethod(CodedMethod):
         self.synthetic = synthetic
         self.norm: nn.Module = nn.LayerNorm(n_codes, elementwise_affine=False) if normalise else nn.Identity()
         self.token = nn.Linear(n_codes, width)
-        self.space = nn.Linear(n_codes, width, bias=False)
-        nn.init.orthogonal_(self.space.weight)  # the codes' own distances, or those within a subspace
+        self.space = NearSpace(n_codes, min(n_codes, width))
         self.layers = nn.ModuleList(ContextLayer(width, n_heads) for _ in range(n_layers))
         self.fit_of_class = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
-        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(min(n_codes, width))))
+        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(n_codes)))
 
     @property
     def _context_layers(self) -> list[ContextLayer]:
