@@ -10,8 +10,8 @@ same classes in the domain left out (`--domain`), 5 ways. "PACS, new classes": f
 on, and the other three in the domain left out, 3 ways. "Omniglot": tested on characters of alphabets' split by Vinyals
 et al., 5 ways. 1 and 5 shots, 15 queries a class; meta-trained on one to five shots, on nothing of the test classes'
 rows. The in-context learner, which is made for codes of many kinds of tasks, learns from those of 150 of Omniglot's
-training characters as well. All methods see the same test episodes, of which fine-tuning sees the first `--finetuned`. Milliseconds are the
-median time of one task from pictures: to learn it (support), and to name its queries.
+training characters as well. All methods see the same test episodes, of which fine-tuning sees the first `--finetuned`.
+Milliseconds are the median time of one task from pictures: to learn it (support), and to name its queries.
 Run ``python benchmarks/film_codes.py``; `SKTL_DATA` names the folder of the data.
 """
 

@@ -4,9 +4,9 @@ Protocol: the split of Vinyals et al. as prototypical networks use it (1,028 + 1
 on), each character turned by 0, 90, 180 and 270 degrees counting as four classes; 1,000 test episodes with 15 queries a
 class (5 for 20 ways); the last state of training is tested, nothing is chosen by test classes. Also Lake's 20 official
 one-shot runs within alphabets. One training serves all columns: one shot (MAML: one to five), ways as in `LEARNERS`;
-methods with a head of a fixed size are tested on as many ways as they were trained for. BatchNorm is inductive unless the name says
-transductive (queries normalised together), as most published figures of MAML are. MAML and Reptile take four strided
-convolutions, without pooling, as in their papers.
+methods with a head of a fixed size are tested on as many ways as they were trained for. BatchNorm is inductive unless
+the name says transductive (queries normalised together), as most published figures of MAML are. MAML and Reptile take
+four strided convolutions, without pooling, as in their papers.
 
 Run ``python benchmarks/omniglot.py --methods protonet maml --minutes 10`` (ten minutes of training each), or leave out
 `--minutes` for the full number of episodes, which wants a GPU. `SKTL_DATA` names the folder of the data.
