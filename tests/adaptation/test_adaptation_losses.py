@@ -93,6 +93,15 @@ class TestDiscrepancies:
             u = (1 / 4) / (kernel @ v)
         assert np.allclose(plan, u[:, None] * kernel * v, atol=1e-9)
 
+    def test_unbalanced_plan_is_where_its_objective_is_flat(self):
+        # d/dP [<P, C> - e H(P) + r KL(P 1 | a) + r KL(P' 1 | b)] = 0
+        cost = RNG.random((4, 6)) + np.array([0, 0, 0, 5.0])[:, None]  # the last row is far from all
+        plan = L.sinkhorn_plan(torch.from_numpy(cost), regularisation=0.3, n_iter=500, reach=0.5).numpy()
+        e, r = 0.3 * cost.mean(), 0.5 * cost.mean()
+        of_rows, of_columns = np.log(plan.sum(1) * 4), np.log(plan.sum(0) * 6)
+        assert np.allclose(cost + e * np.log(plan) + r * of_rows[:, None] + r * of_columns, 0, atol=1e-9)
+        assert plan.sum(1)[3] < 0.05 * plan.sum(1)[:3].min()
+
 
 class TestAdversaries:
     def test_reversed_gradient(self):
@@ -222,7 +231,7 @@ class TestGeneralisation:
 
 
 ALIGNING = [
-    L.MMD(), L.JAN(), L.CORAL(), L.CMD(), L.DSAN(), L.DeepJDOT(), L.DeepJDOT(solver="sinkhorn"), L.BSP(weight=1.0),
+    L.MMD(), L.JAN(), L.CORAL(), L.CMD(), L.DSAN(), L.DeepJDOT(), L.DeepJDOT(0.3, reach=None), L.BSP(weight=1.0),
 ]  # fmt: skip
 
 

@@ -35,7 +35,9 @@ def joint_cost(
     return alpha / source.shape[1] * squared_distances(source, target) - beta * target_log_proba[:, labels].T
 
 
-def sinkhorn_plan(cost: Tensor, *, regularisation: float = 0.05, n_iter: int = 30) -> Tensor:
+def sinkhorn_plan(
+    cost: Tensor, *, regularisation: float = 0.05, n_iter: int = 30, reach: float | None = None
+) -> Tensor:
     """Return the entropic transport plan between uniform masses, in the log domain, (n_s, n_t).
 
     Parameters
@@ -46,14 +48,19 @@ def sinkhorn_plan(cost: Tensor, *, regularisation: float = 0.05, n_iter: int = 3
         Of the entropy, as a share of the mean cost.
     n_iter : int, default=30
         Rounds; a fixed number, so that the device is not waited for.
+    reach : float, default=None
+        If given, masses need not be kept: their divergence costs so much, as a multiple of the mean cost. A row whose
+        like is not in the batch then moves little.
     """
     # P = diag(u) exp(-C / e) diag(v),   P 1 = 1/n_s,   P' 1 = 1/n_t
+    # or min_P <P, C> - e H(P) + r KL(P 1, 1/n_s) + r KL(P' 1, 1/n_t):  the same updates to the power r / (r + e)
     n_source, n_target = cost.shape
+    power = 1.0 if reach is None else reach / (reach + regularisation)
     score = -cost / (regularisation * cost.mean().abs()).clamp_min(1e-12)
     v = cost.new_zeros(n_target)
     for _ in range(n_iter):
-        u = -np.log(n_source) - torch.logsumexp(score + v, 1)
-        v = -np.log(n_target) - torch.logsumexp(score + u[:, None], 0)
+        u = power * (-np.log(n_source) - torch.logsumexp(score + v, 1))
+        v = power * (-np.log(n_target) - torch.logsumexp(score + u[:, None], 0))
     return torch.exp(score + u[:, None] + v)
 
 
@@ -68,20 +75,24 @@ def exact_plan(cost: Tensor) -> Tensor:
 class DeepJDOT(DomainLoss):
     """Deep joint distribution optimal transport: the plan that moves the batch cheapest, then cheaper moves [1]_.
 
-    The plan is that of the batch and is not differentiated. Departs from the paper in the scale of the features' cost
-    (the mean over features, not the sum), and in the warm-up.
+    The plan is that of the batch and is not differentiated. Two batches hardly ever hold as many rows of each class, so
+    that a plan that keeps all masses moves some rows to other classes; by default masses may be given up, as in
+    [2]_. Departs from the papers in the scale of the features' cost (the mean over features, not the sum), and in
+    the warm-up.
 
     Parameters
     ----------
-    weight : float, default=0.3
+    weight : float, default=1.0
         Of the term; it warms up over the training.
     alpha : float, default=10.0
         What a distance between features costs.
     beta : float, default=1.0
         What a wrong label costs.
     solver : {"auto", "exact", "sinkhorn"}, default="auto"
-        "exact" solves the assignment on the CPU, for equally many rows of both domains; "sinkhorn" stays on the device.
-        "auto" is exact on a CPU where it can be.
+        "exact" keeps all masses and solves the assignment on the CPU, for equally many rows of both domains; "sinkhorn"
+        stays on the device. "auto" is exact on a CPU if masses are to be kept and it can be.
+    reach : float or None, default=0.1
+        Of Sinkhorn's plan: what it costs to give up mass, as a multiple of the mean cost; None keeps all, as in [1]_.
     regularisation : float, default=0.05
         Of Sinkhorn's plan, as a share of the mean cost.
     n_iter : int, default=30
@@ -91,6 +102,8 @@ class DeepJDOT(DomainLoss):
     ----------
     .. [1] B. Damodaran, B. Kellenberger, R. Flamary, D. Tuia and N. Courty, "DeepJDOT: deep joint distribution optimal
        transport for unsupervised domain adaptation", ECCV, 2018.
+    .. [2] K. Fatras, T. Séjourné, R. Flamary and N. Courty, "Unbalanced minibatch optimal transport; applications to
+       domain adaptation", ICML, 2021.
 
     Examples
     --------
@@ -104,17 +117,19 @@ class DeepJDOT(DomainLoss):
         "alpha": at_least(0),
         "beta": at_least(0),
         "solver": [StrOptions({"auto", "exact", "sinkhorn"})],
+        "reach": [*at_least(1e-6), None],
         "regularisation": at_least(1e-6),
         "n_iter": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
         self,
-        weight: float = 0.3,
+        weight: float = 1.0,
         *,
         alpha: float = 10.0,
         beta: float = 1.0,
         solver: str = "auto",
+        reach: float | None = 0.1,
         regularisation: float = 0.05,
         n_iter: int = 30,
     ):
@@ -122,6 +137,7 @@ class DeepJDOT(DomainLoss):
         self.alpha = alpha
         self.beta = beta
         self.solver = solver
+        self.reach = reach
         self.regularisation = regularisation
         self.n_iter = n_iter
 
@@ -142,6 +158,7 @@ class DeepJDOT(DomainLoss):
                 f'DeepJDOT(solver="exact") needs equally many rows of both domains in a batch; got {cost.shape[0]} and '
                 f'{cost.shape[1]}. Use solver="sinkhorn".'
             )
-        if self.solver == "exact" or (self.solver == "auto" and is_square and cost.device.type == "cpu"):
+        suits_exact = self.reach is None and is_square and cost.device.type == "cpu"
+        if self.solver == "exact" or (self.solver == "auto" and suits_exact):
             return exact_plan(cost)
-        return sinkhorn_plan(cost, regularisation=self.regularisation, n_iter=self.n_iter)
+        return sinkhorn_plan(cost, regularisation=self.regularisation, n_iter=self.n_iter, reach=self.reach)
