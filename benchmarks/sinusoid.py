@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import machine, parser, print_table, write_results
+from _common import earlier_results, machine, parser, print_table, write_results
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
@@ -69,7 +69,7 @@ def learners(k: int, updates: int) -> dict[str, Any]:
     }  # fmt: skip
     reptile = {
         **common, "n_shot": 2 * k, "n_query": 5, "inner_learning_rate": 0.02, "inner_optimizer": "sgd",
-        "inner_batch_size": k, "inner_steps": 10, "learning_rate": 1.0,
+        "inner_batch_size": k, "inner_steps": 10, "learning_rate": 0.5,
     }  # fmt: skip
     slower = {"learning_rate": 1e-2, "n_episodes": 25 * max(1, updates // 30)}
     return {
@@ -99,13 +99,18 @@ def main() -> None:
     options.add_argument("--updates", type=int, default=12_000, help="of each learner (default: %(default)s)")
     options.add_argument("--minutes", type=float, help="for each learner, instead of a number of updates")
     options.add_argument("--mixture", action="store_true", help="sines and lines instead of sines")
+    options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
     args = options.parse_args()
     updates = 60 if args.quick else args.updates
     made = sines_and_lines if args.mixture else sines
     train, test = made(500 if args.quick else 50_000, POINTS, 0), made(50 if args.quick else 600, 110, 1)
-    start, described, results = time.perf_counter(), machine(), []
+    name_of_file = "sinusoid_mixture" if args.mixture else "sinusoid"
+    start, described = time.perf_counter(), machine()
+    results: list[dict[str, Any]] = list(earlier_results(name_of_file, args))
     for k in (5, 10):
         for name, learner in (mixture_learners if args.mixture else learners)(k, updates).items():
+            if any((r["method"], r["shots"]) == (name, k) for r in results):
+                continue
             if args.minutes and not args.quick:
                 learner.set_params(n_episodes=25 * within(learner, train, args.minutes))
             began = time.perf_counter()
@@ -131,6 +136,7 @@ def main() -> None:
             row["ms_per_task"] = milliseconds_per_task(learner, test, k)
             results.append({**row, "published_1_step": None if args.mixture else PUBLISHED.get((name, k))})
             print(results[-1], flush=True)
+    results.sort(key=lambda row: row["shots"])
     print()
     header = ["points", "method", *(f"{steps} steps" for steps in STEPS), "no steps", "published, 1 step",
               "a new task, ms", "training, s"]  # fmt: skip
@@ -143,11 +149,7 @@ def main() -> None:
         ],
     )  # fmt: skip
     seconds = round(time.perf_counter() - start, 1)
-    write_results(
-        "sinusoid_mixture" if args.mixture else "sinusoid",
-        {"machine": described, "seconds": seconds, "results": results},
-        args,
-    )
+    write_results(name_of_file, {"machine": described, "seconds": seconds, "results": results}, args)
 
 
 def milliseconds_per_task(learner: Any, test: tuple, k: int) -> float | None:
