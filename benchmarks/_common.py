@@ -139,7 +139,7 @@ def write_results(name: str, results: Mapping[str, Any], options: argparse.Names
     print(f"\nwritten to {path}")
 
 
-def earlier_results(name: str, options: argparse.Namespace) -> dict[str, Any]:
+def earlier_results(name: str, options: argparse.Namespace) -> Any:
     """Return the results that an earlier run wrote where this one will, if the options say to go on from them."""
     path = options.output or RESULTS / f"{name}.json"
     return json.loads(path.read_text())["results"] if options.resume and path.exists() else {}
