@@ -68,7 +68,7 @@ def learners(k: int, updates: int) -> dict[str, Any]:
         "n_episodes": 25 * updates, "learning_rate": 5e-3, "random_state": 0,
     }  # fmt: skip
     reptile = {
-        **common, "n_shot": 2 * k, "n_query": 5, "inner_learning_rate": 0.02, "inner_optimizer": "sgd",
+        **common, "n_shot": 2 * k, "n_query": 5, "inner_learning_rate": 0.01, "inner_optimizer": "sgd",
         "inner_batch_size": k, "inner_steps": 10, "learning_rate": 0.5,
     }  # fmt: skip
     slower = {"learning_rate": 1e-2, "n_episodes": 25 * max(1, updates // 30)}
