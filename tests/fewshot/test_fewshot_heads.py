@@ -158,6 +158,20 @@ def test_tasks_of_a_batch_are_apart(name):
         np.testing.assert_allclose(together[task], logits(head, support[task], y[task], query[task]), atol=1e-6)
 
 
+def test_relation_compares_some_pairs_at_a_time(monkeypatch):
+    head = RelationHead()
+    head.build((3, 4, 4))
+    head.eval()
+    support, query = torch.rand(2, 6, 3, 4, 4), torch.rand(2, 7, 3, 4, 4)
+    y = torch.tensor([[0, 1, 2, 0, 1, 2]] * 2)
+    expected = head(support, y, query, n_way=3)
+    sizes = []
+    head.compare.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    monkeypatch.setattr("sktl.fewshot.heads._relation.PAIRS_AT_ONCE", 12)  # two queries of two tasks, three ways
+    torch.testing.assert_close(head(support, y, query, n_way=3), expected)
+    assert sizes == [12, 12, 12, 6]
+
+
 @pytest.mark.parametrize("name", ["ridge", "logistic", "cosine", "matching", "relation"])
 def test_gradients_reach_the_codes_and_what_the_head_learns(name, task):
     support, y, query = task

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from sktl.fewshot.heads._head import Head, State, one_hot
 
 CHANNELS = 64
 HIDDEN = 8
+PAIRS_AT_ONCE = 4096  # of maps, where no gradient is wanted
 PRIOR = -1.5  # logit of a score at the start: most pairs do not belong together, and unlearning 1/2 kills units
 
 
@@ -69,8 +72,16 @@ class RelationHead(Head):
 
     def logits(self, state: State, query: Tensor) -> Tensor:
         """Return r(c_k, q); the relation score is its sigmoid."""
+        prototypes, axes = state["prototypes"], len(self.code_shape)
+        if self.training:
+            return self._compared(prototypes, query)
+        # every query is paired with every class of every task: some queries at a time
+        at_once = max(1, PAIRS_AT_ONCE // max(1, math.prod(prototypes.shape[:-axes])))
+        return torch.cat([self._compared(prototypes, part) for part in query.split(at_once, -axes - 1)], -2)
+
+    def _compared(self, prototypes: Tensor, query: Tensor) -> Tensor:
         axes = len(self.code_shape)
-        prototypes = state["prototypes"].unsqueeze(-axes - 2)  # (..., 1, n_way, *code_shape)
+        prototypes = prototypes.unsqueeze(-axes - 2)  # (..., 1, n_way, *code_shape)
         query = query.unsqueeze(-axes - 1)  # (..., n_query, 1, *code_shape)
         shape = torch.broadcast_shapes(prototypes.shape, query.shape)
         pairs = torch.cat([prototypes.expand(shape), query.expand(shape)], dim=-axes)
