@@ -160,9 +160,11 @@ def test_tasks_of_a_batch_are_apart(name):
 
 def test_relation_compares_some_pairs_at_a_time(monkeypatch):
     head = RelationHead()
-    head.build((3, 4, 4))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head.build((3, 4, 4))
+        support, query = torch.rand(2, 6, 3, 4, 4), torch.rand(2, 7, 3, 4, 4)
     head.eval()
-    support, query = torch.rand(2, 6, 3, 4, 4), torch.rand(2, 7, 3, 4, 4)
     y = torch.tensor([[0, 1, 2, 0, 1, 2]] * 2)
     expected = head(support, y, query, n_way=3)
     sizes = []
