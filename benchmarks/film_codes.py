@@ -1,9 +1,9 @@
 """A pretrained network, modulated for each task by what it sees in the support set, against leaving it as it is.
 
-Claim: with the backbone frozen, a learner that emits factors and shifts of the backbone's channels and a linear
-classifier from the support set (in the manner of CNAPs), and a transformer that reads the codes of support and queries,
-learn new tasks better than prototypes of the same backbone's codes, at a cost of milliseconds, where fine-tuning
-all of the network on as many pictures takes seconds.
+Claims: with the backbone frozen, a learner that emits factors and shifts of the backbone's channels and a linear
+classifier from the support set (in the manner of CNAPs) learns new tasks better than prototypes of the same backbone's
+codes, at a cost of milliseconds, where fine-tuning all of the network on as many pictures takes seconds; a transformer
+that reads the codes of support and queries does so too, where it has learned from many classes like the new ones.
 
 Protocol: EfficientNet-Lite0 of published weights. "PACS": meta-trained on seven classes in three domains, tested on the
 same classes in the domain left out (`--domain`), 5 ways. "PACS, new classes": four classes in three domains to train
