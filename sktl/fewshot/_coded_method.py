@@ -53,7 +53,11 @@ class CodedMethod(FewShotMethod):
 
     def codes(self, rows: Tensor) -> Tensor:
         """Return the codes (n_tasks, n, *code_shape) of rows (n_tasks, n, ...)."""
-        return self.encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        return self.encoded(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+
+    def encoded(self, rows: Tensor) -> Tensor:
+        """Return the codes (n, *code_shape) of rows (n, ...)."""
+        return self.encoder(rows)
 
     def loss(self, episodes: Episodes) -> StepResult:
         """Return the queries' loss, support and queries of all tasks encoded in one pass."""
@@ -67,7 +71,7 @@ class CodedMethod(FewShotMethod):
     def episode_logits(self, X: Tensor, indices: EpisodeIndices, targets: Tensor | None = None) -> Tensor:
         """Return the outputs of episodes; each row is encoded once, in however many of them it is."""
         rows, places = torch.cat([indices.support.flatten(), indices.query.flatten()]).unique(return_inverse=True)
-        codes = torch.cat([self.encoder(X.index_select(0, part)) for part in rows.split(EVALUATED_ROWS)])
+        codes = torch.cat([self.encoded(X.index_select(0, part)) for part in rows.split(EVALUATED_ROWS)])
         targets = None if targets is None else targets.index_select(0, rows)
         support = places[: indices.support.numel()].view_as(indices.support)
         query = places[indices.support.numel() :].view_as(indices.query)

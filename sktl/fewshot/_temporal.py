@@ -52,6 +52,8 @@ class DenseConvolution(nn.Module):
 class CausalAttention(nn.Module):
     """Soft attention of each row to itself and the rows before it, behind which its input is kept.
 
+    Keys start as queries, so that rows attend to their like from the first update on.
+
     Parameters
     ----------
     n_in : int
@@ -65,6 +67,7 @@ class CausalAttention(nn.Module):
         self.query = nn.Linear(n_in, key_size)
         self.key = nn.Linear(n_in, key_size)
         self.value = nn.Linear(n_in, value_size)
+        self.key.load_state_dict(self.query.state_dict())
 
     def forward(self, x: Tensor, is_real: Tensor) -> tuple[Tensor, Kept]:
         """Return inputs and outputs, (n_tasks, n, n_in + more), of sequences (n_tasks, n, n_in), padding first."""
