@@ -26,7 +26,8 @@ class MANNLearner(MetaLearner):
     ``FewShotClassifier(learner=FrozenEstimator(learner))``, or `FewShotRegressor`.
 
     It departs from the paper in that a row comes together with its label and not with the one before; that each head
-    has the unused slot of its own to write to; and that the sharpness of the addressing is learned.
+    has the unused slot of its own to write to; that the sharpness of the addressing is learned; and that codes are
+    centred and targets as long as they.
 
     Parameters
     ----------

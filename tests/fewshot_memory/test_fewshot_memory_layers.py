@@ -64,6 +64,17 @@ def test_causal_attention(sequence):
             np.testing.assert_allclose(found[task, t].detach().numpy(), np.concatenate([x[t], read]), atol=1e-12)
 
 
+def test_attention_starts_out_by_likeness():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = CausalAttention(64, 32, 8)
+    x = torch.randn(200, 1, 64, generator=torch.Generator().manual_seed(0))
+    sequence = torch.cat([x, torch.roll(x, 1, 0), torch.roll(x, 2, 0), x], 1)  # the first row comes again
+    _, kept = layer(sequence, torch.ones(200, 4, dtype=torch.bool))
+    scores = (layer.query(sequence[:, 3:]) @ kept["keys"][:, :3].transpose(1, 2)).squeeze(1)
+    assert (scores.argmax(1) == 0).float().mean() > 0.99
+
+
 LAYERS = [(DenseConvolution, 4, 1), (DenseConvolution, 4, 4), (DenseConvolution, 4, 8), (CausalAttention, 5, 2)]
 
 

@@ -159,6 +159,22 @@ def test_episodes_are_shuffled_in_training_and_not_after(name, fitted):
         torch.testing.assert_close(answers(), answers())
 
 
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_targets_are_as_long_as_codes_and_codes_are_centred(name, fitted, base_rows, monkeypatch):
+    method = fitted[name]._learned.trainable()
+    codes = torch.from_numpy(base_rows[0]).float()
+    method.train()
+    codes = method.encoded(codes).detach()
+    method.eval()
+    np.testing.assert_allclose(codes.mean(0).numpy(), 0, atol=1e-5)
+    read = []
+    monkeypatch.setattr(method, "read", lambda sequence, is_real: read.append(sequence) or {})
+    method.adapt_codes(codes[None], torch.arange(len(codes))[None] % 3, 3)
+    of_code, of_target = read[0][0].split([codes.shape[1], method.n_outputs], -1)
+    length = of_target.norm(dim=-1).mean().item()
+    assert of_code.square().sum(-1).mean().sqrt().item() == pytest.approx(length, rel=0.05)
+
+
 def test_threads_agree(fitted, new_rows):
     learner = fitted["CNAPs"]
     X, y = (part[:60] for part in new_rows)
