@@ -56,7 +56,7 @@ def strided_conv4() -> nn.Sequential:
 
 
 MAML: dict[str, Any] = {
-    "module": strided_conv4(), "n_way": 5, "n_shot": (1, 5), "n_query": 15, "meta_batch_size": 4,
+    "module": strided_conv4(), "n_way": 5, "n_shot": (1, 5), "n_query": 5, "meta_batch_size": 4,
     "n_episodes": 160_000, "adapt_steps": 3,
 }  # fmt: skip
 LEARNERS: dict[str, Any] = {
