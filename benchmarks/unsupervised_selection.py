@@ -204,9 +204,9 @@ def scorer_table(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 def method_table(results: dict[str, Any], scorer: str) -> list[dict[str, Any]]:
     """Return for each family and method the mean accuracy of last epoch, unsupervised choice and oracle's choice."""
-    last = max(point["epoch"] for _, grid in grids(results) for point in grid)
     rows: dict[tuple, dict[str, list[float]]] = {}
     for pair, grid in grids(results):
+        last = max(point["epoch"] for point in grid)
         for method in dict.fromkeys(point["method"] for point in grid):
             own = [point for point in grid if point["method"] == method]
             row = rows.setdefault((family(pair), method), {"last": [], "unsupervised": [], "oracle": []})
