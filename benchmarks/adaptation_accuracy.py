@@ -50,7 +50,8 @@ from sktl.adaptation import LOSSES, DomainAdaptedClassifier, stack_domains
 from sktl.adaptation.losses import DANN, IRM
 
 DIGIT_PAIRS = (
-    "mnist->usps", "usps->mnist", "mnist->mnistm", "mnist->usps filled", "usps filled->mnist", "mnist+usps->mnistm"
+    "mnist->usps", "usps->mnist", "mnist->mnistm", "mnist->usps filled", "usps filled->mnist", "mnist+usps->mnistm",
+    "mnistm->usps",
 )  # fmt: skip
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 PACS_PAIRS = tuple(f"photo->{d}" for d in DOMAINS[1:]) + tuple(f"others->{d}" for d in DOMAINS)
@@ -142,11 +143,16 @@ def over_crops(X: np.ndarray, photos: list[np.ndarray], seed: int) -> np.ndarray
 def digit_task(pair: str, sets: Digits) -> dict[str, Any]:
     source, target = pair.split("->")
     held, (Xt, _, X_test, y_test) = {name: sets(name) for name in source.split("+")}, sets(target)
-    n_channels = 3 if target == "mnistm" else 1
-    rows = {name: np.repeat(X[..., None], 3, axis=3) if n_channels == 3 else X for name, (X, *_) in held.items()}
-    X, y, domain = stack_domains(rows, {name: y.astype(int) for name, (_, y, *_) in held.items()}, {target: Xt})
+    n_channels = 3 if "mnistm" in pair else 1
+
+    def coloured(X: np.ndarray) -> np.ndarray:
+        return np.repeat(X[..., None], 3, axis=3) if n_channels == 3 and X.ndim == 3 else X
+
+    rows = {name: coloured(X) for name, (X, *_) in held.items()}
+    labels = {name: y.astype(int) for name, (_, y, *_) in held.items()}
+    X, y, domain = stack_domains(rows, labels, {target: coloured(Xt)})
     model = {"backbone": lenet(n_channels), "preprocessing": {"mean": (0.5,) * 3, "std": (0.5,) * 3}}
-    task = {"X": X, "y": y, "X_test": X_test, "y_test": y_test.astype(int), "model": model}
+    task = {"X": X, "y": y, "X_test": coloured(X_test), "y_test": y_test.astype(int), "model": model}
     return task | {"domain": domain} if len(held) > 1 else task
 
 
@@ -267,6 +273,8 @@ def fits(loss: str, pair: str) -> bool:
     if loss in SHIFTED:
         return pair in DIGIT_PAIRS
     if loss in BETWEEN_SOURCES:
+        if loss == "mixstyle" and pair == "mnistm->usps":
+            return True  # the styles of one source are enough
         return "+" in pair or (pair.startswith("others") and loss != "mixstyle")  # codes have no feature maps
     return True
 
