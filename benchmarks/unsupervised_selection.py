@@ -13,8 +13,7 @@ last epoch with the default weight, the default scorer's choice of weight and ep
 
 - Digits: 4,000 pictures of each set, SHOT's LeNet. PACS: the twelve pairs, codes of the embedded EfficientNet-Lite0.
   Office-Caltech: the twelve pairs, SURF rows as GFK's authors prepare them.
-- The library's default scorer is one of those that are level in this table, that is, it was chosen with the target
-  labels of these pairs.
+- The library's default scorer is the best of this table, that is, it was chosen with the target labels of these pairs.
 
 Results are written after each training; ``--resume`` goes on from the file. Run
 ``python benchmarks/unsupervised_selection.py``; `SKTL_DATA` names the folder of the data.
