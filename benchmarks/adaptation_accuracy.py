@@ -145,14 +145,14 @@ def digit_task(pair: str, sets: Digits) -> dict[str, Any]:
     held, (Xt, _, X_test, y_test) = {name: sets(name) for name in source.split("+")}, sets(target)
     n_channels = 3 if "mnistm" in pair else 1
 
-    def coloured(X: np.ndarray) -> np.ndarray:
+    def with_channels(X: np.ndarray) -> np.ndarray:
         return np.repeat(X[..., None], 3, axis=3) if n_channels == 3 and X.ndim == 3 else X
 
-    rows = {name: coloured(X) for name, (X, *_) in held.items()}
+    rows = {name: with_channels(X) for name, (X, *_) in held.items()}
     labels = {name: y.astype(int) for name, (_, y, *_) in held.items()}
-    X, y, domain = stack_domains(rows, labels, {target: coloured(Xt)})
+    X, y, domain = stack_domains(rows, labels, {target: with_channels(Xt)})
     model = {"backbone": lenet(n_channels), "preprocessing": {"mean": (0.5,) * 3, "std": (0.5,) * 3}}
-    task = {"X": X, "y": y, "X_test": coloured(X_test), "y_test": y_test.astype(int), "model": model}
+    task = {"X": X, "y": y, "X_test": with_channels(X_test), "y_test": y_test.astype(int), "model": model}
     return task | {"domain": domain} if len(held) > 1 else task
 
 
@@ -264,18 +264,16 @@ def tasks(options: Any) -> dict[str, Any]:
 
 
 def fits(loss: str, pair: str) -> bool:
-    if pair == COLOURED_PAIR:
-        return loss == "none" or (loss in BETWEEN_SOURCES and loss != "mixstyle")
-    if loss == "irm, weight 100":
-        return False
+    if loss == "mixstyle":
+        return pair in ("mnist+usps->mnistm", "mnistm->usps")  # rows have no feature maps
+    if pair == COLOURED_PAIR or loss == "irm, weight 100":
+        return pair == COLOURED_PAIR and loss in ("none", *BETWEEN_SOURCES)
     if loss in PEERS:
         return PEERS[loss].is_there() and pair in PACS_PAIRS
     if loss in SHIFTED:
         return pair in DIGIT_PAIRS
     if loss in BETWEEN_SOURCES:
-        if loss == "mixstyle" and pair == "mnistm->usps":
-            return True  # the styles of one source are enough
-        return "+" in pair or (pair.startswith("others") and loss != "mixstyle")  # codes have no feature maps
+        return "+" in pair or pair.startswith("others")
     return True
 
 

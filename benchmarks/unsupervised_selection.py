@@ -196,7 +196,8 @@ def scorer_table(results: dict[str, Any]) -> list[dict[str, Any]]:
         ranks = [spearmanr([p["scores"][scorer] for p in grid], [p["target"] for p in grid])[0] for _, grid in found]
         of = {name: float(np.mean([v for f, v in losses if f == name])) for name in dict.fromkeys(f for f, _ in losses)}
         every = [value for _, value in losses]
-        rows.append({"scorer": scorer, "mean": float(np.mean(every)), "worst": max(every),
+        rows.append({"scorer": scorer, "mean": float(np.mean(every)), "median": float(np.median(every)),
+                     "worst": max(every),
                      "rank_correlation": float(np.nanmean(ranks)), **of})  # fmt: skip
     return sorted(rows, key=lambda row: row["mean"])
 
@@ -231,8 +232,8 @@ def report(results: dict[str, Any]) -> dict[str, Any]:
     families = [name for name in ("digits", "PACS codes", "Office-Caltech SURF") if name in scorers[0]]
     print("\nPoints of target accuracy lost against the oracle's choice among all methods, weights and epochs\n")
     print_table(
-        ["scorer", "mean", "worst", *families, "rank correlation"],
-        [[r["scorer"], *(f"{r[k]:.1f}" for k in ("mean", "worst", *families)), f"{r['rank_correlation']:.2f}"]
+        ["scorer", "mean", "median", "worst", *families, "rank correlation"],
+        [[r["scorer"], *(f"{r[k]:.1f}" for k in ("mean", "median", "worst", *families)), f"{r['rank_correlation']:.2f}"]
          for r in scorers],
     )  # fmt: skip
     default = default_of(scorers)

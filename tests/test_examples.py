@@ -12,7 +12,7 @@ from PIL import Image
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 QUICKSTART = EXAMPLES / "plot_quickstart.py"
 
-pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib", reason="the examples draw by matplotlib, an optional package")
 
 
 def run(example, *arguments, folder):

@@ -28,8 +28,7 @@ class SNAILLearner(MetaLearner):
 
     It departs from the paper in that the convolutions' first dilation is 1, so that no row is left out; that an
     episode may have several queries, each of which comes last; and in how it starts: codes are centred, targets are as
-    long as codes, and the keys of attention are its queries at first. Without these it took hundreds of updates on
-    Omniglot to leave chance.
+    long as codes, and the keys of attention are its queries at first, or it is long before it leaves chance.
 
     Parameters
     ----------

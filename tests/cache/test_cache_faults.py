@@ -384,7 +384,7 @@ assert 0 < len(compute.asked) < 2900
 
 
 def test_a_limit_on_the_size_of_files(folder, start, finish):
-    pytest.importorskip("resource")
+    pytest.importorskip("resource", reason="limits of file sizes are set by a module of Unix alone")
     output = finish(start(FILL, folder))
     assert output.startswith("CacheWarning Codes cannot be stored in")
     assert "too large" in output

@@ -14,7 +14,7 @@ def characters(shared_data):
     """Pictures of 14 x 14 pixels and labels: of 1,028 characters to train on, of 60 new ones."""
     path = shared_data / "omniglot" / "omniglot_28.npz"
     if not path.exists():
-        pytest.skip(f"there is no {path}")
+        pytest.skip(f"the real characters are not at {path}; name the data's folder in SKTL_DATA")
     with np.load(path) as file:
         images, split = file["images"], file["vinyals_split"]
     small = images.reshape(*images.shape[:2], 14, 2, 14, 2).mean((3, 5)).astype(np.uint8)

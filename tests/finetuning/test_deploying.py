@@ -273,8 +273,10 @@ class WithoutOperator(nn.Module):
 class TestOnnx:
     @pytest.fixture(autouse=True)
     def packages(self):
-        pytest.importorskip("onnxscript")
-        self.runtime = pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript", reason="torch exports to ONNX by onnxscript, an optional package")
+        self.runtime = pytest.importorskip(
+            "onnxruntime", reason="ONNX files are run by onnxruntime, an optional package"
+        )
 
     def run(self, path, **inputs):
         session = self.runtime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -66,7 +66,7 @@ class TestOnRealPictures:
             assert np.allclose(proba.sum(1), 1)
 
     def test_progress_shows_in_a_grid_search(self, few, capsys):
-        pytest.importorskip("rich")
+        pytest.importorskip("rich", reason="rich draws the progress bars that are tested")
         search = GridSearchCV(tiny(strategy="last"), {"max_steps": [1, 2]}, cv=2, refit=False)
         search.set_callbacks(ProgressBar()).fit(*few)
         assert capsys.readouterr().out.count("FineTunedClassifier") >= 4

@@ -118,7 +118,9 @@ class TestClassifier:
         assert len(display.learning_rates) == len(display.losses) > 10
         assert 1e-6 < display.suggestion < 1
         assert not hasattr(model, "classes_")
-        pytest.importorskip("matplotlib").use("Agg")
+        pytest.importorskip("matplotlib", reason="the finder's curve is drawn by matplotlib, an optional package").use(
+            "Agg"
+        )
         assert display.plot(name="full").ax_.get_xscale() == "log"
         with pytest.raises(ValueError, match="solved, not trained"):
             quick(strategy="head").find_learning_rate(*table)

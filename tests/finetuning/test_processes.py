@@ -11,7 +11,7 @@ from train_in_processes import fits, values_of
 from sktl.finetuning import FineTunedClassifier
 from sktl.training import processes_of
 
-pytest.importorskip("accelerate")
+pytest.importorskip("accelerate", reason="several processes are led by accelerate, an optional package")
 HERE = Path(__file__).resolve().parent
 NAMES = ("rows", "stopping", "full", "last", "kept", "finished")
 

@@ -257,7 +257,7 @@ def test_a_callback_may_stop_the_training(data):
 
 @pytest.mark.parametrize("how", ["alone", "pipeline", "grid"])
 def test_progress_bars_show_epochs(data, how, capsys):
-    pytest.importorskip("rich")
+    pytest.importorskip("rich", reason="rich draws the progress bars that are tested")
     estimator, _ = wrapped(how)
     estimator.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(*data)
     out = capsys.readouterr().out

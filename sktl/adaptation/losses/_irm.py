@@ -35,7 +35,8 @@ class IRM(DomainLoss):
     Parameters
     ----------
     weight : float, default=1.0
-        Of the penalty.
+        Of the penalty. Where a feature misleads strongly it has to be large (100 for coloured digits), and the learning
+        rate small (1e-3), or training diverges.
     start : float in [0, 1], default=0.3
         Share of the training from which the penalty acts; before it, all sources are learned as they are.
 
