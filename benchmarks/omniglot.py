@@ -6,7 +6,8 @@ class (5 for 20 ways); the last state of training is tested, nothing is chosen b
 one-shot runs within alphabets. One training serves all columns: one shot (MAML: one to five), ways as in `LEARNERS`;
 methods with a head of a fixed size are tested on as many ways as they were trained for. BatchNorm is inductive unless
 the name says transductive (queries normalised together), as most published figures of MAML are. MAML and Reptile take
-four strided convolutions, without pooling, as in their papers.
+four strided convolutions, without pooling, as in their papers. "Zero head" is the same from a head of
+zeros (MAML then with one shot and 20 ways), and one training serves all columns.
 
 Run ``python benchmarks/omniglot.py --methods protonet maml --minutes 10`` (ten minutes of training each), or leave out
 `--minutes` for the full number of episodes, which wants a GPU. `SKTL_DATA` names the folder of the data.
@@ -41,7 +42,9 @@ PUBLISHED = {
     "relation": (99.6, 99.8, 97.6, 99.1),
     "maml": (98.7, 99.9, 95.8, 98.9),
     "maml transductive": (98.7, 99.9, 95.8, 98.9),
+    "maml zero head transductive": (98.7, 99.9, 95.8, 98.9),
     "reptile": (95.39, 98.90, 88.14, 96.65),
+    "reptile zero head": (95.39, 98.90, 88.14, 96.65),
 }
 
 
@@ -65,7 +68,19 @@ LEARNERS: dict[str, Any] = {
     "relation": RelationNetLearner(n_way=10, n_query=3, n_episodes=80_000),
     "maml": MAMLLearner(**MAML),
     "maml transductive": MAMLLearner(**MAML, batch_norm="transductive"),
+    "maml zero head transductive": MAMLLearner(
+        strided_conv4(),
+        n_way=20,
+        n_query=2,
+        n_episodes=160_000,
+        zero_head=True,
+        learning_rate=2e-3,
+        batch_norm="transductive",
+    ),
     "reptile": ReptileLearner(strided_conv4(), n_episodes=300_000, n_query=1, meta_batch_size=5),
+    "reptile zero head": ReptileLearner(
+        strided_conv4(), n_episodes=300_000, n_query=1, meta_batch_size=5, zero_head=True
+    ),
 }
 
 

@@ -23,8 +23,22 @@ class AdaptedLearner(MetaLearner):
 
     takes_values = True
     is_adapted = True
-    has_fixed_outputs = True
+    zero_head = False
+    adapt: str
     batch_norm: str
+
+    @property
+    def has_fixed_outputs(self) -> bool:  # type: ignore[override]
+        """Whether a task may have as many classes as the episodes of meta-training, at most: a learned head does."""
+        return not self.zero_head
+
+    def _check_head(self) -> None:
+        """Raise ValueError where nothing could be learned from a head of zeros."""
+        if self.zero_head and self.adapt == "body":
+            raise ValueError(
+                "adapt='body' with zero_head=True leaves the head at zero, through which no gradient reaches the body. "
+                "Use adapt='all' or 'head', or zero_head=False."
+            )
 
     def _sees_queries_together(self) -> bool:
         return self.batch_norm == "transductive"

@@ -21,6 +21,7 @@ from sktl.training import StepResult
 PARTS = ("all", "head", "body")
 BATCH_NORMS = ("inductive", "transductive")
 NOTHING: Mapping[str, Tensor] = {}
+HEAD = "head."  # what the names of its weights begin with
 WEIGHT, STATISTIC = "weight:", "statistic:"  # what the names in a state begin with
 
 
@@ -40,17 +41,30 @@ class AdaptedMethod(FewShotMethod):
     vectorised : bool or "auto"
         Whether tasks go through the network together (vmap), or one after another. Layers with weights of their own
         for each task are fast together where they are matrix products, and on GPUs; convolutions on a CPU are not.
+    zero_head : bool
+        Whether tasks start from a head of zeros, of as many outputs as they need, instead of a learned one.
     """
 
     def __init__(
-        self, encoder: Encoder, n_outputs: int, *, part: str, batch_norm: str, vectorised: bool | str = "auto"
+        self,
+        encoder: Encoder,
+        n_outputs: int,
+        *,
+        part: str,
+        batch_norm: str,
+        vectorised: bool | str = "auto",
+        zero_head: bool = False,
     ):
         super().__init__()
         self.network = AdaptedNetwork(encoder, n_outputs)
+        self.zero_head = zero_head
+        if zero_head:
+            for value in self.network.head.requires_grad_(False).parameters():
+                nn.init.zeros_(value)
         self.names = tuple(
             name
             for name, _ in self.network.named_parameters()
-            if part == "all" or name.startswith("head.") == (part == "head")
+            if part == "all" or name.startswith(HEAD) == (part == "head")
         )
         self.keeps_statistics = batch_norm == "inductive" and any(
             isinstance(module, EpisodicBatchNorm) for module in encoder.modules()
@@ -59,13 +73,26 @@ class AdaptedMethod(FewShotMethod):
         self.vectorised = vectorised
 
     def start(self) -> Parameters:
-        """Return the weights that tasks change, as they start."""
+        """Return the weights that tasks change, as they start; without the head where that is zero."""
         weights = dict(self.network.named_parameters())
-        return {name: weights[name] for name in self.names}
+        return {name: weights[name] for name in self.names if not (self.zero_head and name.startswith(HEAD))}
 
-    def started(self, start: Parameters, x: Tensor, y: Tensor, *, batched: bool) -> Parameters:
+    def started(self, start: Parameters, x: Tensor, y: Tensor, n_outputs: int, *, batched: bool) -> Parameters:
         """Return where the tasks of these support sets start: all from the same weights."""
-        return {name: value.expand(len(x), *value.shape) for name, value in start.items()} if batched else start
+        start = {name: value.expand(len(x), *value.shape) for name, value in start.items()} if batched else start
+        return self.with_zero_head(start, len(x) if batched else None, n_outputs)
+
+    def with_zero_head(self, start: Parameters, n_tasks: int | None, n_outputs: int) -> Parameters:
+        """Return the weights with a head of zeros for so many outputs, if that is how tasks start."""
+        if not self.zero_head:
+            return start
+        lead = () if n_tasks is None else (n_tasks,)
+        head = {
+            name: value.new_zeros(*lead, n_outputs, *value.shape[1:]).requires_grad_(torch.is_grad_enabled())
+            for name, value in self.network.named_parameters()
+            if name.startswith(HEAD)
+        }
+        return {**start, **head}
 
     def outputs(
         self,
@@ -137,7 +164,7 @@ class AdaptedMethod(FewShotMethod):
         def gradient(weights: Parameters, x: Tensor, y: Tensor) -> Parameters:
             return self.slopes(weights, x, y, n_outputs, batched=batched, is_differentiable=is_differentiable)[1]
 
-        start = self.started(start, x, y, batched=batched)
+        start = self.started(start, x, y, n_outputs, batched=batched)
         return learn_task(gradient, start, rates, x, y, loop, rows_axis=int(batched))
 
     def query_outputs(self, weights: Parameters, x: Tensor, query: Tensor, n_outputs: int, *, batched: bool) -> Tensor:

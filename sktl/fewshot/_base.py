@@ -292,7 +292,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             raise ValueError(
                 f"The task has {n_outputs} classes, but this {type(self).__name__} was trained on episodes of at most "
                 f"{self.n_outputs_}: its head has no more outputs. Train with n_way={n_outputs}, or take a "
-                "metric-based learner, which knows no such bound."
+                "metric-based learner, or zero_head=True where a learner has it, which know no such bound."
             )
 
     def _check_support(self, n_rows: int) -> None:

@@ -38,6 +38,9 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
         memory does not grow with the steps.
     adapt : {"all", "head", "body"}, default="all"
         Which layers a task changes: all, the linear head [2]_, or everything else [3]_.
+    zero_head : bool, default=False
+        Start every task from a head of zeros, and not from one that is learned: what a class is called in its episode
+        is then of no account, training gets further in the same time [8]_, and a task may have any number of classes.
     learned_rates : {"step", "parameter"}, default=None
         Learn the inner rates too: one a tensor and step [6]_, or one a weight [5]_. None keeps `inner_learning_rate`.
     multi_step_loss : bool, default=False
@@ -98,6 +101,7 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
     .. [6] A. Antoniou, H. Edwards and A. Storkey, "How to train your MAML", ICLR, 2019.
     .. [7] R. Vuorio, S.-H. Sun, H. Hu and J. J. Lim, "Multimodal model-agnostic meta-learning via task-aware
        modulation", NeurIPS, 2019.
+    .. [8] C.-H. Kao, W.-C. Chiu and P.-Y. Chen, "MAML is a noisy contrastive learner in classification", ICLR, 2022.
 
     Examples
     --------
@@ -119,6 +123,7 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
         "inner_steps": [Interval(Integral, 1, None, closed="left")],
         "inner_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "order": [Options(Integral, {1, 2}), StrOptions({"implicit"})],
+        "zero_head": ["boolean"],
         "learned_rates": [StrOptions(set(RATES)), None],
         "multi_step_loss": ["boolean"],
         "adapt_steps": [Interval(Integral, 0, None, closed="left"), None],
@@ -138,6 +143,7 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
         inner_learning_rate: float = 0.4,
         order: int | str = 2,
         adapt: str = "all",
+        zero_head: bool = False,
         learned_rates: str | None = None,
         multi_step_loss: bool = False,
         adapt_steps: int | None = None,
@@ -174,6 +180,7 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
         self.inner_learning_rate = inner_learning_rate
         self.order = order
         self.adapt = adapt
+        self.zero_head = zero_head
         self.learned_rates = learned_rates
         self.multi_step_loss = multi_step_loss
         self.adapt_steps = adapt_steps
@@ -197,9 +204,11 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
             raise ValueError(
                 "order='implicit' knows the gradient of one start for all tasks: with embedding_size, use order=2 or 1."
             )
+        self._check_head()
         n_updates = -(-self.n_episodes // self.meta_batch_size)
         return MAMLMethod, {
             "part": self.adapt,
+            "zero_head": self.zero_head,
             "batch_norm": self.batch_norm,
             "inner_steps": int(self.inner_steps),
             "adapt_steps": self._adapt_steps(),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
-from sktl.fewshot._adapted_method import AdaptedMethod, called, with_gradient
+from sktl.fewshot._adapted_method import HEAD, AdaptedMethod, called, with_gradient
 from sktl.fewshot._encoders import Encoder
 from sktl.fewshot._episodes import Episodes
 from sktl.fewshot._inner_loop import InnerLoop, Parameters, implicit_gradient
@@ -27,7 +27,7 @@ class MAMLMethod(AdaptedMethod):
 
     Parameters
     ----------
-    encoder, n_outputs, part, batch_norm, vectorised
+    encoder, n_outputs, part, batch_norm, vectorised, zero_head
         As in `AdaptedMethod`.
     inner_steps, adapt_steps : int
         Steps in meta-training, and for a new task.
@@ -62,8 +62,11 @@ class MAMLMethod(AdaptedMethod):
         cg_steps: int,
         embedding_size: int | None = None,
         vectorised: bool | str = "auto",
+        zero_head: bool = False,
     ):
-        super().__init__(encoder, n_outputs, part=part, batch_norm=batch_norm, vectorised=vectorised)
+        super().__init__(
+            encoder, n_outputs, part=part, batch_norm=batch_norm, vectorised=vectorised, zero_head=zero_head
+        )
         self.inner_steps, self.adapt_steps = inner_steps, adapt_steps
         self.inner_learning_rate = inner_learning_rate
         self.order = order
@@ -73,7 +76,9 @@ class MAMLMethod(AdaptedMethod):
         weights = dict(self.network.named_parameters())
         n_rates = {"step": inner_steps, "parameter": 1}.get(learned_rates or "", 0)
         self.rates = nn.ParameterList(  # step by step, in the order of `names`
-            torch.full_like(weights[name], inner_learning_rate)
+            torch.full_like(
+                weights[name][:1] if zero_head and name.startswith(HEAD) else weights[name], inner_learning_rate
+            )
             if learned_rates == "parameter"
             else torch.tensor(float(inner_learning_rate))
             for _ in range(n_rates)
@@ -92,13 +97,14 @@ class MAMLMethod(AdaptedMethod):
         values, width = list(self.rates), len(self.names)
         return [dict(zip(self.names, values[i : i + width])) for i in range(0, len(values), width)]
 
-    def started(self, start: Parameters, x: Tensor, y: Tensor, *, batched: bool) -> Parameters:
+    def started(self, start: Parameters, x: Tensor, y: Tensor, n_outputs: int, *, batched: bool) -> Parameters:
         """Return where the tasks start: all alike, or modulated by what their support sets are."""
         if self.modulated is None:
-            return super().started(start, x, y, batched=batched)
+            return super().started(start, x, y, n_outputs, batched=batched)
         if batched:
-            return self.modulated(start, self._rows(x), y)
-        return {n: v[0] for n, v in self.modulated(start, self._rows(x.unsqueeze(0)), y.unsqueeze(0)).items()}
+            return self.with_zero_head(self.modulated(start, self._rows(x), y), len(x), n_outputs)
+        modulated = self.modulated(start, self._rows(x.unsqueeze(0)), y.unsqueeze(0))
+        return self.with_zero_head({name: value[0] for name, value in modulated.items()}, None, n_outputs)
 
     def task_embedding(self, support: Tensor, y: Tensor) -> Tensor:
         """Return what the start is modulated by: one vector a task."""

@@ -52,7 +52,7 @@ class MetaLSTMMethod(AdaptedMethod):
         self, start: Parameters, x: Tensor, y: Tensor, n_outputs: int, n_steps: int, *, batched: bool
     ) -> Parameters:
         """Return the weights after so many steps on a support set, of one task or of several."""
-        weights = self.started(start, x, y, batched=batched)
+        weights = self.started(start, x, y, n_outputs, batched=batched)
         state: RuleState | None = None
         for _ in range(n_steps):
             # gradients and losses are constants to what learns from them: no second derivatives

@@ -38,6 +38,9 @@ class ReptileLearner(AdaptedLearner):
         Support rows a step, taken in turn; None takes all.
     adapt : {"all", "head", "body"}, default="all"
         Which layers a task changes.
+    zero_head : bool, default=False
+        Start every task from a head of zeros, and not from one that is learned: what a class is called in its episode
+        is then of no account, training gets further in the same time [2]_, and a task may have any number of classes.
     batch_norm : {"inductive", "transductive"}, default="inductive"
         Whether queries are normalised by the statistics of the support set, or by those of all queries they come with.
         The latter knows the other queries, is what most published figures were measured with, and makes a prediction
@@ -71,6 +74,7 @@ class ReptileLearner(AdaptedLearner):
     References
     ----------
     .. [1] A. Nichol, J. Achiam and J. Schulman, "On first-order meta-learning algorithms", arXiv:1803.02999, 2018.
+    .. [2] C.-H. Kao, W.-C. Chiu and P.-Y. Chen, "MAML is a noisy contrastive learner in classification", ICLR, 2022.
 
     Examples
     --------
@@ -92,6 +96,7 @@ class ReptileLearner(AdaptedLearner):
         "inner_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "inner_optimizer": [StrOptions({"adam", "sgd"})],
         "inner_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "zero_head": ["boolean"],
     }
 
     def __init__(
@@ -107,6 +112,7 @@ class ReptileLearner(AdaptedLearner):
         inner_optimizer: str = "adam",
         inner_batch_size: int | None = 10,
         adapt: str = "all",
+        zero_head: bool = False,
         batch_norm: str = "inductive",
         vectorised: bool | str = "auto",
         n_episodes: int = 50000,
@@ -139,12 +145,15 @@ class ReptileLearner(AdaptedLearner):
         self.inner_optimizer = inner_optimizer
         self.inner_batch_size = inner_batch_size
         self.adapt = adapt
+        self.zero_head = zero_head
         self.batch_norm = batch_norm
         self.vectorised = vectorised
 
     def _method(self) -> tuple[type[FewShotMethod], dict[str, Any]]:
+        self._check_head()
         return ReptileMethod, {
             "part": self.adapt,
+            "zero_head": self.zero_head,
             "batch_norm": self.batch_norm,
             "inner_steps": int(self.inner_steps),
             "adapt_steps": self._adapt_steps(),

@@ -20,7 +20,7 @@ class ReptileMethod(AdaptedMethod):
 
     Parameters
     ----------
-    encoder, n_outputs, part, batch_norm, vectorised
+    encoder, n_outputs, part, batch_norm, vectorised, zero_head
         As in `AdaptedMethod`.
     inner_steps, adapt_steps : int
         Steps in meta-training, and for a new task.
@@ -45,8 +45,11 @@ class ReptileMethod(AdaptedMethod):
         uses_adam: bool,
         inner_batch_size: int | None,
         vectorised: bool | str = "auto",
+        zero_head: bool = False,
     ):
-        super().__init__(encoder, n_outputs, part=part, batch_norm=batch_norm, vectorised=vectorised)
+        super().__init__(
+            encoder, n_outputs, part=part, batch_norm=batch_norm, vectorised=vectorised, zero_head=zero_head
+        )
         self.inner_steps, self.adapt_steps = inner_steps, adapt_steps
         self.inner_learning_rate = inner_learning_rate
         self.uses_adam = uses_adam

@@ -93,6 +93,33 @@ def test_second_order_gradients_are_finite_differences(part, learned_rates):
         torch.testing.assert_close(found[name], expected, atol=1e-7, rtol=1e-5)
 
 
+@pytest.mark.parametrize("part", ["all", "head"])
+@pytest.mark.parametrize("vectorised", [True, False])
+@pytest.mark.parametrize("learned_rates", [None, "step", "parameter"])
+def test_a_head_of_zeros_is_not_learned_and_what_goes_through_it_is(part, vectorised, learned_rates):
+    method = tanh_network(part=part, learned_rates=learned_rates, zero_head=True, vectorised=vectorised)
+    _, found = gradients(method, row_tasks())
+    differences = finite_differences(method, row_tasks())
+    learned = [name for name in differences if not name.startswith("network.head")]
+    assert sorted(found) == sorted(learned)
+    for name in learned:
+        torch.testing.assert_close(found[name], differences[name], atol=1e-7, rtol=1e-5)
+
+
+def test_a_step_from_a_head_of_zeros_is_a_closed_form():
+    """w_c = rate * mean_i (1[y_i = c] - 1 / k) z_i, for as many classes as the task has."""
+    method = tanh_network(zero_head=True, part="head", inner_steps=1, adapt_steps=1)
+    rng = np.random.default_rng(0)
+    support, query, y = rng.normal(size=(6, 3)), rng.normal(size=(5, 3)), np.array([0, 1, 2, 3, 2, 1])
+    state = method.adapt(torch.from_numpy(support)[None], torch.from_numpy(y)[None], 4)
+    found = method.logits(state, torch.from_numpy(query)[None])[0].detach().numpy()
+    layer = method.network.body.network[0]
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    Z, Q = np.tanh(support @ weight.T + bias), np.tanh(query @ weight.T + bias)
+    residual = (np.eye(4)[y] - 1 / 4) / len(y)
+    np.testing.assert_allclose(found, 0.3 * (Q @ Z.T + 1) @ residual, atol=1e-12)
+
+
 @pytest.mark.parametrize("learned_rates", ["step", "parameter"])
 def test_rates_have_gradients_of_their_own(learned_rates):
     method = tanh_network(learned_rates=learned_rates)
@@ -259,6 +286,20 @@ def test_reptile_moves_the_start_to_the_mean_of_the_tasks():
     for name, value in method.start().items():
         expected = start[name] + 0.5 * (state[f"weight:{name}"].mean(0) - start[name])
         torch.testing.assert_close(value.detach(), expected.detach())
+
+
+def test_reptile_moves_the_body_alone_where_heads_are_zero():
+    options = {"part": "all", "batch_norm": "transductive", "inner_steps": 3, "adapt_steps": 3,
+               "inner_learning_rate": 0.1, "uses_adam": False, "inner_batch_size": None}  # fmt: skip
+    method, episodes = conv_network(ReptileMethod, **options, zero_head=True), picture_tasks()
+    _, found = gradients(method, episodes)
+    start = method.start()
+    assert set(found) == {f"network.{name}" for name in start}
+    assert not any("head" in name for name in found)
+    ends = [method.adapt(episodes.support[[i]], episodes.support_y[[i]], 2) for i in range(3)]
+    for name, value in start.items():
+        mean = torch.stack([end[f"weight:{name}"][0] for end in ends]).mean(0)
+        torch.testing.assert_close(found[f"network.{name}"], value.detach() - mean, atol=1e-10, rtol=1e-8)
 
 
 def test_a_regression_is_learned_by_squared_errors():

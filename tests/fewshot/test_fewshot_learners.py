@@ -36,6 +36,7 @@ LEARNERS = [
     MAMLLearner(**FEW, n_episodes=40),
     MAMLLearner(**FEW, n_episodes=12, inner_steps=2, multi_step_loss=True, learned_rates="step"),
     MAMLLearner(**FEW, n_episodes=8, order="implicit", inner_steps=2, cg_steps=2, batch_norm="transductive"),
+    MAMLLearner(**FEW, n_episodes=12, inner_steps=2, zero_head=True, learned_rates="parameter"),
     ReptileLearner(**{**FEW, "n_way": 3}, n_shot=4, n_episodes=40, inner_steps=2, adapt_steps=5),
 ]
 
@@ -57,6 +58,7 @@ ROW_LEARNERS = {
     "matching": MatchingNetLearner(n_episodes=600, n_query=5, random_state=0),
     "relation": RelationNetLearner(**QUICK),
     "MAML": MAMLLearner(**QUICK, inner_steps=2),
+    "MAML, zero head": MAMLLearner(**QUICK, inner_steps=2, zero_head=True),
     "ANIL": MAMLLearner(**QUICK, inner_steps=2, adapt="head"),
     "Meta-SGD": MAMLLearner(**QUICK, learned_rates="parameter"),
     "iMAML": MAMLLearner(**QUICK, order="implicit", inner_steps=4, proximal=1.0),
@@ -315,6 +317,38 @@ def test_fewer_classes_than_trained_for_are_fine(base_rows, new_rows):
     X, y = (part[:40] for part in new_rows)
     model = FewShotClassifier(FrozenEstimator(maml)).fit(X[::10], y[::10])
     assert model.predict_proba(X).shape == (40, 2)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        MAMLLearner(**{**FEW, "n_way": (2, 3)}, n_episodes=200, zero_head=True, learned_rates="parameter"),
+        MAMLLearner(**FEW, n_episodes=40, zero_head=True, order="implicit"),
+        MAMLLearner(**FEW, n_episodes=40, zero_head=True, embedding_size=4),
+        ReptileLearner(**FEW, n_shot=4, n_episodes=40, zero_head=True, adapt_steps=10),
+    ],
+    ids=name_of,
+)
+def test_from_a_head_of_zeros_a_task_may_have_more_classes_and_names_are_of_no_account(
+    learner, base_rows, new_rows, tmp_path
+):
+    X, y = new_rows
+    fitted = clone(learner).fit(*base_rows)
+    support = np.arange(len(y)) % 20 < 5
+    model = FewShotClassifier(learner=FrozenEstimator(fitted)).fit(X[support], y[support])
+    proba = model.predict_proba(X)
+    assert proba.shape == (len(X), 6)  # trained on 3
+    other = FewShotClassifier(learner=FrozenEstimator(fitted)).fit(X[support], 5 - y[support])
+    np.testing.assert_allclose(other.predict_proba(X), proba[:, ::-1], atol=1e-7)
+    fitted.save(tmp_path / "learner.safetensors")
+    loaded = FewShotClassifier(learner=tmp_path / "learner.safetensors").fit(X[support], y[support])
+    np.testing.assert_allclose(loaded.predict_proba(X), proba, atol=1e-7)
+
+
+def test_nothing_but_the_body_cannot_be_adapted_behind_a_head_of_zeros(base_rows):
+    for learner in (MAMLLearner(adapt="body", zero_head=True), ReptileLearner(adapt="body", zero_head=True)):
+        with pytest.raises(ValueError, match="no gradient reaches the body"):
+            learner.fit(*base_rows)
 
 
 def test_prototypes_of_the_learner_and_of_the_classifier_agree(base_pictures, new_pictures):
