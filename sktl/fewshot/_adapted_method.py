@@ -135,17 +135,22 @@ class AdaptedMethod(FewShotMethod):
         *,
         batched: bool,
         is_differentiable: bool = False,
+        is_start: bool = False,
     ) -> tuple[Tensor, Parameters]:
         """Return the loss on a support set, of one task or of each of several, and its gradient."""
+        # nothing goes back through a head that is zero: of the body, the gradient is zero, and so are its derivatives
+        moved = [n for n in weights if n.startswith(HEAD)] if is_start and self.zero_head else list(weights)
         with torch.enable_grad():
             if not is_differentiable:
-                weights = {name: value.detach().requires_grad_() for name, value in weights.items()}
+                weights = {n: v.detach().requires_grad_(n in moved) for n, v in weights.items()}
             losses = task_losses(self.outputs(weights, x, n_outputs, batched=batched), y)
             # tasks do not share weights: the gradient of the sum of their losses is that of each
             slopes = torch.autograd.grad(
-                losses.sum(), list(weights.values()), create_graph=is_differentiable, materialize_grads=True
+                losses.sum(), [weights[n] for n in moved], create_graph=is_differentiable, materialize_grads=True
             )
-        return losses if is_differentiable else losses.detach(), dict(zip(weights, slopes))
+        found = dict(zip(moved, slopes))
+        found = {n: found[n] if n in found else torch.zeros_like(v) for n, v in weights.items()}
+        return losses if is_differentiable else losses.detach(), found
 
     def learned(
         self,
@@ -160,11 +165,14 @@ class AdaptedMethod(FewShotMethod):
         is_differentiable: bool = False,
     ) -> list[Parameters]:
         """Return the weights after each step, of one task or of several."""
+        start = self.started(start, x, y, n_outputs, batched=batched)
 
         def gradient(weights: Parameters, x: Tensor, y: Tensor) -> Parameters:
-            return self.slopes(weights, x, y, n_outputs, batched=batched, is_differentiable=is_differentiable)[1]
+            return self.slopes(
+                weights, x, y, n_outputs,
+                batched=batched, is_differentiable=is_differentiable, is_start=weights is start,
+            )[1]  # fmt: skip
 
-        start = self.started(start, x, y, n_outputs, batched=batched)
         return learn_task(gradient, start, rates, x, y, loop, rows_axis=int(batched))
 
     def query_outputs(self, weights: Parameters, x: Tensor, query: Tensor, n_outputs: int, *, batched: bool) -> Tensor:
