@@ -41,6 +41,7 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
     zero_head : bool, default=False
         Start every task from a head of zeros, and not from one that is learned: what a class is called in its episode
         is then of no account, training gets further in the same time [8]_, and a task may have any number of classes.
+        The first step moves the head alone, since no gradient goes through zeros; the second one moves the rest too.
     learned_rates : {"step", "parameter"}, default=None
         Learn the inner rates too: one a tensor and step [6]_, or one a weight [5]_. None keeps `inner_learning_rate`.
     multi_step_loss : bool, default=False

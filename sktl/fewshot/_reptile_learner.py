@@ -41,6 +41,7 @@ class ReptileLearner(AdaptedLearner):
     zero_head : bool, default=False
         Start every task from a head of zeros, and not from one that is learned: what a class is called in its episode
         is then of no account, training gets further in the same time [2]_, and a task may have any number of classes.
+        The first step moves the head alone, since no gradient goes through zeros; later ones move the rest too.
     batch_norm : {"inductive", "transductive"}, default="inductive"
         Whether queries are normalised by the statistics of the support set, or by those of all queries they come with.
         The latter knows the other queries, is what most published figures were measured with, and makes a prediction
