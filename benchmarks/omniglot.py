@@ -79,7 +79,7 @@ LEARNERS: dict[str, Any] = {
     ),
     "reptile": ReptileLearner(strided_conv4(), n_episodes=300_000, n_query=1, meta_batch_size=5),
     "reptile zero head": ReptileLearner(
-        strided_conv4(), n_episodes=300_000, n_query=1, meta_batch_size=5, zero_head=True
+        strided_conv4(), n_episodes=300_000, n_query=1, meta_batch_size=5, zero_head=True, inner_learning_rate=3e-3
     ),
 }
 
