@@ -219,6 +219,18 @@ def method_table(results: dict[str, Any], scorer: str) -> list[dict[str, Any]]:
     ]
 
 
+def by_seed(results: dict[str, Any], scorer: str) -> list[str]:
+    """Return the mean loss with each seed, without the first seed, and without the worst pair, whose losses follow."""
+    losses = {(pair, seed): lost(grids({pair: {seed: cells}})[0][1], scorer)
+              for pair, seeds in results.items() for seed, cells in seeds.items() if cells}  # fmt: skip
+    seeds = sorted({seed for _, seed in losses})
+    worst = max(losses, key=lambda run: losses[run])[0]
+    parts = [[v for (_, s), v in losses.items() if s == seed] for seed in seeds]
+    parts += [[v for (_, s), v in losses.items() if s != seeds[0]], [v for (p, _), v in losses.items() if p != worst]]
+    own = ", ".join(f"{v:.1f}" for (p, _), v in losses.items() if p == worst)
+    return [scorer, *(f"{np.mean(part):.2f}" if part else "" for part in parts), f"{worst}: {own}"]
+
+
 def default_of(scorers: list[dict[str, Any]]) -> str:
     """Return the name of the default scorer, or of the best if it was not asked for."""
     noted = [row["scorer"] for row in scorers]
@@ -236,6 +248,12 @@ def report(results: dict[str, Any]) -> dict[str, Any]:
         [[r["scorer"], *(f"{r[k]:.1f}" for k in ("mean", "median", "worst", *families)), f"{r['rank_correlation']:.2f}"]
          for r in scorers],
     )  # fmt: skip
+    n_seeds = len({seed for seeds in results.values() for seed in seeds})
+    print("\nMean loss with each seed, and without the worst pair\n")
+    print_table(
+        ["scorer", *(f"seed {i}" for i in range(n_seeds)), "but the first seed", "but the worst pair", "worst pair"],
+        [by_seed(results, r["scorer"]) for r in scorers],
+    )
     default = default_of(scorers)
     methods = method_table(results, default)
     print(f"\nTarget accuracy: last epoch, choice by {default}, oracle's choice\n")
