@@ -52,12 +52,15 @@ class Layout:
         Target rows with a label, and all of them.
     has_second_view : bool
         Whether target rows come twice.
+    mean_weights : tuple of float or None
+        Mean weight of all rows of each source domain.
     """
 
     sizes: tuple[int, ...]
     n_target_labelled: int
     n_target: int
     has_second_view: bool = False
+    mean_weights: tuple[float, ...] | None = None
 
     @property
     def n_source(self) -> int:

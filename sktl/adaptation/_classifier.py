@@ -251,7 +251,8 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         sample_domain : array-like of shape (n,), default=None
             Each row's domain, an int or a string. Not needed for one source with labels and one target without.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the labelled rows in the cross entropy; rows of weight zero are left out.
+            Weights of the labelled rows in the cross entropy, of which only the ratios matter; rows of weight zero are
+            left out.
 
         Returns
         -------

@@ -58,6 +58,8 @@ def assign(
     """
     takes_part = np.ones(len(codes), dtype=bool) if weights is None else weights > 0
     is_labelled = codes != UNLABELLED
+    if not takes_part.any():
+        raise ValueError("No row is left to learn from: all have a weight of zero.")
     if sample_domain is None:
         if target_domain is not None:
             raise ValueError(
@@ -67,7 +69,7 @@ def assign(
         of_row, is_target = np.zeros(len(codes), dtype=np.intp), ~is_labelled
     else:
         names, of_row = _domains(sample_domain, len(codes))
-        is_target = np.isin(of_row, _targets(names, of_row, is_labelled, target_domain))
+        is_target = np.isin(of_row, _targets(names, of_row, is_labelled, takes_part, target_domain))
     sources = [
         np.flatnonzero((of_row == domain) & ~is_target & is_labelled & takes_part) for domain in np.unique(of_row)
     ]
@@ -107,7 +109,9 @@ def _domains(sample_domain: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     return names, of_row
 
 
-def _targets(names: np.ndarray, of_row: np.ndarray, is_labelled: np.ndarray, target_domain: Any) -> np.ndarray:
+def _targets(
+    names: np.ndarray, of_row: np.ndarray, is_labelled: np.ndarray, takes_part: np.ndarray, target_domain: Any
+) -> np.ndarray:
     if target_domain is not None:
         wanted = target_domain if isinstance(target_domain, (list, tuple, set, np.ndarray)) else [target_domain]
         known = {str(name): number for number, name in enumerate(names.tolist())}
@@ -118,9 +122,9 @@ def _targets(names: np.ndarray, of_row: np.ndarray, is_labelled: np.ndarray, tar
                 f"{shorten(map(repr, names.tolist()))}."
             )
         return np.array([known[str(name)] for name in wanted], dtype=np.intp)
-    n_rows = np.bincount(of_row)
-    n_labelled = np.bincount(of_row[is_labelled], minlength=len(names))
-    without = np.flatnonzero(n_labelled == 0)
+    n_rows = np.bincount(of_row[takes_part], minlength=len(names))
+    n_labelled = np.bincount(of_row[is_labelled & takes_part], minlength=len(names))
+    without = np.flatnonzero((n_labelled == 0) & (n_rows > 0))
     return without if len(without) else np.flatnonzero(n_labelled < n_rows)
 
 

@@ -24,7 +24,7 @@ from sktl.adaptation._selection import KeepBest
 from sktl.adaptation._step import AdaptationStep, Training
 from sktl.adaptation._views import change_for, strong_pictures, strong_rows
 from sktl.adaptation.losses import DomainLoss, get_losses
-from sktl.training import TrainingNet
+from sktl.training import TrainingNet, to_largest
 
 PRETRAINED_SHARE = 0.1  # of the rate, for pretrained layers
 LABELLED_TARGET_SHARE = 4  # one row in so many of the target's half has a label, where there are any
@@ -45,7 +45,10 @@ class Budget:
 
 def budget_for(estimator: Any, n_largest: int, plan: Plan) -> Budget:
     """Return how long to train: what the user leaves open goes by the largest part of the data."""
-    size = (32 if plan.is_pretrained else 64) if estimator.batch_size == "auto" else int(estimator.batch_size)
+    if estimator.batch_size == "auto":
+        size = 32 if plan.is_pretrained else 64
+    else:
+        size = min(int(estimator.batch_size), n_largest)  # no row of the largest part twice
     steps = -(-n_largest // size) if estimator.steps_per_epoch == "auto" else int(estimator.steps_per_epoch)
     epochs = (10 if plan.is_pretrained else 20) if estimator.max_epochs == "auto" else int(estimator.max_epochs)
     if plan.is_own and estimator.max_epochs == "auto" and estimator.steps_per_epoch == "auto":
@@ -65,8 +68,8 @@ class Job:
         All rows.
     codes : int64 array
         Class codes; -1 where a row is unlabelled.
-    weights : float32 array or None
-        One a row.
+    weights : float64 array or None
+        One a row; those of labelled rows have mean 1 in what batches draw.
     losses : list of DomainLoss
         The ones that have what they need.
     seeds : array of int
@@ -88,10 +91,14 @@ class Job:
         roles = self.roles
         self.scaler: StandardScaler | None = None
         if self.plan.is_own and not sparse.issparse(self.data):
-            self.scaler = StandardScaler().fit(self.data[np.union1d(roles.labelled, roles.target)])
+            rows = np.union1d(roles.labelled, roles.target)
+            weights = None if self.weights is None else self.weights[rows]
+            self.scaler = StandardScaler().fit(self.data[rows], sample_weight=weights)
             self.data = self.scaler.transform(self.data)
         self.uses_target = any(loss.needs_target for loss in self.losses)
         self.budget = budget_for(self.estimator, self._n_largest(), self.plan)
+        if self.weights is not None:
+            self.weights = self.weights / self._mean_weight(self.weights)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -104,6 +111,12 @@ class Job:
     def _n_largest(self) -> int:
         n_sources = [len(rows) * len(self.roles.sources) for rows in self.roles.sources]
         return max([*n_sources, len(self.roles.target_labelled), len(self.roles.target) if self.uses_target else 1])
+
+    def _mean_weight(self, weights: np.ndarray) -> float:
+        """Return the mean weight of a labelled row as batches draw them, each part by its share of a batch."""
+        layout, parts = self.layout()
+        parts = parts[: len(layout.sizes) + (layout.n_target_labelled > 0)]
+        return float(np.average([weights[rows].mean() for rows, _ in parts], weights=[size for _, size in parts]))
 
     def network(self) -> AdaptedNetwork:
         """Return the network as training finds it."""
@@ -126,7 +139,8 @@ class Job:
         n_labelled = max(1, size // LABELLED_TARGET_SHARE) if len(target_labelled) else 0
         n_other = max(size - n_labelled, 1) if self.uses_target else 0
         has_second_view = any(loss.needs_second_view for loss in self.losses)
-        layout = Layout((share,) * len(sources), n_labelled, n_labelled + n_other, has_second_view)
+        means = None if self.weights is None else tuple(float(self.weights[rows].mean()) for rows in sources)
+        layout = Layout((share,) * len(sources), n_labelled, n_labelled + n_other, has_second_view, means)
         parts = [(rows, share) for rows in sources]
         parts += [(target_labelled, n_labelled)] if n_labelled else []
         parts += [(roles.target, n_other)] if n_other else []
@@ -136,7 +150,7 @@ class Job:
         """Return the training batches."""
         layout, parts = self.layout()
         is_rows = self.plan.preprocessing is None
-        weights = None if self.weights is None else torch.from_numpy(self.weights).to(self.device)
+        weights = None if self.weights is None else torch.from_numpy(self.weights.astype(np.float32)).to(self.device)
         return DomainBatches(
             self._take(),
             torch.from_numpy(self.codes).to(self.device),
@@ -210,6 +224,7 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
     weight = None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, codes, dtype=np.float64, ensure_non_negative=True)
+        weight = to_largest(weight)
     roles = assign(codes, sample_domain, estimator.target_domain, weight, losses)
     if len(roles.target) == 0:
         losses = [loss for loss in losses if not loss.needs_target]
@@ -220,8 +235,7 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
         plan = plan_rows(e.backbone, e.weights, data.shape[1], int(seeds[0]))
     else:
         plan = plan_pictures(e.backbone, e.weights, data, e.image_size, e.preprocessing, int(seeds[0]))
-    weights = None if weight is None else weight.astype(np.float32)
-    job = Job(estimator, data, codes, len(classes), weights, roles, losses, plan, device, seeds)
+    job = Job(estimator, data, codes, len(classes), weight, roles, losses, plan, device, seeds)
     return job, {"classes_": classes, "_kind": kind, "_dtype": job.dtype, "_is_pretrained": plan.is_pretrained}
 
 

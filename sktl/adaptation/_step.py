@@ -68,11 +68,11 @@ class AdaptationStep:
             return self._sum(module, batch, features.float(), logits.float())
 
     def _sum(self, module: Training, batch: DomainBatch, features: Tensor, logits: Tensor) -> StepResult:
-        # L = share * E[w l(y, z)] + sum_k L_k
+        # L = share * sum_i w_i l(y_i, z_i) / n + sum_k L_k,   with weights of mean 1 over the training
         layout = self.layout
         view = View(
             features, logits, batch.labels, batch.weights, layout.sizes, layout.n_target, batch.progress,
-            module.network, batch.X,
+            module.network, batch.X, layout.mean_weights,
         )  # fmt: skip
         share = min([loss.supervised_share(batch.progress) for loss in self.losses], default=1.0)
         of_labelled = logits[: layout.n_labelled]

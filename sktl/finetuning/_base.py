@@ -38,6 +38,7 @@ from sktl.finetuning._networks import PictureSpec, RowSpec, picture_spec
 from sktl.finetuning._openable import Openable
 from sktl.finetuning._predicting import outputs_of
 from sktl.finetuning._run import Run, set_head
+from sktl.finetuning._session import SeenWeights, Session
 from sktl.finetuning._strategies import STRATEGIES
 from sktl.training import (
     OPTIMIZERS,
@@ -48,11 +49,11 @@ from sktl.training import (
     KeepEpochs,
     TrainingNet,
     processes_of,
+    to_largest,
 )
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 HIDDEN = (16, 128)  # units of the MLP for feature rows, at least and at most; else as many as there are features
-SESSION = ("_session",)  # lives in this process only
 
 
 class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
@@ -132,7 +133,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
             np.arange(len(data)) if weight is None else np.flatnonzero(weight > 0)
         )  # weight 0: as if it were not there
         target, learned = self._checked_target(y, weight=weight, goes_on=goes_on, classes=classes)
-        examples = Examples(data, rows, target[rows], None if weight is None else weight[rows].astype(np.float32))
+        examples = Examples(data, rows, target[rows], None if weight is None else weight[rows])
         self._check_examples(examples, is_whole=holds_out)
         task, base, processes = self._task(learned), _seed_of(self.random_state), processes_of(self.device)
         base = base if processes is None else processes.agreed(base)
@@ -157,7 +158,8 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         spec = self._learned.spec if goes_on else self._spec(kind, data, task, int(seeds[0]))
         scaler = None
         if kind.is_rows:
-            scaler = self._scaler if goes_on else StandardScaler().fit(data[train.indices], sample_weight=train.weight)
+            shares = None if train.weight is None else to_largest(train.weight)
+            scaler = self._scaler if goes_on else StandardScaler().fit(data[train.indices], sample_weight=shares)
             data = scaler.transform(data)
             train = dataclasses.replace(train, data=data)
             valid = valid and dataclasses.replace(valid, data=data)
@@ -194,6 +196,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         context = self._init_callback_context(max_subtasks=n_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted: dict[str, Any] = {**learned, "_kind": job.kind, "_scaler": job.scaler, "_session": None}
+        fitted["_seen_weights"] = SeenWeights().with_rows(job.train.weight, len(job.train))
         if not strategy.trains:
             head = job.solved_head()
             tensors = {"head.weight": torch.from_numpy(head.weight), "head.bias": torch.from_numpy(head.bias)}
@@ -211,25 +214,32 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         goes_on = hasattr(self, "_learned")
         job, learned = self._job(X, y, sample_weight, goes_on=goes_on, holds_out=False, classes=classes)
         budget = job.budget()
-        session: TrainingNet | None = getattr(self, "_session", None)
-        if session is None:
+        session: Session = getattr(self, "_session", None) or Session(budget)
+        if session.net is not None:
+            module = session.net.module
+        elif goes_on:
+            module = self._learned.trainable()
+        else:
             has_all = job.task.n_classes in (None, len(np.unique(job.train.target)))
-            head = job.solved_head() if not goes_on and job.strategy.solves_head and has_all else None
-            module = self._learned.trainable() if goes_on else _started(job, head)
-            plan = job.plan(module, budget)
-            plan.stages = []  # one pass at a time knows no second half
-            session = job.net(plan, budget, schedule=None)
+            module = _started(job, job.solved_head() if job.strategy.solves_head and has_all else None)
+        seen = (getattr(self, "_seen_weights", SeenWeights()) if goes_on else SeenWeights()).with_rows(
+            job.train.weight, len(job.train)
+        )
+        if job.train.weight is not None or seen.mean != 1:
+            weight = np.ones(len(job.train)) if job.train.weight is None else job.train.weight
+            job.train = dataclasses.replace(job.train, weight=weight, mean_weight=seen.mean)
+        net = session.open(job, module)
         try:
             n_before = getattr(self, "n_iter_", 0) if goes_on else 0
-            session.partial_fit(job.batches(budget, seed_shift=n_before), epochs=1)
+            net.partial_fit(job.batches(budget, seed_shift=n_before), epochs=1)
         except DivergenceError:
             self._session = None
             raise
-        outcome = _outcome(session, LearnedNetwork.of(session.module, job.spec, job.adapter))
+        outcome = _outcome(net, LearnedNetwork.of(net.module, job.spec, job.adapter))
         history = (self.history_ if goes_on else []) + outcome["history_"][-1:]
         self.__dict__.update(
             {**learned, "_kind": job.kind, "_scaler": job.scaler, **outcome, "history_": history,
-             "n_iter_": len(history), "_session": session}
+             "n_iter_": len(history), "_session": session, "_seen_weights": seen}
         )  # fmt: skip
         return self
 
@@ -290,10 +300,6 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         """The network in evaluation mode: pictures with values in 0..255, or standardised rows, to outputs."""
         check_is_fitted(self, "n_iter_")
         return self._learned.module(resolve_device(self.device))
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in SESSION}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

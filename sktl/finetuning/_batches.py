@@ -12,7 +12,7 @@ import torch
 from sktl._preprocessing import Preprocessing
 from sktl.finetuning._augment import Change, chained, picture_change, wide
 from sktl.images import PictureSource, iter_batches
-from sktl.training import StreamBatches, TensorBatches
+from sktl.training import StreamBatches, TensorBatches, unit_mean
 
 RESIDENT_BYTES = 2 * 2**30  # decoded pictures up to here stay in memory: some 14,000 at 224 pixels
 RESIDENT_SHARE = 0.25  # of the memory that is free on a GPU
@@ -31,14 +31,17 @@ class Examples:
         The ones that are meant.
     target : array
         One a meant example.
-    weight : float32 array or None
-        One a meant example.
+    weight : float64 array or None
+        One a meant example, as the user gave them.
+    mean_weight : float or None
+        What a weight of 1 in the loss stands for; None is the mean of these weights.
     """
 
     data: np.ndarray | PictureSource
     indices: np.ndarray
     target: np.ndarray
     weight: np.ndarray | None
+    mean_weight: float | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -52,6 +55,11 @@ class Examples:
     def labels(self) -> tuple[np.ndarray, ...]:
         """Return (target,) or (target, weight)."""
         return (self.target,) if self.weight is None else (self.target, self.weight)
+
+    @property
+    def batch_labels(self) -> tuple[np.ndarray, ...]:
+        """Return the same for batches: weights are divided by their mean over all examples, never over a batch."""
+        return (self.target,) if self.weight is None else (self.target, unit_mean(self.weight, self.mean_weight))
 
 
 def make_batches(
@@ -74,7 +82,7 @@ def make_batches(
     if isinstance(examples.data, np.ndarray):
         rows = examples.data[examples.indices].astype(np.float32)
         return TensorBatches(
-            (rows, *examples.labels), batch_size, **in_order, **options,
+            (rows, *examples.batch_labels), batch_size, **in_order, **options,
             transform=chained(changes), steps_per_epoch=steps_per_epoch,
         )  # fmt: skip
     assert preprocessing is not None
@@ -84,7 +92,7 @@ def make_batches(
     if n_bytes <= resident_bytes(device):
         pictures = _decoded(examples, held, n_jobs)
         return TensorBatches(
-            (pictures, *examples.labels), batch_size, **in_order, **options,
+            (pictures, *examples.batch_labels), batch_size, **in_order, **options,
             transform=chained(changes), steps_per_epoch=steps_per_epoch,
         )  # fmt: skip
     return StreamBatches(
@@ -136,8 +144,8 @@ class _Epochs:
             n_jobs=self.n_jobs,
             indices=self.examples.indices[order],
         )
-        start = 0
+        start, all_labels = 0, self.examples.batch_labels
         for which, batch in batches:
             rows = order[start : start + len(which)]
             start += len(which)
-            yield (batch.permute(0, 2, 3, 1), *(labels[rows] for labels in self.examples.labels))
+            yield (batch.permute(0, 2, 3, 1), *(labels[rows] for labels in all_labels))

@@ -12,7 +12,6 @@ import torch
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
 
 from sktl._preprocessing import Preprocessing
@@ -23,7 +22,7 @@ from sktl.finetuning._heads import penalty_of, solve_classifier
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import ValidationStep
-from sktl.finetuning._targets import checked_labels, encoded, stratified_parts
+from sktl.finetuning._targets import checked_labels, encoded, stratified_parts, weighted_by_class
 from sktl.training import ClassificationStep
 
 
@@ -92,7 +91,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     ema : float, default=None
         Decay of an exponential moving average of the weights, which is then what predicts.
     class_weight : dict, "balanced" or None, default=None
-        Multiplies the sample weights, as in scikit-learn.
+        Multiplies the sample weights, as in scikit-learn; "balanced" counts rows by their weights.
     early_stopping : bool or "auto", default="auto"
         Hold a part out, stop when its loss no longer improves, and return to the best epoch; "auto" does so from 1,000
         examples. Not for "head".
@@ -266,7 +265,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         y : array-like of shape (n,)
             Labels of any type.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the examples in the loss.
+            Weights of the examples: one of weight 2 counts as two, of weight 0 as none. In training only their
+            ratios matter; a solved head takes them as LogisticRegression does.
 
         Returns
         -------
@@ -314,8 +314,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         weight = super()._weights(sample_weight, y, X)
         if self.class_weight is None:
             return weight
-        of_class = compute_sample_weight(self.class_weight, checked_labels(y, self))
-        return of_class if weight is None else weight * of_class
+        return weighted_by_class(checked_labels(y, self), weight, self.class_weight)
 
     def _checked_target(
         self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None

@@ -145,7 +145,7 @@ class Blocks:
         """Return batches of them, each row a view drawn at random; the rows' order is that of the pictures' batches."""
         places = torch.arange(len(examples))
         options = {**options, "device": device, "transform": self._look_up}
-        return TensorBatches((places, *examples.labels), batch_size, **options)
+        return TensorBatches((places, *examples.batch_labels), batch_size, **options)
 
     def _look_up(self, batch: Any, generator: torch.Generator) -> Any:
         places = batch[0]

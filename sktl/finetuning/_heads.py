@@ -8,9 +8,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+from sktl.training import to_largest
+
 C_ALONE = 1.0
 C_AS_A_START = 1e-3  # a head that fits to the end leaves no gradient for the layers below (Ren et al., ICLR 2023)
-RIDGES = np.logspace(-1, 5, 13)
+RIDGES = np.logspace(-5, 3, 17)  # strengths to choose from, for each unit of the rows' total weight
+SAME = 1e-5  # rows of standardised codes that are nearer than that are one: rounding tells them apart
 MAX_ITER = 1000
 ABSENT = 10.0  # logits below the lowest intercept
 
@@ -36,7 +39,7 @@ def solve_classifier(
     A class that no example has gets a constant logit below all others.
     """
     codes = np.asarray(codes, dtype=np.float64)
-    scaler = StandardScaler().fit(codes, sample_weight=sample_weight)
+    scaler = _standardisation(codes, sample_weight)
     model = LogisticRegression(C=C, max_iter=MAX_ITER)
     model.fit(scaler.transform(codes), target, sample_weight=sample_weight)
     weight, bias = model.coef_, model.intercept_
@@ -52,12 +55,47 @@ def solve_classifier(
 def solve_regressor(
     codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None, alpha: float | str
 ) -> LinearHead:
-    """Return the head of ridge regression on standardised codes, its strength "auto" by leave-one-out errors."""
+    """Return the head of ridge regression on standardised codes, its strength "auto" by leave-one-out errors.
+
+    What is left out at a time is a distinct row of codes with all its repeats: a copy that stays would give it away,
+    and the weakest penalty would always look best. So a row of weight 2 is the same as a row that stands there twice,
+    and the scale of all weights means nothing.
+    """
     codes = np.asarray(codes, dtype=np.float64)
-    scaler = StandardScaler().fit(codes, sample_weight=sample_weight)
-    model = RidgeCV(RIDGES) if alpha == "auto" else Ridge(alpha)
-    model.fit(scaler.transform(codes), target, sample_weight=sample_weight)
+    scaler = _standardisation(codes, sample_weight)
+    standard = scaler.transform(codes)
+    model = Ridge(_chosen_ridge(standard, target, sample_weight) if isinstance(alpha, str) else alpha)
+    model.fit(standard, target, sample_weight=sample_weight)
     return _folded(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), scaler, 1)
+
+
+def _standardisation(codes: np.ndarray, sample_weight: np.ndarray | None) -> StandardScaler:
+    return StandardScaler().fit(codes, sample_weight=None if sample_weight is None else to_largest(sample_weight))
+
+
+def _chosen_ridge(codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    rows, means, total = _distinct(codes, np.asarray(target, dtype=np.float64), weight)
+    if len(rows) < 2:
+        return float(total.sum())
+    # min over alpha of sum_g w_g ||y_g - f_{-g}(x_g)||^2, for the spread of y within g is the same for all
+    return float(RidgeCV(RIDGES * total.sum()).fit(rows, means, sample_weight=total).alpha_)
+
+
+def _distinct(codes: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows that differ, each with the weighted mean of its targets and the sum of its weights."""
+    # Rows that are alike lie side by side on any line.
+    along = codes @ np.random.default_rng(0).normal(size=codes.shape[1])
+    order = np.argsort(along, kind="stable")
+    codes, target, weight = codes[order], target[order], weight[order]
+    first = [0]
+    for i in range(1, len(codes)):
+        if np.abs(codes[i] - codes[first[-1]]).max() > SAME:
+            first.append(i)
+    total = np.add.reduceat(weight, first)
+    columns = (-1,) + (1,) * (target.ndim - 1)
+    sums = np.add.reduceat(target * weight.reshape(columns), first, axis=0)
+    return codes[first], sums / total.reshape(columns), total
 
 
 def _folded(weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, n_iter: int) -> LinearHead:

@@ -53,13 +53,17 @@ class LoRA(BaseEstimator):
         self.alpha = alpha
 
     def attach(self, network: nn.Module, wanted: Callable[[str], bool], seed: int) -> list[str]:
-        """Give the layers whose names are `wanted` an adapter each; returns the names of those that got one."""
+        """Give the layers whose names are `wanted` an adapter each; returns the names of those that got one.
+
+        A layer that has one, of an earlier fit, keeps it.
+        """
         self._validate_params()
         scale = (self.rank if self.alpha is None else self.alpha) / self.rank
         generator = torch.Generator().manual_seed(seed)
         adapted = []
         for name, layer in list(network.named_modules()):
-            if isinstance(layer, ADAPTED) and getattr(layer, "groups", 1) == 1 and wanted(name):
+            is_plain = isinstance(layer, ADAPTED) and not parametrize.is_parametrized(layer, "weight")
+            if is_plain and getattr(layer, "groups", 1) == 1 and wanted(name):
                 change = LowRankChange(layer.weight, self.rank, scale, generator)
                 parametrize.register_parametrization(layer, "weight", change, unsafe=True)
                 adapted.append(name)

@@ -23,7 +23,7 @@ from sktl.finetuning._heads import solve_regressor
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._targets import random_parts
-from sktl.training import RegressionStep
+from sktl.training import RegressionStep, to_largest
 
 LOSSES: dict[str, Callable] = {"squared_error": F.mse_loss, "absolute_error": F.l1_loss, "huber": F.huber_loss}
 
@@ -51,7 +51,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
     freeze_until : str or float, default=None
         The layer, by name or depth in (0, 1], up to which everything stays as it is, batch norm's statistics included.
     alpha : float or "auto", default="auto"
-        Strength of the penalty where the head is solved, on standardised codes; "auto" chooses by leave-one-out errors.
+        Strength of the penalty where the head is solved, on standardised codes; "auto" chooses by the weighted errors
+        of leaving out one distinct row at a time.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         What training lessens, on standardised targets.
     learning_rate : float or "auto", default="auto"
@@ -252,7 +253,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         y : array-like of shape (n,) or (n, n_outputs)
             Numbers.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the examples in the loss.
+            Weights of the examples: one of weight 2 counts as two, of weight 0 as none. In training only their
+            ratios matter; a head that is solved with a given `alpha` takes them as Ridge does.
 
         Returns
         -------
@@ -302,7 +304,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         table = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         if goes_on and table.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {table.shape[1]} targets, but {self.n_outputs_} in the first fit.")
-        scaler = self._target_scaler if goes_on else StandardScaler().fit(table, sample_weight=weight)
+        shares = None if weight is None else to_largest(weight)
+        scaler = self._target_scaler if goes_on else StandardScaler().fit(table, sample_weight=shares)
         learned = {"n_outputs_": table.shape[1], "_target_scaler": scaler, "_is_single": y.ndim == 1}
         return scaler.transform(table).astype(np.float32), learned
 

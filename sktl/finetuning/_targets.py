@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y
 
@@ -17,6 +19,31 @@ def checked_labels(y: Any, estimator: Any) -> np.ndarray:
     y = _check_y(y, estimator=estimator)
     check_classification_targets(y)
     return y
+
+
+def weighted_by_class(y: np.ndarray, weight: np.ndarray | None, class_weight: Any) -> np.ndarray:
+    """Return each row's weight times its class's; "balanced" counts a row by its weight, one of weight 0 not at all.
+
+    Raises
+    ------
+    ValueError
+        If a class's weight is negative or not finite.
+    """
+    weight = np.ones(len(y)) if weight is None else weight
+    if isinstance(class_weight, Mapping):
+        wrong = {name: value for name, value in class_weight.items() if not (np.isfinite(value) and value >= 0)}
+        if wrong:
+            raise ValueError(f"class_weight must hold finite numbers of at least 0; got {wrong}.")
+        return weight * compute_sample_weight(dict(class_weight), y)
+    counts = weight > 0
+    if not counts.any():
+        return weight
+    classes = np.unique(y[counts])
+    # v_c = sum_i w_i / (C sum_{i in c} w_i), over the classes that have weight
+    factors = compute_class_weight(class_weight, classes=classes, y=y[counts], sample_weight=weight[counts])
+    balanced = weight.copy()
+    balanced[counts] *= factors[np.searchsorted(classes, y[counts])]
+    return balanced
 
 
 def encoded(y: np.ndarray, known: np.ndarray | None, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,8 @@ from sktl.training._steps import (
     Step,
     StepResult,
     classification_losses,
+    to_largest,
+    unit_mean,
     weighted_mean,
 )
 from sktl.training._stream import StreamBatches
@@ -67,7 +69,9 @@ __all__ = [
     "read_tensors",
     "split_rows",
     "steps",
+    "to_largest",
     "training_state",
+    "unit_mean",
     "unpack",
     "weighted_mean",
     "write_whole",

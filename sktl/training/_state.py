@@ -43,7 +43,8 @@ def load_training_state(net: Any, state: Mapping[str, Any]) -> None:
     """
     net.initialize()
     updater = net.trainer_.updater
-    net.module.load_state_dict(state["module"])
+    if state["module"] is not None:  # else the module is there already
+        net.module.load_state_dict(state["module"])
     net.optimizer_.load_state_dict(state["optimizer"])
     _lay_out(net.optimizer_)
     if net.average_ is not None and state["average"] is not None:

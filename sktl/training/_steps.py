@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -41,18 +41,35 @@ def classification_losses(logits: Tensor, target: Tensor, *, label_smoothing: fl
 
 
 def weighted_mean(losses: Tensor, sample_weight: Tensor | None) -> StepResult:
-    """Return sum_i w_i l_i / sum_i w_i, weighing sum_i w_i (0 where all weights are 0)."""
+    """Return sum_i w_i l_i / n of a batch of n rows, weighing n; weights have mean 1 over the training set.
+
+    Dividing by the batch's own weights instead would take away what they say: a batch of one heavy row would count
+    no more than a batch of one light row.
+    """
     if sample_weight is None:
         return StepResult(losses.mean(), len(losses))
-    total = sample_weight.sum()
-    return StepResult((losses * sample_weight).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny), total)
+    return StepResult((losses * sample_weight).mean(), len(losses))
+
+
+def unit_mean(sample_weight: np.ndarray, mean: float | None = None) -> np.ndarray:
+    """Return float32 weights divided by their mean, or by the `mean` of all that is trained on."""
+    if mean is None:
+        sample_weight = to_largest(sample_weight)
+        mean = float(sample_weight.mean())
+    return (sample_weight / mean).astype(np.float32)
+
+
+def to_largest(sample_weight: np.ndarray) -> np.ndarray:
+    """Return weights divided by the largest one, for what asks for their ratios only: no sum of them leaves float32."""
+    return sample_weight / (sample_weight.max(initial=0) or 1.0)
 
 
 @dataclass(frozen=True)
 class ClassificationStep:
     """Cross entropy of ``module(X)`` and y; batches are (X, y), (X, y, sample_weight) or a dict of these names.
 
-    y holds class codes, or probabilities (mixed or smoothed labels).
+    y holds class codes, or probabilities (mixed or smoothed labels). Weights have mean 1 over the training set, not
+    over the batch: see `unit_mean`.
     """
 
     label_smoothing: float = 0.0

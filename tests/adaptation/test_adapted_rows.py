@@ -18,6 +18,7 @@ from torch import nn
 from sktl.adaptation import LOSSES, DomainAdaptedClassifier
 from sktl.adaptation._job import understood
 from sktl.adaptation.losses import CDAN, DANN, MCC, MMD
+from sktl.adaptation.losses._base import View
 
 BETWEEN_SOURCES = ("irm", "group_dro", "mixstyle", "coral_sources")
 ADAPTING = [name for name in LOSSES if name not in BETWEEN_SOURCES]
@@ -330,3 +331,65 @@ class TestManners:
         model = quick().fit(*moved[:2])
         with pytest.raises(ValueError, match="fitted on feature rows, but X holds pictures"):
             model.predict(np.zeros((3, 8, 8), dtype=np.uint8))
+
+
+class TestWeightsOverTheTraining:
+    """Weights count over the whole training, not within a batch."""
+
+    @pytest.fixture(scope="class")
+    def noisy(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(80, 2))
+        y = (X[:, 0] + 2 * rng.normal(size=80) > 0).astype(int)
+        return X, np.r_[y[:60], np.full(20, -1)], np.r_[np.where(y[:60] == 1, 20.0, 1.0), np.ones(20)]
+
+    def test_small_batches_agree_with_large_ones(self, noisy):
+        X, y, weight = noisy
+        means = [
+            quick(loss=None, bottleneck=None, batch_size=size, max_epochs=30, learning_rate=0.003, schedule=None)
+            .fit(X, y, sample_weight=weight).predict_proba(X)[:, 1].mean()
+            for size in (2, 60)
+        ]  # fmt: skip
+        plain = quick(loss=None, batch_size=2, max_epochs=5).fit(X, y).predict_proba(X)[:, 1].mean()
+        assert means[0] > 0.8
+        assert means[1] > plain + 0.1
+
+    @pytest.mark.parametrize("loss", ["cdan", "group_dro"])
+    def test_their_scale_means_nothing(self, noisy, loss):
+        X, y, weight = noisy
+        domain = np.repeat(["a", "b", "t"], [20, 40, 20])
+        model = quick(loss=loss, batch_size=8, max_epochs=2)
+        expected = model.fit(X, y, sample_domain=domain, sample_weight=weight).predict_proba(X)
+        for scale in (1e-30, 10.0, 1e39):
+            proba = model.fit(X, y, sample_domain=domain, sample_weight=weight * scale).predict_proba(X)
+            assert np.allclose(proba, expected, rtol=1e-4, atol=1e-6)
+
+    def test_a_mean_over_the_training_set_divides(self):
+        # Batches of two rows of each of two domains; as they are drawn, the mean weight is that of the domains' means.
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(30, 3)), np.r_[np.arange(24) % 2, np.full(6, -1)]
+        domain, weight = np.repeat(["a", "b", "t"], [8, 16, 6]), np.repeat([1.0, 4.0, 1.0], [8, 16, 6])
+        estimator = quick(loss="group_dro", batch_size=4)
+        job, _ = understood(estimator, X, y, domain, weight)
+        assert np.allclose(np.unique(job.weights[:24]), [1 / 2.5, 4 / 2.5])
+        layout, _ = job.layout()
+        assert np.allclose(layout.mean_weights, [1 / 2.5, 4 / 2.5])
+        logits = torch.from_numpy(rng.normal(size=(4, 2)))
+        weights = torch.tensor([0.4, 0.4, 1.6, 1.6], dtype=torch.float64)
+        view = View(
+            logits, logits, torch.tensor([0, 1, 0, 1]), weights, (2, 2), 0, 0.0, None, None,
+            layout.mean_weights,
+        )  # fmt: skip
+        losses = torch.nn.functional.cross_entropy(logits, view.labels, reduction="none")
+        assert torch.allclose(torch.stack(view.source_risks()), losses.reshape(2, 2).mean(1))
+
+    def test_a_domain_of_weight_zero_is_not_there(self, noisy):
+        X, y, _ = noisy
+        # Its only labels have no weight: with them left out, "t" is a target without labels.
+        domain = np.repeat(["s", "t"], [40, 40])
+        weight = np.ones(80)
+        weight[40:60] = 0
+        kept = weight > 0
+        model = quick(max_epochs=2)
+        expected = model.fit(X[kept], y[kept], sample_domain=domain[kept]).predict_proba(X)
+        assert np.allclose(model.fit(X, y, sample_domain=domain, sample_weight=weight).predict_proba(X), expected)

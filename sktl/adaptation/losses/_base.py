@@ -38,6 +38,8 @@ class View:
         With ``features(X)`` and ``classify(features)``.
     X : Tensor
         The rows as the network was given them.
+    mean_weights : tuple of float or None
+        Mean weight of all rows of each source domain.
     """
 
     features: Tensor
@@ -49,6 +51,7 @@ class View:
     progress: float
     network: Any
     X: Tensor
+    mean_weights: tuple[float, ...] | None = None
 
     @property
     def n_source(self) -> int:
@@ -96,13 +99,13 @@ class View:
         return self.labels[: self.n_source]
 
     def source_risks(self) -> list[Tensor]:
-        """Return the mean cross entropy of each source domain."""
+        """Return the weighted mean cross entropy of each source domain; weights are set against their domain's mean."""
         losses = F.cross_entropy(self.source_logits, self.source_labels, reduction="none")
         if self.weights is None:
             return [part.mean() for part in losses.split(self.sizes)]
-        weights = self.weights[: self.n_source]
-        parts = zip(losses.split(self.sizes), weights.split(self.sizes))
-        return [(loss * w).sum() / w.sum().clamp_min(1e-12) for loss, w in parts]
+        weighted = losses * self.weights[: self.n_source]
+        means = (1.0,) * len(self.sizes) if self.mean_weights is None else self.mean_weights
+        return [part.mean() / mean for part, mean in zip(weighted.split(self.sizes), means)]
 
 
 class DomainLoss(BaseEstimator):
