@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from sktl.adaptation._collapse import Collapse, Predictions, are_spread_thin, co
 from sktl.adaptation._moments import Moments, held, norms_of
 from sktl.adaptation._target_rows import TargetRows
 from sktl.adaptation._tent import EntropyStep, NormsAlone
-from sktl.training import TrainingNet
+from sktl.training import TrainingNet, load_training_state, progress_of, to_arrays
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,20 @@ class NormAdaptation:
             logits = before
         self._settle()
         return logits
+
+    def progress(self) -> dict[str, Any]:
+        """Return, on the CPU, what the network and the moments do not tell: the optimizer's state and the watch's."""
+        net, watch = progress_of(self.net) if self.options.trains else None, self.step.collapse
+        return {"net": net, "watch": to_arrays((watch.before, watch.now))}
+
+    def take_up(self, progress: Mapping[str, Any]) -> None:
+        """Go on from where `progress` was asked of another that had come as far."""
+        if progress["net"] is not None:
+            load_training_state(self.net, progress["net"])
+        watch = self.step.collapse
+        watch.before, watch.now = (
+            None if held is None else torch.as_tensor(held, device=self.device) for held in progress["watch"]
+        )
 
     def _has_spread(self, before: Predictions, now: Predictions) -> bool:
         """Whether the rows just seen were of few classes; the first norm alone is given what no norm has changed."""

@@ -121,6 +121,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
     _start: Start
     _adapted: Any
     _session: NormAdaptation | None
+    _progress: dict[str, Any] | None  # of a session that went through a pickle
     _moments: Moments
     _affine: dict[str, Tensor]
     _parameter_constraints: ClassVar[dict] = {
@@ -288,6 +289,9 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
             parts = Start.of(self._adapted)
             assert parts is not None
             session = self._session_of(parts.open(), self._start, self._moments, self._affine)
+            if self.__dict__.get("_progress") is not None:
+                session.take_up(self._progress)
+                self._progress = None
         yield session
         self._settle(self._start, session)
 
@@ -309,7 +313,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         """Hold what was learned; the session may go on."""
         if not hasattr(self, "_lock"):
             self._lock = threading.RLock()
-        self._start, self._session = start, session
+        self._start, self._session, self._progress = start, session, None
         self._moments, self._affine = session.moments.to("cpu"), {n: v.cpu() for n, v in session.start.items()}
         self._adapted = start.closed(session.copied())
 
@@ -328,7 +332,10 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         return "_adapted" in self.__dict__
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name not in LIVE}
+        with self.__dict__.get("_lock", contextlib.nullcontext()):
+            state = {name: value for name, value in super().__getstate__().items() if name not in LIVE}
+            session = self.__dict__.get("_session")
+            return state if session is None else {**state, "_progress": session.progress()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

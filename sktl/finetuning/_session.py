@@ -6,12 +6,13 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from sktl.finetuning._budget import Budget
 from sktl.finetuning._job import Job
 from sktl.finetuning._losses import StartingPointStep
-from sktl.training import TrainingNet, load_training_state, map_tensors, training_state
+from sktl.training import TrainingNet, load_training_state, progress_of, to_arrays
 
 
 @dataclasses.dataclass
@@ -46,7 +47,7 @@ class Session:
             load_training_state(net, self.state["net"])
             if isinstance(net.step, StartingPointStep):
                 for (_, value), kept in zip(net.step.start, self.state["start"]):
-                    value.copy_(kept)
+                    value.copy_(torch.as_tensor(kept))
         self.net, self.state = net, None
         return net
 
@@ -56,11 +57,8 @@ class Session:
 
 def _kept(net: TrainingNet) -> dict[str, Any]:
     """Return the state without the network's own, on the CPU."""
-    state = training_state(net)
-    # The next batches are drawn by a generator of their own.
-    state |= {"module": None, "batches": None, "history": []}
     start = [value for _, value in net.step.start] if isinstance(net.step, StartingPointStep) else []
-    return map_tensors(lambda tensor: tensor.detach().cpu().clone(), {"net": state, "start": start})
+    return {"net": progress_of(net), "start": to_arrays(start)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sktl.training._schedules import (
     one_cycle_momentum,
     steps,
 )
-from sktl.training._state import load_training_state, pack, training_state, unpack
+from sktl.training._state import load_training_state, pack, progress_of, to_arrays, training_state, unpack
 from sktl.training._steps import (
     ClassificationStep,
     RegressionStep,
@@ -66,9 +66,11 @@ __all__ = [
     "one_cycle_momentum",
     "pack",
     "processes_of",
+    "progress_of",
     "read_tensors",
     "split_rows",
     "steps",
+    "to_arrays",
     "to_largest",
     "training_state",
     "unit_mean",

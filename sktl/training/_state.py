@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sktl.training._random import generator_states
+from sktl.training._structure import as_tensors, map_tensors
 
 
 def training_state(net: Any) -> dict[str, Any]:
@@ -36,14 +37,34 @@ def training_state(net: Any) -> dict[str, Any]:
     )
 
 
+def progress_of(net: Any) -> dict[str, Any]:
+    """Return what of a training lies outside its module, for a pickle that holds the module in a way of its own.
+
+    The next batches are drawn by a generator of their own, and the history is the estimator's.
+    """
+    return to_arrays({**training_state(net), "module": None, "batches": None, "history": []})
+
+
+def to_arrays(state: Any) -> Any:
+    """Return the state with tensors as arrays, whose pickle is the same for the same values."""
+
+    def array(tensor: Tensor) -> Any:
+        held = tensor.detach().cpu().clone()
+        return held if held.dtype == torch.bfloat16 else held.numpy()  # which NumPy has not
+
+    return map_tensors(array, state)
+
+
 def load_training_state(net: Any, state: Mapping[str, Any]) -> None:
     """Put a net where `training_state` was taken; its ``resume`` or ``partial_fit`` then goes on from there.
 
-    The net has to be made with the same parameters, on a module of the same make.
+    The net has to be made with the same parameters, on a module of the same make. What `progress_of` has returned does
+    too: the module's values are then there already.
     """
+    state = as_tensors(state)
     net.initialize()
     updater = net.trainer_.updater
-    if state["module"] is not None:  # else the module is there already
+    if state["module"] is not None:
         net.module.load_state_dict(state["module"])
     net.optimizer_.load_state_dict(state["optimizer"])
     _lay_out(net.optimizer_)

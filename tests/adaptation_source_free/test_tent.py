@@ -1,5 +1,7 @@
 """TENT: what it changes, by how much, and that its collapse is undone."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -182,3 +184,19 @@ class TestStreams:
             tent(source, learning_rate=0.01, max_epochs=3).adapt(target_rows[0])
             online = tent(source, online=True, batch_size=30).reset()
             online.predict(target_rows[0])
+
+
+@pytest.mark.parametrize("passing", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("online", [False, True])
+def test_a_copy_goes_on_as_the_model_itself(source, target_rows, passing, online):
+    """The optimizer's momenta and the watch for collapse come along."""
+    X = target_rows[0]
+    straight, passed = (tent(source, online=online, learning_rate=0.01, batch_size=20) for _ in range(2))
+    straight.adapt(X[:40])
+    passed = passing(passing(passed.adapt(X[:40])))
+    for rows in (X[40:80], X[80:120]):
+        if online:
+            assert np.array_equal(straight.predict_proba(rows), passed.predict_proba(rows))
+        else:
+            assert np.array_equal(straight.adapt(rows).predict_proba(X), passed.adapt(rows).predict_proba(X))
+        passed = passing(passed)
