@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sktl._validation import shorten
 from sktl.backbones import (
     Backbone,
     CodeRecipe,
@@ -223,9 +224,10 @@ def cache_for(backbone: Backbone, cache: Any) -> CodeCache | None:
     if store is None or backbone.is_stable or isinstance(store, MemoryCache):
         return store
     warnings.warn(
-        f"The source of {backbone.name} cannot be read, so another process could not tell it from a module of the same "
-        "values that computes something else. Its codes are kept in memory, for this process only. Define the class in "
-        "a file to keep them in a folder.",
+        f"What {backbone.name} computes depends on more than its values and its code show "
+        f"({shorten(backbone.identity.unknown)}), so another process could not tell it from other networks. Its codes "
+        "are kept in memory, for this process only. Define such parts in a file, of plain values and Python, to keep "
+        "them in a folder.",
         CacheWarning,
         stacklevel=3,
     )

@@ -5,6 +5,7 @@ from sktl.backbones._agreement import agreeing_precision
 from sktl.backbones._backbone import Backbone, list_layers, load_backbone
 from sktl.backbones._engine import Engine, auto_batch_size
 from sktl.backbones._engines import ENGINES, get_engine, planned_engine, resuming_engine
+from sktl.backbones._fingerprint import NetworkIdentity
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
 from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
 from sktl.backbones._recipe import CodeRecipe, block_recipe
@@ -30,6 +31,7 @@ __all__ = [
     "LayerInfo",
     "LayerOutputs",
     "LayerTable",
+    "NetworkIdentity",
     "ParameterGroup",
     "Pooling",
     "Preprocessing",

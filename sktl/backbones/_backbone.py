@@ -13,7 +13,12 @@ import torch
 from torch import nn
 
 from sktl._preprocessing import Preprocessing
-from sktl.backbones._fingerprint import module_fingerprint, named_fingerprint
+from sktl.backbones._fingerprint import (
+    NetworkIdentity,
+    hooks_of_all_modules,
+    module_identity,
+    named_identity,
+)
 from sktl.backbones._folding import fold_batch_norms
 from sktl.backbones._layers import LayerTable, Trace
 from sktl.backbones._registry import build_named, canonical_name, find_provider
@@ -34,18 +39,21 @@ class Backbone:
         The network on the CPU, in float32, parameters frozen.
     preprocessing : Preprocessing
         What it expects of its pictures.
+    identity : NetworkIdentity
+        What tells it from others: its values, and for modules given all else that they depend on.
     fingerprint : str
-        Hexadecimal digest of its values (and code, for modules given).
+        The identity's, a hexadecimal digest.
     is_stable : bool
         Whether another process would find the same fingerprint.
     """
 
-    def __init__(self, name: str, module: nn.Module, preprocessing: Preprocessing, fingerprint: str, is_stable: bool):
+    def __init__(self, name: str, module: nn.Module, preprocessing: Preprocessing, identity: NetworkIdentity):
         self.name = name
         self.module = module.eval().requires_grad_(False)
         self.preprocessing = preprocessing
-        self.fingerprint = fingerprint
-        self.is_stable = is_stable
+        self.identity = identity
+        self.fingerprint = identity.fingerprint
+        self.is_stable = identity.is_stable
         self.lock = threading.RLock()
         self._traces: dict[tuple[int, int], Trace] = {}
         self._prepared: dict[Any, nn.Module] = {}
@@ -114,30 +122,34 @@ class BackboneStore:
 
     def named(self, name: str, weights: Any, seed: int) -> Backbone:
         """Return the registered network `name`, loading it on its first use."""
-        reference = (canonical_name(name), *_weights_reference(weights), None if weights is not None else seed)
+        drawn = None if weights is not None else seed
+        reference = (canonical_name(name), *_weights_reference(weights), drawn, hooks_of_all_modules())
         with self._lock:
             fingerprint = self._by_reference.get(reference)
             if fingerprint is None:
                 provider = find_provider(name)
                 module = build_named(name, weights, seed)
                 preprocessing = provider.preprocessing(canonical_name(name), weights)
-                fingerprint = named_fingerprint(canonical_name(name), module)
+                identity = named_identity(canonical_name(name), module)
+                fingerprint = identity.fingerprint
                 self._by_fingerprint.setdefault(
-                    fingerprint, Backbone(canonical_name(name), module, preprocessing, fingerprint, True)
+                    fingerprint, Backbone(canonical_name(name), module, preprocessing, identity)
                 )
                 self._by_reference[reference] = fingerprint
             return self._by_fingerprint[fingerprint]
 
-    def given(self, module: nn.Module) -> Backbone:
-        """Return the backbone of a module of the user's, which stays untouched: the store works on a copy."""
-        fingerprint, is_stable = module_fingerprint(module)
+    def given(self, module: nn.Module, owner: Any = None, setting: Any = None) -> Backbone:
+        """Return the backbone of a module of the user's, which stays untouched: the store works on a copy.
+
+        `owner` and `setting` say where it comes from; see `module_identity`.
+        """
+        identity = module_identity(module, owner, setting)
+        fingerprint = identity.fingerprint
         with self._lock:
             if fingerprint not in self._by_fingerprint:
                 own = copy.deepcopy(module).cpu().float()
                 preprocessing = _preprocessing_of(module)
-                self._by_fingerprint[fingerprint] = Backbone(
-                    type(module).__name__, own, preprocessing, fingerprint, is_stable
-                )
+                self._by_fingerprint[fingerprint] = Backbone(type(module).__name__, own, preprocessing, identity)
             return self._by_fingerprint[fingerprint]
 
     def clear(self) -> None:
@@ -191,7 +203,8 @@ def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0) -> 
             f"got {type(backbone).__name__}"
             + (f" that returned {type(module).__name__}." if module is not None else ".")
         )
-    return STORE.given(_with_weights(module, weights, seed, keep_values=module is backbone))
+    setting = (*_weights_reference(weights), None if module is backbone and weights is not None else seed)
+    return STORE.given(_with_weights(module, weights, seed, keep_values=module is backbone), backbone, setting)
 
 
 def _with_weights(module: nn.Module, weights: Any, seed: int, keep_values: bool) -> nn.Module:

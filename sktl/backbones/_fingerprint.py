@@ -1,87 +1,149 @@
-"""What tells two networks apart: their values and, for a user's own module, its code."""
+"""What tells two networks apart: their values, and all that else decides what they compute.
+
+The rule errs on the safe side. Where `sktl._identity` can make out everything that a module's behaviour depends on, the
+digest of it is the fingerprint, the same in every process. Where it cannot, the object itself is the key as well, for
+this process.
+"""
 
 from __future__ import annotations
 
-import inspect
 import uuid
-from collections.abc import Iterable
+import weakref
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 import xxhash
 from torch import nn
+from torch.nn.modules import module as torch_module
 
-KNOWN_PACKAGES = ("torch", "torchvision", "timm", "sktl")
-_TOKENS: WeakKeyDictionary[nn.Module, bytes] = WeakKeyDictionary()  # ids are given again, tokens are not
-PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
+from sktl._identity import ENVIRONMENT, Walk, add_hooks
 
-
-def named_fingerprint(name: str, module: nn.Module) -> str:
-    """Return the fingerprint of a registered network: its name and its values."""
-    digest = xxhash.xxh3_128(name.encode())
-    _add_tensors(digest, module)
-    return digest.hexdigest()
+GLOBAL_HOOKS = ("_global_forward_pre_hooks", "_global_forward_hooks", "_global_backward_pre_hooks",
+                "_global_backward_hooks")  # fmt: skip
+_KEYS: dict[int, tuple[Any, str]] = {}  # of objects, by id: (weak reference, key)
 
 
-def module_fingerprint(module: nn.Module) -> tuple[str, bool]:
-    """Return the fingerprint of any module, and whether it would be the same in another process.
+@dataclass(frozen=True)
+class NetworkIdentity:
+    """Which network it is.
 
-    Values, structure, plain attributes and the source of classes that no known package holds are taken in. Where a
-    source cannot be read, or an attribute is neither plain nor a tensor, the fingerprint holds for this process only.
+    Attributes
+    ----------
+    fingerprint : str
+        What is shared goes by it.
+    seen : str
+        Digest of all that could be made out; the fingerprint itself if that was everything.
+    values : str
+        Digest of the names and values in its state.
+    environment : str
+        The versions under which `seen` may be compared; empty if under any.
+    unknown : tuple of str
+        What could not be made out.
     """
-    digest = xxhash.xxh3_128(repr(module).encode())
-    stable = True
-    for name, part in module.named_modules():
-        cls = type(part)
-        digest.update(f"{name}:{cls.__module__}.{cls.__qualname__}".encode())
-        for base in cls.__mro__:
-            if base is not object and base.__module__.split(".")[0] not in (*KNOWN_PACKAGES, "abc", "typing"):
-                stable &= _add_source(digest, base)
-        for key, value in sorted(vars(part).items()):
-            if not key.startswith("_") and key != "training":
-                stable &= _add_value(digest, key, value)
-    _add_tensors(digest, module)
-    if not stable:
-        digest.update(_TOKENS.setdefault(module, uuid.uuid4().bytes))
-    return digest.hexdigest(), stable
+
+    fingerprint: str
+    seen: str
+    values: str
+    environment: str = ""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether another process finds the same fingerprint."""
+        return not self.unknown
+
+    def is_of(self, other: NetworkIdentity) -> bool:
+        """Whether the other is this network, as far as can be seen: what was fitted with this may go on with that.
+
+        A copy and what a pickle brings are other objects, and under other versions code reads otherwise; then all that
+        can be compared has to agree.
+        """
+        if self.fingerprint == other.fingerprint:
+            return True
+        if self.environment == other.environment:
+            return self.seen == other.seen
+        return self.values == other.values
 
 
-def _add_tensors(digest: xxhash.xxh3_128, module: nn.Module) -> None:
+def named_identity(name: str, module: nn.Module) -> NetworkIdentity:
+    """Return the identity of a registered network: its name and its values."""
+    digest = xxhash.xxh3_128(name.encode() + hooks_of_all_modules()[0].encode())
+    _add_values(digest, module, {})
+    unknown = hooks_of_all_modules()[1]
+    return NetworkIdentity(digest.hexdigest(), digest.hexdigest(), digest.hexdigest(), "", unknown)
+
+
+def module_identity(module: nn.Module, owner: Any = None, setting: Any = None) -> NetworkIdentity:
+    """Return the identity of any module.
+
+    Parameters
+    ----------
+    module : Module
+        The network.
+    owner : object, optional
+        What is the key where the module cannot be made out: the module as the user holds it, or the callable that
+        builds it; by default `module`.
+    setting : object, optional
+        What was done to the owner's network, as text tells it.
+    """
+    walk = Walk()
+    found = walk.identity(module)
+    hooks, unknown_hooks = hooks_of_all_modules()
+    unknown = (*found.unknown, *unknown_hooks)
+    values = xxhash.xxh3_128()
+    _add_values(values, module, walk.tensors)
+    seen = xxhash.xxh3_128_hexdigest(f"{ENVIRONMENT};{found.digest};{values.hexdigest()};{hooks}".encode())
+    key = seen
+    if unknown:
+        owner = module if owner is None else owner
+        key = xxhash.xxh3_128_hexdigest(f"{seen};{key_of_object(owner)};{setting!r}".encode())
+    return NetworkIdentity(key, seen, values.hexdigest(), ENVIRONMENT, unknown)
+
+
+def hooks_of_all_modules() -> tuple[str, tuple[str, ...]]:
+    """Return a digest of torch's hooks on every module, empty if there are none, and what of them is unknown."""
+    hooks = [getattr(torch_module, name, {}) for name in GLOBAL_HOOKS]
+    if not any(hooks):
+        return "", ()
+    walk = Walk()
+    for part in hooks:
+        add_hooks(walk, part)
+    found = walk.identity(None)
+    return found.digest, found.unknown
+
+
+def key_of_object(value: Any) -> str:
+    """Return a key that no other object has, now or later."""
+    held = _KEYS.get(id(value))
+    if held is not None and held[0]() is value:
+        return held[1]
+    number = id(value)
+
+    def forget(reference: Any) -> None:
+        if number in _KEYS and _KEYS[number][0] is reference:
+            del _KEYS[number]
+
+    try:
+        reference: Any = weakref.ref(value, forget)
+    except TypeError:  # it cannot be referred to weakly, so it stays
+        reference = lambda: value  # noqa: E731
+    _KEYS[number] = (reference, uuid.uuid4().hex)
+    return _KEYS[number][1]
+
+
+def _add_values(digest: xxhash.xxh3_128, module: nn.Module, known: dict[int, bytes]) -> None:
+    """Take in the names and values of a module's state; `known` are digests by the ids of tensors."""
     for name, tensor in module.state_dict(keep_vars=True).items():
         if not isinstance(tensor, torch.Tensor):
             continue
-        values = tensor.detach().contiguous().cpu()
-        digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
-
-
-def _add_source(digest: xxhash.xxh3_128, thing: Any) -> bool:
-    try:
-        digest.update(inspect.getsource(thing).encode())
-    except (OSError, TypeError):
-        return False
-    return True
-
-
-def _add_value(digest: xxhash.xxh3_128, key: str, value: object) -> bool:
-    digest.update(key.encode())
-    if isinstance(value, PLAIN):
-        digest.update(repr(value).encode())
-        return True
-    if isinstance(value, np.ndarray):
-        digest.update(np.ascontiguousarray(value).tobytes())
-        return value.dtype != object
-    if isinstance(value, torch.Tensor):
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return True
-    if isinstance(value, dict):
-        return all([_add_value(digest, repr(k), v) for k, v in value.items()])
-    if isinstance(value, Iterable) and isinstance(value, (list, tuple, set, frozenset)):
-        return all([_add_value(digest, "", v) for v in value])
-    if isinstance(value, type) or inspect.isfunction(value) or inspect.isbuiltin(value):
-        digest.update(f"{value.__module__}.{value.__qualname__}".encode())
-        known = (value.__module__ or "").split(".")[0] in KNOWN_PACKAGES or inspect.isbuiltin(value)
-        return known or _add_source(digest, value)
-    return isinstance(value, nn.Module)  # registered elsewhere in the tree
+        digest.update(f"{name}{tensor.dtype}".encode())
+        if id(tensor) in known:
+            digest.update(known[id(tensor)])
+            continue
+        try:
+            values = tensor.detach().contiguous().cpu()
+            digest.update(str(tuple(values.shape)).encode())
+            digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
+        except (RuntimeError, TypeError, ValueError, NotImplementedError):  # it has none that can be compared
+            digest.update(b"?")

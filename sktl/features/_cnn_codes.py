@@ -102,7 +102,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     layer_slices_ : dict of str to slice
         Which columns of the codes are whose.
     backbone_fingerprint_ : str
-        Digest of the network's values; a pickle holds it instead of the network.
+        Digest of the network, its code included: one that was changed after `fit` is refused.
     value_range_ : (float, float) or None
         For rows of a 2-D X with values beyond [0, 1]: what was black and what was white in `fit`.
     n_features_in_ : int
@@ -219,9 +219,9 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         value_range = row_value_range(X) if is_numeric_rows(X) else None
         self._pictures(X, value_range, reset=True)
         extractor = self._extractor()
-        self.value_range_ = value_range
-        self.layers_ = extractor.recipe.layers
-        self.backbone_fingerprint_ = extractor.recipe.backbone.fingerprint
+        self.value_range_, self.layers_ = value_range, extractor.recipe.layers
+        self._identity = extractor.recipe.backbone.identity
+        self.backbone_fingerprint_ = self._identity.fingerprint
         ends = np.cumsum(extractor.recipe.n_features).tolist()
         self.layer_slices_ = dict(zip(self.layers_, map(slice, [0, *ends[:-1]], ends)))
         self._n_features_out = ends[-1]
@@ -286,10 +286,10 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         fitted = hasattr(self, "backbone_fingerprint_")
         source = self._pictures(X, self.value_range_ if fitted else None, reset=not fitted, store=fitted)
         extractor = self._extractor()
-        if fitted and extractor.recipe.backbone.fingerprint != self.backbone_fingerprint_:
+        if fitted and not self._identity.is_of(extractor.recipe.backbone.identity):
             raise WeightsError(
-                f"This transformer was fitted with other values of backbone={_shown(self.backbone)}, "
-                f"weights={self.weights!r}: fingerprint {self.backbone_fingerprint_[:12]}, now "
+                f"This transformer was fitted with another network than backbone={_shown(self.backbone)}, weights="
+                f"{self.weights!r} is now: fingerprint {self.backbone_fingerprint_[:12]}, now "
                 f"{extractor.recipe.backbone.fingerprint[:12]}. Restore those weights, or fit again."
             )
         return source, extractor

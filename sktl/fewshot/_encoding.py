@@ -19,6 +19,7 @@ from sktl._device import resolve_device, resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl.backbones import CodeRecipe, Pooling, load_backbone, resolve_layers
 from sktl.cache import CodeCache
+from sktl.exceptions import WeightsError
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._saving import load_learner
 from sktl.images import as_pictures
@@ -32,10 +33,14 @@ ENCODER_CONSTRAINTS: dict = {
 
 
 class BackboneCodes(TransformerMixin):
-    """The penultimate layer's codes of a pretrained network: a transformer of pictures without state."""
+    """The penultimate layer's codes of a pretrained network: a transformer of pictures without state.
+
+    The network has to stay as it is: codes of two networks are no neighbours.
+    """
 
     def __init__(self, backbone: Any, image_size: Any, cache: Any, device: Any):
         self.backbone = backbone
+        self.identity = load_backbone(backbone).identity
         self.image_size = image_size
         self.cache = cache
         self.device = device
@@ -43,6 +48,12 @@ class BackboneCodes(TransformerMixin):
     def transform(self, X: Any) -> np.ndarray:
         """Return the codes, float32."""
         backbone = load_backbone(self.backbone)
+        if not self.identity.is_of(backbone.identity):
+            raise WeightsError(
+                f"The encoder {backbone.name} was changed after fit, and its codes are not those of the prototypes any "
+                f"more: fingerprint {self.identity.fingerprint[:12]}, now {backbone.fingerprint[:12]}. Restore it, or "
+                "fit again."
+            )
         size = self.image_size if self.image_size is None or np.ndim(self.image_size) == 0 else tuple(self.image_size)
         preprocessing = backbone.preprocessing.resized_to(size)
         device = resolve_device(self.device)
@@ -67,7 +78,6 @@ def fitted_encoder(estimator: Any, X: Any, y: Any) -> Any:
     if isinstance(encoder, (str, Path)) and _is_file(encoder):
         return load_learner(encoder)
     if isinstance(encoder, (str, nn.Module)):
-        load_backbone(encoder)
         return BackboneCodes(encoder, estimator.image_size, estimator.cache, estimator.device)
     if not hasattr(encoder, "fit") or not hasattr(encoder, "transform"):
         inner = getattr(encoder, "estimator", encoder)

@@ -10,7 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from sktl._preprocessing import Preprocessing
-from sktl.backbones import Backbone, LayerOutputs, Pooling, Trace, cut_head, layer_info, load_backbone, resolve_layers
+from sktl.backbones import (
+    Backbone,
+    LayerOutputs,
+    NetworkIdentity,
+    Pooling,
+    Trace,
+    cut_head,
+    layer_info,
+    load_backbone,
+    resolve_layers,
+)
 from sktl.exceptions import WeightsError
 
 
@@ -90,6 +100,7 @@ class PictureSpec:
     is_whole: bool
     n_codes: int
     n_outputs: int
+    identity: NetworkIdentity | None = None
 
     def load(self) -> Backbone:
         """Return the backbone, the same as in `fit`."""
@@ -103,7 +114,8 @@ class PictureSpec:
 
     def _checked(self) -> Backbone:
         loaded = load_backbone(self.backbone, self.weights, seed=self.seed)
-        if loaded.fingerprint != self.fingerprint:
+        identity = self.identity
+        if loaded.fingerprint != self.fingerprint and (identity is None or not identity.is_of(loaded.identity)):
             raise WeightsError(
                 f"This estimator was fitted from other values of {loaded.name}: fingerprint {self.fingerprint[:12]}, "
                 f"now {loaded.fingerprint[:12]}. Restore those weights, or fit again."
@@ -149,8 +161,9 @@ def picture_spec(
     pooling, is_whole = loaded.remembered(question, lambda: _pooling_before_head(loaded, trace, names[0]))
     n_codes = pooling.n_features(layer_info(names[0], trace))
     return PictureSpec(
-        backbone, weights, seed, loaded.fingerprint, preprocessing, names[0], pooling, is_whole, n_codes, n_outputs
-    )
+        backbone, weights, seed, loaded.fingerprint, preprocessing, names[0], pooling, is_whole, n_codes, n_outputs,
+        loaded.identity,
+    )  # fmt: skip
 
 
 @torch.no_grad()

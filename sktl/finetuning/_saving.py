@@ -19,7 +19,7 @@ from sktl import __version__
 from sktl._inputs import InputKind
 from sktl._preprocessing import Preprocessing
 from sktl._validation import shorten
-from sktl.backbones import Pooling
+from sktl.backbones import NetworkIdentity, Pooling
 from sktl.exceptions import WeightsError
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._lora import LoRA
@@ -36,6 +36,7 @@ RECORDS: dict[str, Any] = {  # what stands in JSON as {name: fields}
     "InputKind": InputKind,
     "RowSpec": RowSpec,
     "PictureSpec": PictureSpec,
+    "NetworkIdentity": NetworkIdentity,
 }
 
 
