@@ -23,6 +23,8 @@ class KeepBest(Callback):
         As given to fit.
     """
 
+    never_stops = True  # an interrupt while it scores is the user's
+
     def __init__(self, fitted: Callable[[], Any], scorer: Callable[[Any, Any, Any], float], X: Any, y: Any):
         self.fitted = fitted
         self.scorer = scorer

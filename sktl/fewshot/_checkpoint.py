@@ -28,6 +28,8 @@ class TrainingCheckpoint(Callback):
         Of the data and the parameters: another training's file is refused.
     """
 
+    never_stops = True  # an interrupt while it writes is the user's
+
     def __init__(self, path: Any, fingerprint: str):
         self.path = path
         self.fingerprint = fingerprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -44,7 +45,6 @@ from sktl.training import (
     OPTIMIZERS,
     SCHEDULES,
     CheckpointFolder,
-    DivergenceError,
     EpochTasks,
     KeepEpochs,
     TrainingNet,
@@ -232,8 +232,10 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         try:
             n_before = getattr(self, "n_iter_", 0) if goes_on else 0
             net.partial_fit(job.batches(budget, seed_shift=n_before), epochs=1)
-        except DivergenceError:
+        except BaseException:  # an interrupt too: what was learned before stays as it was
             self._session = None
+            if goes_on:
+                self._learned = copy.deepcopy(self._learned)  # of the values kept, not the network just spoilt
             raise
         outcome = _outcome(net, LearnedNetwork.of(net.module, job.spec, job.adapter))
         history = (self.history_ if goes_on else []) + outcome["history_"][-1:]

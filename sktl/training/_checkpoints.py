@@ -157,6 +157,8 @@ class KeepEpochs(Callback):
         Kept with it.
     """
 
+    never_stops = True  # an interrupt while it writes is the user's
+
     def __init__(self, folder: CheckpointFolder, extra: Mapping[str, Any] | None = None):
         self.folder = folder
         self.extra = extra

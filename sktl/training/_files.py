@@ -45,7 +45,7 @@ def write_whole(path: str | os.PathLike, content: bytes, *, beside: str | None =
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError:
+    except BaseException:  # an interrupt too
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise

@@ -15,6 +15,7 @@ from torch import nn
 
 from sktl.training._ema import WeightAverage
 from sktl.training._hooks import batch_hooks, gradient_hook
+from sktl.training._interrupts import end_epoch
 from sktl.training._optimizers import ParamGroups, Rates, make_optimizer, parameter_groups, planned_steps
 from sktl.training._predicting import PredictingNet
 from sktl.training._processes import Processes
@@ -309,11 +310,7 @@ class TrainingNet(PredictingNet):
             lr = float(self.optimizer_.param_groups[0]["lr"])
             self.history[-1].update(lr=lr, dur=time.perf_counter() - start)
             self.trainer_.remember()
-            try:
-                self.notify("on_epoch_end", **data)
-                stops = False
-            except KeyboardInterrupt:  # how skorch's callbacks stop a training; elsewhere it is the user's
-                stops = True
+            stops = end_epoch(self, data)
             if progress is not None:
                 stops = progress.epoch_end() or stops
             if stops:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pydoc
+import signal
 import subprocess
 import sys
 import warnings
@@ -313,3 +315,65 @@ class TestFaults:
         assert torch.equal(state["values"], torch.arange(4))
         assert state["nested"] == [1.5, None, {"a": (1, 2)}]
         assert KeepEpochs(folder).folder.latest() is None  # closed
+
+
+class TestInterrupted:
+    """Ctrl-C goes out, the checkpoint never says that the training has finished, and the next fit goes on."""
+
+    PLACES = (
+        "sktl.training._checkpoints.encode_tensors", "sktl.training._checkpoints.training_state", "os.replace",
+        "os.fsync", "skorch.callbacks.EarlyStopping.on_epoch_end", "sktl.training.KeepEpochs.finish",
+        "sktl.training._trainer.Trainer.remember", "sktl.training.EpochTasks.epoch_end",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("place", PLACES)
+    def test_anywhere(self, place, tmp_path, monkeypatch):
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+        options = {
+            "max_epochs": 30, "batch_size": 16, "random_state": 0, "early_stopping": True, "n_iter_no_change": 6,
+            "learning_rate": 0.05,
+        }  # fmt: skip
+        expected = FineTunedClassifier(**options).fit(X, y)
+        assert 6 < len(expected.history_) < 30  # it stops early
+        model = FineTunedClassifier(checkpoint_dir=tmp_path, **options)
+        folder, _, name = place.rpartition(".")
+        owner = pydoc.locate(folder)
+        whole, n_calls = getattr(owner, name), 0
+
+        def pressed(*args, **kwargs):
+            nonlocal n_calls
+            n_calls += 1
+            if n_calls in (3, 5) or name == "finish":
+                signal.raise_signal(signal.SIGINT)
+            return whole(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, pressed)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(X, y)
+            assert not [path for path in tmp_path.iterdir() if "-end-" in path.name]
+        monkeypatch.undo()
+        assert_same(model.fit(X, y), expected)
+        assert len(model.history_) == len(expected.history_)
+        assert [path for path in tmp_path.iterdir() if "-end-" in path.name]
+
+    def test_partial_fit_leaves_what_was_learned(self):
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+        model = FineTunedClassifier(random_state=0).partial_fit(X, y)
+        before = model.predict_proba(X)
+        model.set_params(callbacks=None)
+        step = model._session.net.step
+        calls = []
+
+        def pressing(module, batch):
+            calls.append(1)
+            if len(calls) == 3:
+                signal.raise_signal(signal.SIGINT)
+            return step(module, batch)
+
+        model._session.net.trainer_.updater.step = pressing
+        with pytest.raises(KeyboardInterrupt):
+            model.partial_fit(X, 1 - y)
+        assert np.array_equal(model.predict_proba(X), before)
