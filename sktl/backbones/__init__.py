@@ -6,6 +6,7 @@ from sktl.backbones._backbone import Backbone, list_layers, load_backbone
 from sktl.backbones._engine import Engine, auto_batch_size
 from sktl.backbones._engines import ENGINES, get_engine, planned_engine, resuming_engine
 from sktl.backbones._fingerprint import NetworkIdentity
+from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
 from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
 from sktl.backbones._recipe import CodeRecipe, block_recipe
@@ -16,14 +17,17 @@ from sktl.backbones._surgery import (
     ParameterGroup,
     Suffix,
     cut_head,
+    ends_in_codes,
     parameter_groups,
     split_at,
     trace_of,
+    without_heads,
 )
 from sktl.backbones._weights import read_state_dict
 
 __all__ = [
     "ENGINES",
+    "PENULTIMATE",
     "POOLINGS",
     "Backbone",
     "CodeRecipe",
@@ -41,6 +45,7 @@ __all__ = [
     "auto_batch_size",
     "block_recipe",
     "cut_head",
+    "ends_in_codes",
     "get_engine",
     "layer_info",
     "list_backbones",
@@ -54,4 +59,5 @@ __all__ = [
     "split_at",
     "trace_of",
     "unflattened",
+    "without_heads",
 ]

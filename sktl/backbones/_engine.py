@@ -37,7 +37,9 @@ class CodeNetwork(nn.Module):
         super().__init__()
         network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers)
         infos = dict(zip(recipe.layers, recipe.infos))
-        self.outputs = LayerOutputs(network, recipe.layers, lambda output, name: recipe.pooling(output, infos[name]))
+        self.outputs = LayerOutputs(
+            network, recipe.layers, lambda output, name: recipe.pooling(output, infos[name]), heads=recipe.heads
+        )
         # (value / 255 - mean) / std = value * scale + shift
         mean, std = (
             torch.tensor(values, device=device).view(1, 3, 1, 1)
@@ -61,12 +63,12 @@ class ResumedNetwork(nn.Module):
         trace = recipe.backbone.trace(recipe.preprocessing.size)
         self._start, info = layer_info(start, trace), recipe.infos[0]
         self._pooled = lambda output, name=layer: recipe.pooling(output, info)
-        self.outputs = None
+        self.outputs: LayerOutputs | None = None
         if start != layer:
             if not recipe.backbone.can_split_at(start, recipe.preprocessing.size):
                 raise ValueError(f"{recipe.backbone.name} cannot be split at {start!r}.")
             network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers)
-            self.outputs = LayerOutputs(Suffix(network, start, trace), [f"rest.{layer}"], self._pooled)
+            self.outputs = Suffix(network, start, trace).outputs(layer, self._pooled)
 
     def forward(self, flattened: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return one float32 tensor (batch, n)."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from sktl.backbones._graph import Graph, Record, has_weights, main_output, recorded
+from sktl.backbones._heads import PENULTIMATE, find_heads
+from sktl.backbones._layouts import Layout, find_layouts, shapes_elsewhere
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -24,8 +28,9 @@ class LayerInfo:
         The module's dotted name.
     depth : float
         Share of the network's convolutional and linear layers passed by then; 1.0 is the penultimate layer.
-    kind : {"map", "map_last", "tokens", "vector"}
-        What comes out: a map (channels first or last), tokens of a transformer, or one vector a picture.
+    kind : {"map", "map_last", "tokens", "vector", "unknown"}
+        What comes out: a map (channels first or last), tokens of a transformer, one vector a picture, or a tensor of
+        which no one can tell which axis holds the channels.
     channels : int
         Number of channels.
     resolution : tuple of int
@@ -34,6 +39,10 @@ class LayerInfo:
         Share of the whole network's multiply-accumulates that computing this layer costs.
     is_stage : bool
         Whether it is the last layer of its resolution: what ``layers="all"`` takes.
+    n_prefix_tokens : int or None
+        Class and register tokens before a transformer's patches; None where they cannot be told from patches.
+    grid : (int, int) or None
+        Rows and columns that the patches form; None where it is not known.
     """
 
     name: str
@@ -43,6 +52,8 @@ class LayerInfo:
     resolution: tuple[int, ...]
     macs_share: float
     is_stage: bool
+    n_prefix_tokens: int | None = 0
+    grid: tuple[int, int] | None = None
 
 
 class LayerTable(tuple[LayerInfo, ...]):
@@ -62,7 +73,7 @@ class LayerTable(tuple[LayerInfo, ...]):
 
 @dataclass(frozen=True)
 class Call:
-    """What one module did in the traced pass, in order of completion."""
+    """What one module did in the traced pass, in order of completion; `node` tells one tensor from another."""
 
     name: str
     module: nn.Module
@@ -70,23 +81,44 @@ class Call:
     n_calls: int
     weights_passed: int
     macs_passed: int
-    node: Any
+    node: int | None
     is_cut: bool
+    layout: Layout
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One pass of a network, module by module; `head` is the classifier's name, None where there is none."""
+    """One pass of a network, module by module.
+
+    Attributes
+    ----------
+    calls : tuple of Call
+        In order of completion; the one named `PENULTIMATE`, if there is one, is no module, but what enters the heads.
+    layers : LayerTable
+        The places to cut.
+    penultimate : str
+        The deepest of them.
+    heads : tuple of str
+        The classifiers' names; empty where there is none, and the network's own output is its code.
+    input_shape : tuple of int
+        (1, channels, height, width).
+    """
 
     calls: tuple[Call, ...]
     layers: LayerTable
     penultimate: str
-    head: str | None
+    heads: tuple[str, ...]
     input_shape: tuple[int, ...]
+
+    @property
+    def head(self) -> str | None:
+        """Return the (first) classifier's name, None where there is none."""
+        return self.heads[0] if self.heads else None
 
     def call(self, name: str) -> Call | None:
         """Return what the module `name` did, None if it was not called."""
-        return next((call for call in self.calls if call.name == name), None)
+        calls = reversed(self.calls) if name == PENULTIMATE else self.calls  # a module may be called so, too
+        return next((call for call in calls if call.name == name), None)
 
 
 class _MacCounter(TorchDispatchMode):
@@ -102,16 +134,12 @@ class _MacCounter(TorchDispatchMode):
         return out
 
 
-def _has_weights(module: nn.Module) -> bool:
-    return any(p is not None and p.ndim >= 2 for p in module._parameters.values())
-
-
 def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
     """Run `example` through `module` (in eval mode) once and describe its layers.
 
     A layer is a *cut* if all that the output knows of the picture passes through it. Cuts are the nodes of the
     autograd graph without which input and output fall apart, so they are found for any differentiable module, however
-    its ``forward`` is written.
+    its ``forward`` is written. A second pass, at another size, tells which axes are the picture's.
 
     Parameters
     ----------
@@ -125,81 +153,55 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
     ValueError
         If the network refuses the picture.
     """
-    records: list[dict[str, Any]] = []
-    count: dict[str, int] = {}
-    weights_passed = 0
+    elsewhere = shapes_elsewhere(module, example)  # first, so that what a module remembers of a size is of this one
+    records: list[Record] = []
     counter = _MacCounter()
-
-    def hook_for(name: str):
-        def hook(layer: nn.Module, args, output) -> None:
-            nonlocal weights_passed
-            weights_passed += _has_weights(layer)
-            count[name] = count.get(name, 0) + 1
-            tensor = output if isinstance(output, torch.Tensor) else None
-            records.append(
-                {
-                    "name": name,
-                    "module": layer,
-                    "shape": tuple(tensor.shape) if tensor is not None else None,
-                    "weights_passed": weights_passed,
-                    "macs_passed": counter.macs,
-                    "node": tensor.grad_fn if tensor is not None else None,
-                }
-            )
-
-        return hook
-
-    handles = [layer.register_forward_hook(hook_for(name)) for name, layer in module.named_modules()]
     try:
-        with torch.enable_grad(), counter:
-            output = module(example.clone().requires_grad_())
+        with torch.enable_grad(), counter, recorded(module, records, lambda: counter.macs):
+            output = main_output(module(example.clone().requires_grad_()))
     except Exception as error:
-        height, width = example.shape[-2:]
+        channels, height, width = example.shape[1:]
         raise ValueError(
-            f"The network {type(module).__name__} does not take pictures of {height} x {width} pixels ({error}). "
-            "Choose another image_size."
+            f"The network {type(module).__name__} does not take pictures of {height} x {width} pixels and "
+            f"{channels} channels ({error}). Choose another image_size, or pictures of as many channels as it takes."
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-
-    cuts = _cut_nodes(output)
-    calls = tuple(
-        Call(**record, n_calls=count[record["name"]], is_cut=record["node"] in cuts and count[record["name"]] == 1)
-        for record in records
-    )
+    node = output.grad_fn if output is not None else None
+    graph = Graph(node)
+    layouts = find_layouts(records, graph, tuple(example.shape[2:]), elsewhere)
+    heads = find_heads(module, records, graph)
+    count = Counter(record.name for record in records)
+    cuts = graph.cuts()
+    calls = [
+        Call(
+            record.name, record.module, record.shape, count[record.name], record.weights_passed, record.macs_passed,
+            graph.number(record.node), record.node in cuts and count[record.name] == 1, layout,
+        )
+        for record, (layout, _) in zip(records, layouts)
+    ]  # fmt: skip
     rows = _rows(calls)
-    head = _find_head(module, calls)
-    return _describe(calls, rows, head, example.shape)
+    if output is not None and node is not None:
+        entered = [(record, layout) for record, (_, layout) in zip(records, layouts) if record.name in heads]
+        _add_penultimate(calls, entered)
+    return _describe(calls, rows, heads, example.shape)
 
 
-def _cut_nodes(output: Any) -> set:
-    """Nodes of the autograd graph that every path from the output to the input passes."""
-    if not isinstance(output, torch.Tensor) or output.grad_fn is None:
-        return set()
-    consumers: dict[Any, int] = {}
-    stack, seen = [output.grad_fn], {output.grad_fn}
-    while stack:
-        for child, _ in stack.pop().next_functions:
-            if child is not None:
-                consumers[child] = consumers.get(child, 0) + 1
-                if child not in seen:
-                    seen.add(child)
-                    stack.append(child)
-    # In topological order, a node is a cut exactly when nothing else is waiting as it is taken.
-    cuts, ready, waiting = set(), [output.grad_fn], set()
-    while ready:
-        node = ready.pop()
-        waiting.discard(node)
-        if not waiting:
-            cuts.add(node)
-        for child, _ in node.next_functions:
-            if child is not None:
-                waiting.add(child)
-                consumers[child] -= 1
-                if consumers[child] == 0:
-                    ready.append(child)
-    return cuts
+def _add_penultimate(calls: list[Call], entered: Sequence[tuple[Record, Layout]]) -> None:
+    """Insert what enters the heads where it is known; without a head it is what the network returns."""
+    if not entered:
+        last = calls[-1]
+        calls.append(replace(last, name=PENULTIMATE, n_calls=1, is_cut=True))
+        return
+    first = min((record for record, _ in entered), key=lambda record: record.started)
+    layout = entered[0][1]
+    shape = first.input_shape or (1,)
+    if len(entered) > 1:
+        layout = Layout("vector", sum(layout.channels for _, layout in entered), ())
+        shape = (1, layout.channels)
+    number = None
+    calls.insert(
+        first.started,
+        Call(PENULTIMATE, first.module, shape, 1, first.weights_before, first.macs_before, number, False, layout),
+    )
 
 
 def _rows(calls: Sequence[Call]) -> list[Call]:
@@ -222,68 +224,53 @@ def _rows(calls: Sequence[Call]) -> list[Call]:
 
 
 def _is_simple(module: nn.Module) -> bool:
-    return sum(_has_weights(part) for part in module.modules()) <= 1
+    return sum(has_weights(part) for part in module.modules()) <= 1
 
 
 def _outermost(group: Sequence[Call], call: Call) -> Call:
-    return min((c for c in group if c.node is call.node), key=lambda c: c.name.count("."))
+    return min((c for c in group if c.node == call.node), key=lambda c: c.name.count("."))
 
 
-def _find_head(module: nn.Module, calls: Sequence[Call]) -> str | None:
-    weighted = [call for call in calls if call.name and call.is_cut and _has_weights(call.module)]
-    if not weighted:
-        return None
-    last = weighted[-1]
-    named = getattr(module, "pretrained_cfg", None)
-    named = named.get("classifier") if isinstance(named, dict) else None
-    is_head = (
-        last.name == named
-        or isinstance(last.module, nn.Linear)
-        or (type(module).__name__ == "SqueezeNet" and last.name == "classifier.1")
-    )
-    return last.name if is_head and last.weights_passed > 1 else None
-
-
-def _describe(calls: tuple[Call, ...], rows: list[Call], head: str | None, input_shape) -> Trace:
+def _describe(calls: list[Call], rows: list[Call], heads: tuple[str, ...], input_shape) -> Trace:
     total_macs = max([call.macs_passed for call in calls], default=0) or 1
-    head_depth = next((call.weights_passed for call in calls if call.name == head), None)
+    head_depth = min([call.weights_passed for call in calls if call.name in heads], default=None)
     body = [row for row in rows if head_depth is None or row.weights_passed < head_depth]
-    if not body:  # nothing lies before the head, or no cut was found: every module called once is a layer
-        body = rows or [c for c in calls if c.name and c.n_calls == 1 and c.shape is not None and len(c.shape) >= 2]
-        head = None
+    if not body:  # no cut was found: every module called once is a layer
+        body = rows or [
+            c for c in calls
+            if c.name and c.name not in heads and c.name != PENULTIMATE and c.n_calls == 1 and len(c.shape or ()) >= 2
+        ]  # fmt: skip
     if not body:
         raise ValueError("The network has no layer that is called once and returns one tensor of a row per picture.")
     deepest = max(body[-1].weights_passed, 1)
-    kinds = {call.name: kind_of(call.shape) for call in rows + body}  # type: ignore[arg-type]
-    stages = _stages(body, kinds, deepest)
-    table = LayerTable(
-        LayerInfo(
-            name=call.name,
-            depth=min(1.0, call.weights_passed / deepest),
-            kind=kinds[call.name][0],
-            channels=kinds[call.name][1],
-            resolution=kinds[call.name][2],
-            macs_share=call.macs_passed / total_macs,
-            is_stage=call.name in stages,
-        )
-        for call in body
+    stages = _stages(body, deepest)
+    table = LayerTable(_info(call, deepest, total_macs, call.name in stages) for call in body)
+    return Trace(tuple(calls), table, body[-1].name, heads, tuple(input_shape))
+
+
+def _info(call: Call, deepest: int, total_macs: int, is_stage: bool) -> LayerInfo:
+    layout = call.layout
+    return LayerInfo(
+        name=call.name,
+        depth=min(1.0, call.weights_passed / deepest),
+        kind=layout.kind,
+        channels=layout.channels,
+        resolution=layout.resolution,
+        macs_share=call.macs_passed / total_macs,
+        is_stage=is_stage,
+        n_prefix_tokens=layout.n_prefix_tokens,
+        grid=layout.grid,
     )
-    return Trace(calls=calls, layers=table, penultimate=body[-1].name, head=head, input_shape=tuple(input_shape))
 
 
-def kind_of(shape: tuple[int, ...]) -> tuple[str, int, tuple[int, ...]]:
-    """Return kind, channels and resolution; square pictures make square maps, which tells channels first from last."""
-    if len(shape) == 4:
-        if shape[1] == shape[2] != shape[3]:
-            return "map_last", shape[3], (shape[1], shape[2])
-        return "map", shape[1], (shape[2], shape[3])
-    if len(shape) == 3:
-        return "tokens", shape[2], (shape[1],)
-    return "vector", shape[-1], ()
+def describe_call(call: Call, trace: Trace) -> LayerInfo:
+    """Return the description of any layer, listed or not."""
+    deepest = max(next(c.weights_passed for c in trace.calls if c.name == trace.penultimate), 1)
+    return _info(call, deepest, max(trace.calls[-1].macs_passed, 1), False)
 
 
-def _stages(body: Sequence[Call], kinds: dict, deepest: int) -> set[str]:
-    by_resolution = {kinds[call.name][2]: call.name for call in body}  # the last one of each resolution stays
+def _stages(body: Sequence[Call], deepest: int) -> set[str]:
+    by_resolution = {call.layout.resolution: call.name for call in body}  # the last one of each resolution stays
     if len(by_resolution) > 2:
         return {*by_resolution.values(), body[-1].name}
     # One resolution throughout, as in a plain vision transformer: a layer at each quarter of the depth.

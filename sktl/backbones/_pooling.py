@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sktl.backbones._layers import LayerInfo
 
-POOLINGS = ("avg", "max", "avgmax", "gem", "flatten", "pyramid", "token")
+POOLINGS = ("auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token")
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,17 @@ class Pooling:
 
     Parameters
     ----------
-    kind : {"avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "whole"}
-        Mean, maximum, both; generalised mean (Radenovic et al., 2019); the whole map; means over the cells of ever
-        finer grids (Lazebnik et al., 2006); a transformer's class token. "whole" pools nothing and loses nothing: what
-        it flattens, `unflattened` gives back; the network goes on from there.
+    kind : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "whole"}
+        The mean ("auto", and "avg"), maximum, both; generalised mean (Radenovic et al., 2019); the whole map; means
+        over the cells of ever finer grids (Lazebnik et al., 2006); a transformer's class token. "whole" pools nothing
+        and loses nothing: what it flattens, `unflattened` gives back; the network goes on from there.
     gem_power : float
         The power p of the generalised mean: 1 is the mean, infinity the maximum.
     pyramid_levels : tuple of int
         Cells a side of each grid.
     """
 
-    kind: str = "avg"
+    kind: str = "auto"
     gem_power: float = 3.0
     pyramid_levels: tuple[int, ...] = (1, 2)
 
@@ -40,7 +40,7 @@ class Pooling:
     def __call__(self, output: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
         """Pool `output` of `layer`: (batch, ...) to (batch, n), float32, in memory of its own."""
         if self.kind == "whole":  # maps as (height, width, channels), which is how channels_last lies in memory
-            output = output.permute(0, 2, 3, 1) if layer.kind == "map" else output
+            output = output.permute(0, 2, 3, 1) if layer.kind == "map" and output.ndim == 4 else output
             return output.flatten(1).float().clone(memory_format=torch.contiguous_format)
         if layer.kind == "vector":
             return output.flatten(1).float().clone()
@@ -53,7 +53,7 @@ class Pooling:
             cells = [functional.adaptive_avg_pool2d(maps, level).flatten(1) for level in self.pyramid_levels]
             return torch.cat(cells, dim=1)
         values = maps.flatten(2)  # (batch, channels, positions)
-        if self.kind == "avg":
+        if self.kind in ("auto", "avg"):
             return values.mean(dim=2)
         if self.kind == "max":
             return values.amax(dim=2)
@@ -71,11 +71,21 @@ class Pooling:
             If this pooling does not apply to such a layer.
         """
         if self.kind == "whole":
-            return layer.channels * math.prod(layer.resolution)
+            return math.prod((layer.channels or 1, *layer.resolution))
         if layer.kind == "vector":
             return layer.channels
+        if layer.kind == "unknown":
+            raise ValueError(
+                f"Nothing tells which axis of the layer {layer.name!r} holds the channels; a picture's output has the "
+                f"shape {layer.resolution}. Take another layer: sktl.list_layers shows what each returns."
+            )
+        if layer.kind == "tokens" and layer.n_prefix_tokens is None:
+            raise ValueError(
+                f"Nothing tells which of the {layer.resolution[0]} tokens of the layer {layer.name!r} are patches of "
+                "the picture. Take layers='penultimate' with pooling='auto', or another layer."
+            )
         if self.kind == "token":
-            if layer.kind != "tokens" or n_prefix_tokens(layer) == 0:
+            if layer.kind != "tokens" or not layer.n_prefix_tokens:
                 raise ValueError(
                     f"pooling='token' takes a transformer's class token, but the layer {layer.name!r} has none. "
                     "Use pooling='avg'."
@@ -85,34 +95,34 @@ class Pooling:
         if self.kind == "flatten":
             return layer.channels * cells
         if self.kind == "pyramid":
-            if layer.kind == "tokens" and math.isqrt(cells) ** 2 != cells:
-                raise ValueError(f"pooling='pyramid' needs a grid, but the {cells} tokens of {layer.name!r} form none.")
+            if layer.kind == "tokens" and layer.grid is None:
+                raise ValueError(
+                    f"pooling='pyramid' needs a grid, but nothing tells that of the {cells} tokens of {layer.name!r}. "
+                    "Use pooling='avg'."
+                )
             return layer.channels * sum(level**2 for level in self.pyramid_levels)
         return layer.channels * (2 if self.kind == "avgmax" else 1)
 
     @staticmethod
     def _n_positions(layer: LayerInfo) -> int:
-        return math.prod(layer.resolution) - (n_prefix_tokens(layer) if layer.kind == "tokens" else 0)
+        return math.prod(layer.resolution) - (layer.n_prefix_tokens or 0)
 
     @staticmethod
     def _as_maps(output: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
         if layer.kind == "map":
-            return output
+            return output if output.ndim == 4 else output.unsqueeze(2)
         if layer.kind == "map_last":
             return output.permute(0, 3, 1, 2)
-        patches = output[:, n_prefix_tokens(layer) :].transpose(1, 2)  # (batch, channels, patches)
-        side = math.isqrt(patches.shape[2])
-        return patches.unflatten(2, (side, side)) if side**2 == patches.shape[2] else patches.unsqueeze(2)
+        patches = output[:, layer.n_prefix_tokens or 0 :].transpose(1, 2)  # (batch, channels, patches)
+        return patches.unsqueeze(2) if layer.grid is None else patches.unflatten(2, layer.grid)
 
 
 def unflattened(values: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
     """Return the output of `layer` that the pooling "whole" has flattened, maps in memory format channels_last."""
-    if layer.kind == "map":
-        return values.unflatten(1, (*layer.resolution, layer.channels)).permute(0, 3, 1, 2)
-    return values.unflatten(1, (*layer.resolution, layer.channels))
-
-
-def n_prefix_tokens(layer: LayerInfo) -> int:
-    """Return how many class and register tokens stand before the patches, told by how many tokens exceed a square."""
-    (n_tokens,) = layer.resolution
-    return n_tokens - math.isqrt(n_tokens) ** 2
+    if layer.kind == "unknown":
+        return values.unflatten(1, layer.resolution)
+    if layer.kind != "map":
+        return values.unflatten(1, (*layer.resolution, layer.channels))
+    if len(layer.resolution) == 1:
+        return values.unflatten(1, (layer.channels, *layer.resolution))
+    return values.unflatten(1, (*layer.resolution, layer.channels)).permute(0, 3, 1, 2)

@@ -13,7 +13,7 @@ from sktl.backbones._layers import LayerInfo
 from sktl.backbones._pooling import Pooling
 from sktl.backbones._selection import layer_info
 
-CODE_FORMAT = 1  # raise it when the same recipe comes to mean other codes
+CODE_FORMAT = 2  # raise it when the same recipe comes to mean other codes
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class CodeRecipe:
         """Return the descriptions of the layers."""
         trace = self.backbone.trace(self.preprocessing.size)
         return tuple(layer_info(name, trace) for name in self.layers)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Return the names of the network's classifiers."""
+        return self.backbone.trace(self.preprocessing.size).heads
 
     @property
     def n_features(self) -> tuple[int, ...]:

@@ -6,27 +6,32 @@ from numbers import Real
 from typing import Any
 
 from sktl._validation import did_you_mean, shorten
-from sktl.backbones._layers import LayerInfo, Trace, kind_of
+from sktl.backbones._heads import PENULTIMATE
+from sktl.backbones._layers import LayerInfo, Trace, describe_call
 
 
-def resolve_layers(layers: Any, trace: Trace) -> tuple[str, ...]:
+def resolve_layers(layers: Any, trace: Trace, pooling: str = "auto") -> tuple[str, ...]:
     """Turn names, fractions of depth, "penultimate" or "all", or a list of them, into layers' names.
+
+    "penultimate" is what enters the classifier, and stays a name of its own. With a `pooling` other than "auto" it is
+    the deepest layer before the classifier, which is then pooled so.
 
     Raises
     ------
     ValueError
-        If a name is not in the network, is called more than once, or a fraction is not in (0, 1].
+        If a name is not in the network, is called more than once, a fraction is not in (0, 1], or what enters the
+        classifier cannot be found.
     """
     asked = list(layers) if isinstance(layers, (list, tuple)) else [layers]
     if not asked:
         raise ValueError("layers is an empty list; name at least one layer, or use 'penultimate' or 'all'.")
     names: list[str] = []
     for item in asked:
-        names.extend(_resolve_one(item, trace))
+        names.extend(_resolve_one(item, trace, pooling))
     return tuple(dict.fromkeys(names))
 
 
-def _resolve_one(item: Any, trace: Trace) -> list[str]:
+def _resolve_one(item: Any, trace: Trace, pooling: str) -> list[str]:
     if isinstance(item, Real) and not isinstance(item, bool):
         depth = float(item)
         if not 0 < depth <= 1:
@@ -34,8 +39,8 @@ def _resolve_one(item: Any, trace: Trace) -> list[str]:
         return [min(trace.layers, key=lambda row: abs(row.depth - depth)).name]
     if not isinstance(item, str):
         raise TypeError(f"layers takes names, fractions of depth, 'penultimate', 'all', or a list; got {item!r}.")
-    if item == "penultimate":
-        return [trace.penultimate]
+    if item == PENULTIMATE:
+        return [_penultimate(trace, pooling)]
     if item == "all":
         return [row.name for row in trace.layers if row.is_stage]
     call = trace.call(item)
@@ -53,6 +58,19 @@ def _resolve_one(item: Any, trace: Trace) -> list[str]:
     return [item]
 
 
+def _penultimate(trace: Trace, pooling: str) -> str:
+    if pooling != "auto" and trace.heads:
+        return trace.penultimate
+    call = trace.call(PENULTIMATE)
+    if call is None or call.shape is None or len(call.shape) < 2:
+        listed = [row.name for row in trace.layers]
+        raise ValueError(
+            "layers='penultimate' is what enters the network's classifier, but this network does not return one tensor "
+            f"that tells which of its layers that is. Name a layer: one of {shorten(listed)}."
+        )
+    return PENULTIMATE
+
+
 def layer_info(name: str, trace: Trace) -> LayerInfo:
     """Return the description of the layer `name`, listed or not."""
     for row in trace.layers:
@@ -61,8 +79,4 @@ def layer_info(name: str, trace: Trace) -> LayerInfo:
     call = trace.call(name)
     if call is None or call.shape is None:
         raise ValueError(f"The network has no layer {name!r} that returns one tensor.")
-    kind, channels, resolution = kind_of(call.shape)
-    last = trace.calls[-1]
-    deepest = max(next(c.weights_passed for c in trace.calls if c.name == trace.penultimate), 1)
-    return LayerInfo(name, min(1.0, call.weights_passed / deepest), kind, channels, resolution,
-                     call.macs_passed / max(last.macs_passed, 1), False)  # fmt: skip
+    return describe_call(call, trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import Trace, trace_network
-from sktl.backbones._selection import resolve_layers
+from sktl.backbones._pooling import Pooling
+from sktl.backbones._selection import layer_info, resolve_layers
 
 
 class _DeepestLayerReached(Exception):  # noqa: N818 - no error: it ends a pass
@@ -26,34 +29,62 @@ class LayerOutputs(nn.Module):
     network : Module
         The network. Several `LayerOutputs` may share it, but must not run at the same time.
     names : sequence of str
-        Modules that one pass calls once.
+        Modules that one pass calls once; `PENULTIMATE` is what enters the heads, or the output where there is none.
     reduce : callable, default=None
         ``reduce(output, name) -> Tensor``, called at once when a layer has its output, before a later layer may
         overwrite it in place. None copies the output.
     stops : bool, default=True
         Whether the pass ends there by an exception, which exporters do not follow; if not, the rest is run for nothing.
+    heads : sequence of str, default=()
+        The names of the classifiers.
     """
 
-    def __init__(self, network: nn.Module, names: Sequence[str], reduce: Callable | None = None, *, stops: bool = True):
+    def __init__(
+        self,
+        network: nn.Module,
+        names: Sequence[str],
+        reduce: Callable | None = None,
+        *,
+        stops: bool = True,
+        heads: Sequence[str] = (),
+    ):
         super().__init__()
         self.network = network
         self.stops = stops
         self.names = tuple(names)
+        self.heads = tuple(heads)
         self.reduce = reduce or (lambda output, name: output.clone())
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return one tensor a layer, in the order of `names`."""
         outputs: dict[str, torch.Tensor] = {}
+        entered: dict[str, torch.Tensor] = {}
+
+        def keep(name: str, output: torch.Tensor) -> None:
+            outputs[name] = self.reduce(output, name)
+            if self.stops and len(outputs) == len(self.names):
+                raise _DeepestLayerReached
 
         def hook_for(name: str):
-            def hook(layer, args, output):
-                outputs[name] = self.reduce(output, name)
-                if self.stops and len(outputs) == len(self.names):
-                    raise _DeepestLayerReached
+            return lambda layer, args, output: keep(name, output)
+
+        def entry_hook_for(head: str):
+            def hook(layer, args, kwargs):
+                entered[head] = next(iter((*args, *kwargs.values())))
+                if len(entered) == len(self.heads):
+                    keep(PENULTIMATE, joined([entered[name] for name in self.heads]))
 
             return hook
 
-        handles = [self.network.get_submodule(name).register_forward_hook(hook_for(name)) for name in self.names]
+        handles: list[Any] = []
+        for name in self.names:
+            if name == PENULTIMATE and self.heads:
+                for head in self.heads:
+                    module = self.network.get_submodule(head)
+                    handles.append(module.register_forward_pre_hook(entry_hook_for(head), with_kwargs=True))
+            else:
+                module = self.network.get_submodule("" if name == PENULTIMATE else name)
+                handles.append(module.register_forward_hook(hook_for(name)))
         try:
             self.network(x)
         except _DeepestLayerReached:
@@ -62,6 +93,11 @@ class LayerOutputs(nn.Module):
             for handle in handles:
                 handle.remove()
         return tuple(outputs[name] for name in self.names)
+
+
+def joined(entered: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return what enters the heads: the one tensor, or the vectors of several side by side."""
+    return entered[0] if len(entered) == 1 else torch.cat([vector.flatten(1) for vector in entered], dim=1)
 
 
 class _Skip(nn.Module):
@@ -104,6 +140,12 @@ class Suffix(nn.Module):
         self._entry: dict[str, torch.Tensor] = {}
         self._input_shape = trace.input_shape
         self.rest = _with_prefix_skipped(network, layer, trace, self._entry, shares)
+        self._heads = tuple(f"rest.{head}" for head in trace.heads)
+
+    def outputs(self, layer: str, reduce: Callable | None = None) -> LayerOutputs:
+        """Return what computes the whole network's `layer` from the output of the cut layer."""
+        name = layer if layer == PENULTIMATE else f"rest.{layer}"
+        return LayerOutputs(self, [name], reduce and (lambda z, _: reduce(z, layer)), heads=self._heads)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Go on from `z`, the output of the cut layer."""
@@ -115,12 +157,13 @@ class Suffix(nn.Module):
 
 
 def _with_prefix_skipped(network: nn.Module, layer: str, trace: Trace, entry: dict, shares: bool) -> nn.Module:
-    order = [call.name for call in trace.calls]
-    before = trace.calls[: order.index(layer)]
+    calls = [call for call in trace.calls if call.name != PENULTIMATE]
+    order = [call.name for call in calls]
+    before = calls[: order.index(layer)]
     ancestors = {layer[:i] for i, sign in enumerate(layer) if sign == "."} | {""}
     done = {call.name: call for call in before if call.name not in ancestors and not call.name.startswith(layer + ".")}
     outermost = [n for n in done if not any(n.startswith(other + ".") for other in done if other != n)]
-    again = {call.name for call in trace.calls[len(before) :]}  # a shared activation may run on both sides
+    again = {call.name for call in calls[len(before) :]}  # a shared activation may run on both sides
     replaced: dict[int, nn.Module] = {id(network.get_submodule(layer)): _Enter(entry)}
     for name in outermost:
         original = network.get_submodule(name)
@@ -181,13 +224,77 @@ def split_at(network: nn.Module, layer: str, trace: Trace, *, shares: bool = Fal
     return prefix, suffix
 
 
-def cut_head(network: nn.Module, trace: Trace) -> nn.Module:
-    """Return a copy of the network whose classifier is replaced by the identity (or the copy as it is, without one)."""
+class _Passing(nn.Module):
+    """The identity, under a name by which no network tells that its classifier has gone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def without_heads(network: nn.Module, trace: Trace, *, ends_in_codes: bool) -> nn.Module:
+    """Return a copy of the network with the identity in each classifier's place.
+
+    Parameters
+    ----------
+    network : Module
+        The network.
+    trace : Trace
+        Of the same network.
+    ends_in_codes : bool
+        What the function of this name says of them. If not, what enters the heads is had by `LayerOutputs`.
+    """
     network = copy.deepcopy(network)
-    if trace.head is not None:
-        parent, _, child = trace.head.rpartition(".")
-        setattr(network.get_submodule(parent), child, nn.Identity())
+    for head in trace.heads:
+        parent, _, child = head.rpartition(".")
+        setattr(network.get_submodule(parent), child, nn.Identity() if ends_in_codes else _Passing())
     return network
+
+
+class _UpToHeads(nn.Module):
+    """A network up to its classifiers, of which it does not return the input by itself."""
+
+    def __init__(self, network: nn.Module, trace: Trace):
+        super().__init__()
+        self.network = network
+        self._heads = trace.heads
+        self._info = layer_info(PENULTIMATE, trace)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the codes, (n, n_codes)."""
+        reduce = lambda output, _: Pooling()(output, self._info)  # noqa: E731
+        return LayerOutputs(self.network, [PENULTIMATE], reduce, heads=self._heads)(x)[0]
+
+
+def cut_head(network: nn.Module, trace: Trace) -> nn.Module:
+    """Return a copy of the network that returns what enters its classifier (or the copy as it is, without one).
+
+    A classifier that is given maps counts as given their means.
+    """
+    resolve_layers(PENULTIMATE, trace)
+    is_whole = ends_in_codes(network, trace)
+    headless = without_heads(network, trace, ends_in_codes=is_whole)
+    return headless if is_whole or not trace.heads else _UpToHeads(headless, trace)
+
+
+@torch.no_grad()
+def ends_in_codes(network: nn.Module, trace: Trace) -> bool:
+    """Whether a network without its classifiers returns what enters them: nothing is made of it afterwards."""
+    reference = next(network.parameters(), torch.zeros(()))
+    example = torch.linspace(-1, 1, math.prod(trace.input_shape), dtype=reference.dtype, device=reference.device)
+    example = example.reshape(trace.input_shape)
+    modes = [(part, part.training) for part in network.modules()]
+    network.eval()
+    try:
+        reduce = lambda output, name: Pooling()(output, layer_info(name, trace))  # noqa: E731
+        (codes,) = LayerOutputs(network, [PENULTIMATE], reduce, heads=trace.heads)(example)
+        own = without_heads(network, trace, ends_in_codes=True)(example)
+    except Exception:  # what follows the classifier needs as many classes as it had
+        return False
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    is_alike = isinstance(own, torch.Tensor) and own.shape == codes.shape
+    return is_alike and torch.allclose(own.to(codes.dtype), codes, rtol=1e-5, atol=1e-6)
 
 
 @dataclass(frozen=True)
@@ -203,6 +310,7 @@ def parameter_groups(network: nn.Module, trace: Trace) -> list[ParameterGroup]:
     """Return all parameters, each once, grouped by depth from the picture to the classifier."""
     order = [call.name for call in trace.calls]
     ends = [(order.index(row.name), row.name, row.depth) for row in trace.layers]
+    heads = set(trace.heads)
     found: dict[str, list[tuple[str, nn.Parameter]]] = {name: [] for _, name, _ in ends}
     head: list[tuple[str, nn.Parameter]] = []
     position = {name: i for i, name in enumerate(order)}
@@ -212,7 +320,7 @@ def parameter_groups(network: nn.Module, trace: Trace) -> list[ParameterGroup]:
         # Tokens and position tables of the network itself, used before its first layer, belong with that layer.
         if owner == "":
             at = -1
-        row = next((row for end, row, _ in ends if at <= end), None)
+        row = next((row for end, row, _ in ends if at <= end), None) if owner not in heads else None
         (found[row] if row is not None else head).append((name, parameter))
     groups = [ParameterGroup(name, depth, tuple(found[name])) for _, name, depth in ends if found[name]]
     return groups + ([ParameterGroup(trace.head or "head", 2.0, tuple(head))] if head else [])

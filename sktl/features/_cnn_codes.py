@@ -21,6 +21,7 @@ from sktl._extraction import Extractor, cache_for
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
     ENGINES,
+    PENULTIMATE,
     POOLINGS,
     Backbone,
     CodeRecipe,
@@ -50,14 +51,15 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         Published weights (the best, or by their name), random values, or a ``.safetensors`` or ``.pth`` file. For a
         module, "default" means the values it has.
     layers : str, float or list of these, default="penultimate"
-        Where the codes are taken: names of `sktl.list_layers`; a depth in (0, 1]; "penultimate", the features that
-        enter the classifier; "all", the last layer of each resolution. Several are concatenated; all are computed in
-        one pass that ends at the deepest. Layers differ in scale: put a `StandardScaler` behind several of them, or
-        take ``pooling="gem"``.
-    pooling : {"avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="avg"
-        How a map of height x width becomes one vector: mean, maximum, both, generalised mean, the whole map, means
-        over a spatial pyramid. For a transformer: over its patches, or "token" for its class token. The generalised
-        mean takes values below zero, which layers without an activation have, for zero.
+        Where the codes are taken: names of `sktl.list_layers`; a depth in (0, 1]; "penultimate", what enters the
+        network's classifier as the network computes it (several classifiers: side by side); "all", the last layer of
+        each resolution. Several are concatenated, and computed in one pass that ends at the deepest. Layers differ in
+        scale: put a `StandardScaler` behind several of them, or take ``pooling="gem"``.
+    pooling : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="auto"
+        How a map of height x width becomes one vector. "auto" leaves "penultimate" as it enters the classifier, and
+        takes the mean of other layers. Any other word pools the layers, for "penultimate" the deepest one before the
+        classifier: mean, maximum, both, generalised mean, the whole map, means over a spatial pyramid. For a
+        transformer: over its patches, or "token" for its class token. The generalised mean takes negatives for zero.
     gem_power : float, default=3.0
         Power of the generalised mean of ``pooling="gem"``.
     pyramid_levels : tuple of int, default=(1, 2)
@@ -164,7 +166,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         *,
         weights: str | Path | None = "default",
         layers: str | float | list | tuple = "penultimate",
-        pooling: str = "avg",
+        pooling: str = "auto",
         gem_power: float = 3.0,
         pyramid_levels: tuple[int, ...] = (1, 2),
         image_shape: tuple[int, ...] | None = None,
@@ -264,7 +266,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         return (codes for _, codes in extractor.iter_codes(source, int(block_size)))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return names of the form ``<layer>_<pooling>_<number>``.
+        """Return names of the form ``<layer>_<pooling>_<number>`` or ``penultimate_<number>``.
 
         Parameters
         ----------
@@ -278,8 +280,9 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         if not hasattr(self, "layers_"):
             raise NotFittedError("This CNNCodesTransformer has no feature names before fit.")
         recipe = self._extractor().recipe
-        counts = zip(recipe.layers, recipe.n_features)
-        return np.asarray([f"{layer}_{self.pooling}_{i}" for layer, n in counts for i in range(n)], dtype=object)
+        suffix = "_avg" if self.pooling == "auto" else f"_{self.pooling}"
+        stems = [layer + suffix * (layer != PENULTIMATE) for layer in recipe.layers]
+        return np.asarray([f"{s}_{i}" for s, n in zip(stems, recipe.n_features) for i in range(n)], dtype=object)
 
     def _ready(self, X: Any) -> tuple[PictureSource, Extractor]:
         self._validate_params()
@@ -318,7 +321,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
 
     def _recipe(self, backbone: Backbone, device: torch.device) -> CodeRecipe:
         preprocessing = backbone.preprocessing.resized_to(_as_size(self.image_size)).overridden_by(self.preprocessing)
-        layers = resolve_layers(self.layers, backbone.trace(preprocessing.size))
+        layers = resolve_layers(self.layers, backbone.trace(preprocessing.size), self.pooling)
         pooling = Pooling(self.pooling, float(self.gem_power), tuple(self.pyramid_levels))
         recipe = CodeRecipe(
             backbone, layers, pooling, preprocessing, resolve_precision(self.precision, device), bool(self.draft)

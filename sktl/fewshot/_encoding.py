@@ -58,7 +58,7 @@ class BackboneCodes(TransformerMixin):
         preprocessing = backbone.preprocessing.resized_to(size)
         device = resolve_device(self.device)
         layers = resolve_layers("penultimate", backbone.trace(preprocessing.size))
-        recipe = CodeRecipe(backbone, layers, Pooling("avg"), preprocessing, resolve_precision("auto", device))
+        recipe = CodeRecipe(backbone, layers, Pooling(), preprocessing, resolve_precision("auto", device))
         return Extractor(recipe, device, engine="torch", cache=cache_for(backbone, self.cache)).codes(as_pictures(X))
 
 

@@ -15,18 +15,17 @@ from torch import Tensor, nn
 
 from sktl._extraction import Extractor
 from sktl.backbones import (
+    PENULTIMATE,
     LayerOutputs,
     Suffix,
     block_recipe,
-    cut_head,
     layer_info,
-    resolve_layers,
-    split_at,
     unflattened,
 )
 from sktl.finetuning._batches import RESIDENT_BYTES, Examples, resident_bytes
 from sktl.finetuning._lora import plain_name
 from sktl.finetuning._networks import PictureNetwork, PictureSpec
+from sktl.finetuning._plan import frozen_end
 from sktl.finetuning._views import PictureViews
 from sktl.training import TensorBatches
 
@@ -37,12 +36,15 @@ def cuts_before(spec: PictureSpec, freeze_until: Any) -> list[str]:
     """Return the layers after which a network can be cut that is frozen up to `freeze_until`, the deepest first."""
     loaded, trace = spec.load(), spec.trace()
     order = [call.name for call in trace.calls]
-    (frozen,) = resolve_layers([freeze_until], trace)[:1]
-    if order.index(frozen) >= order.index(spec.layer):
-        frozen = spec.layer
-        if not spec.is_whole or loaded.remembered(("fixed beyond", spec.layer), lambda: _is_fixed_beyond(spec)):
+    end = frozen_end(freeze_until, trace)
+    if spec.layer != PENULTIMATE and end >= order.index(spec.layer):
+        return [CODES]
+    if spec.layer == PENULTIMATE and end >= frozen_end(PENULTIMATE, trace):
+        if loaded.remembered(("fixed beyond", spec.preprocessing.size), lambda: _is_fixed_beyond(spec)):
             return [CODES]
-    names = [row.name for row in trace.layers if order.index(row.name) <= order.index(frozen)]
+        end = min(end, order.index(trace.penultimate))
+    frozen = order[end]
+    names = [row.name for row in trace.layers if order.index(row.name) <= end]
     call = trace.call(frozen)
     if frozen not in names and call is not None and call.is_cut:
         names.append(frozen)
@@ -51,12 +53,17 @@ def cuts_before(spec: PictureSpec, freeze_until: Any) -> list[str]:
 
 @torch.no_grad()
 def _is_fixed_beyond(spec: PictureSpec) -> bool:
-    """Whether nothing between the layer and the head, such as dropout, is another thing in training."""
+    """Whether nothing between the deepest layer and the head, such as dropout, is another thing in training."""
     trace = spec.trace()
-    prefix, suffix = split_at(cut_head(spec.load().module, trace), spec.layer, trace)
-    z = prefix(torch.linspace(-1, 1, math.prod(trace.input_shape)).reshape(trace.input_shape))[0]
-    with torch.random.fork_rng(devices=[]):
-        codes, *others = (suffix.train(mode)(z) for mode in (False, True, True))
+    prefix = LayerOutputs(spec.load().module, [trace.penultimate])
+    try:
+        suffix = Suffix(spec.load().module, trace.penultimate, trace)
+        outputs = suffix.outputs(PENULTIMATE)
+        z = prefix(torch.linspace(-1, 1, math.prod(trace.input_shape)).reshape(trace.input_shape))[0]
+        with torch.random.fork_rng(devices=[]):
+            codes, *others = (outputs.train(mode)(z)[0] for mode in (False, True, True))
+    except Exception:  # the network cannot be cut there
+        return False
     return all(torch.equal(codes, other) for other in others)
 
 
@@ -93,7 +100,7 @@ class RestNetwork(nn.Module):
         suffix = Suffix(whole.network, cut, trace, shares=True)
         self.network = suffix.rest  # by the same names as in the whole network
         info = layer_info(spec.layer, trace)
-        outputs = LayerOutputs(suffix, [f"rest.{spec.layer}"], lambda z, _: spec.pooling(z, info))
+        outputs = suffix.outputs(spec.layer, lambda z, _: spec.pooling(z, info))
         self._codes = [suffix if spec.is_whole else lambda z: outputs(z)[0]]
 
     def forward(self, flattened: Tensor) -> Tensor:

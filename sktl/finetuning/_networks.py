@@ -11,15 +11,17 @@ from torch import Tensor, nn
 
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
+    PENULTIMATE,
     Backbone,
     LayerOutputs,
     NetworkIdentity,
     Pooling,
     Trace,
-    cut_head,
+    ends_in_codes,
     layer_info,
     load_backbone,
     resolve_layers,
+    without_heads,
 )
 from sktl.exceptions import WeightsError
 
@@ -35,6 +37,7 @@ class PictureNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
         self._layer = None if spec.is_whole else spec.layer
         self._info = layer_info(spec.layer, trace)
+        self._heads = trace.heads
         self._pooling = spec.pooling
         self.stops = True  # at the layer; see LayerOutputs
         # (value / 255 - mean) / std = value * scale + shift
@@ -50,7 +53,8 @@ class PictureNetwork(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         if self._layer is None:
             return self.network(x)
-        return LayerOutputs(self.network, [self._layer], self._pooled, stops=self.stops)(x)[0]
+        outputs = LayerOutputs(self.network, [self._layer], self._pooled, stops=self.stops, heads=self._heads)
+        return outputs(x)[0]
 
     def _pooled(self, output: Tensor, layer: str) -> Tensor:
         return self._pooling(output, self._info)
@@ -130,7 +134,10 @@ class PictureSpec:
         """Return the network with pretrained values and a head of zeros."""
         loaded = self.load()
         trace = self.trace()
-        network = cut_head(loaded.module, trace) if self.is_whole else loaded.fresh_module()
+        if self.layer == PENULTIMATE:
+            network = without_heads(loaded.module, trace, ends_in_codes=self.is_whole)
+        else:
+            network = loaded.fresh_module()
         return PictureNetwork(network.requires_grad_(True).eval(), self, trace).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -157,33 +164,14 @@ def picture_spec(
     names = resolve_layers(layer, trace)
     if len(names) != 1:
         raise ValueError(f"layer must be one layer, behind which the head sits; got {len(names)}: {layer!r}.")
-    question = ("pooling before the head", preprocessing.size, names[0])
-    pooling, is_whole = loaded.remembered(question, lambda: _pooling_before_head(loaded, trace, names[0]))
+    question = ("ends in codes", preprocessing.size)
+    is_whole = names[0] == PENULTIMATE and loaded.remembered(question, lambda: ends_in_codes(loaded.module, trace))
+    pooling = Pooling("auto")
     n_codes = pooling.n_features(layer_info(names[0], trace))
     return PictureSpec(
         backbone, weights, seed, loaded.fingerprint, preprocessing, names[0], pooling, is_whole, n_codes, n_outputs,
         loaded.identity,
     )  # fmt: skip
-
-
-@torch.no_grad()
-def _pooling_before_head(loaded: Backbone, trace: Trace, layer: str) -> tuple[Pooling, bool]:
-    """Return how the layer becomes codes, and whether the network without its classifier computes just these."""
-    info = layer_info(layer, trace)
-    if layer != trace.penultimate or trace.head is None:
-        return Pooling("avg"), False
-    height, width = trace.input_shape[2:]
-    example = torch.linspace(-1, 1, 3 * height * width).reshape(1, 3, height, width)
-    own = cut_head(loaded.module, trace)(example)
-    output = LayerOutputs(loaded.module, [layer])(example)[0]
-    for kind in ("avg", "token") if info.kind == "tokens" else ("avg",):
-        try:
-            pooled = Pooling(kind)(output, info)
-        except ValueError:  # no class token
-            continue
-        if isinstance(own, Tensor) and own.shape == pooled.shape and torch.allclose(own, pooled, rtol=1e-4, atol=1e-5):
-            return Pooling(kind), True
-    return Pooling("avg"), False
 
 
 @torch.no_grad()

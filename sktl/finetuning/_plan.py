@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sktl.backbones import layer_info, parameter_groups, resolve_layers
+from sktl.backbones import PENULTIMATE, Trace, layer_info, parameter_groups, resolve_layers
 from sktl.finetuning._lora import LoRA, plain_name
 from sktl.finetuning._networks import PictureSpec, RowSpec
 from sktl.finetuning._strategies import Strategy
@@ -136,17 +136,29 @@ def _layers(spec: PictureSpec | RowSpec, freeze_until: Any) -> tuple[dict[str, f
     beyond = {name for name in order[end + 1 :] if not _is_ancestor(name, spec.layer)}
     frozen: list[str] = []
     if freeze_until is not None:
-        (layer,) = resolve_layers([freeze_until], trace)[:1]
-        frozen = order[: order.index(layer) + 1]
-    out = set(frozen) | (set() if spec.is_whole else beyond)
+        frozen = order[: frozen_end(freeze_until, trace) + 1]
+    out = set(frozen) | (set() if spec.layer == PENULTIMATE else beyond)
     groups = parameter_groups(spec.load().module, trace)
     depths = {
         name: group.depth
         for group in groups
         for name, _ in group.parameters
-        if (owner := name.rpartition(".")[0]) not in out and owner != trace.head and not (frozen and owner == "")
+        if (owner := name.rpartition(".")[0]) not in out and owner not in trace.heads and not (frozen and owner == "")
     }
     return depths, frozen
+
+
+def frozen_end(freeze_until: Any, trace: Trace) -> int:
+    """Return the place, among the trace's calls, of the last module that is frozen.
+
+    Up to what enters the classifier, these are all that have parameters; dropout just before the head stays active.
+    """
+    order = [call.name for call in trace.calls]
+    (layer,) = resolve_layers([freeze_until], trace)[:1]
+    if layer != PENULTIMATE:
+        return order.index(layer)
+    before = range(order.index(trace.penultimate), order.index(PENULTIMATE))
+    return max(i for i in before if i == before[0] or next(trace.calls[i].module.parameters(), None) is not None)
 
 
 def _stages(module: nn.Module, spec: Any, depths: dict[str, float], prefix: str) -> list[Stage]:

@@ -8,7 +8,7 @@ from sktl.backbones import LayerInfo, Pooling, list_layers, load_backbone
 
 MAP = LayerInfo("m", 1.0, "map", 3, (4, 6), 1.0, True)
 MAP_LAST = LayerInfo("l", 1.0, "map_last", 3, (4, 6), 1.0, True)
-TOKENS = LayerInfo("t", 1.0, "tokens", 3, (17,), 1.0, True)
+TOKENS = LayerInfo("t", 1.0, "tokens", 3, (17,), 1.0, True, n_prefix_tokens=1, grid=(4, 4))
 VECTOR = LayerInfo("v", 1.0, "vector", 3, (), 1.0, True)
 x = np.random.default_rng(0).normal(size=(2, 3, 4, 6)).astype(np.float32)
 

@@ -59,9 +59,7 @@ def test_whole_outputs_come_back_as_they_were(name):
 def test_codes_computed_on_are_the_same_to_the_bit(name):
     backbone, size, trace = loaded(name)
     source = as_pictures(np.random.default_rng(0).integers(0, 256, (5, *size, 3), dtype=np.uint8))
-    recipe = CodeRecipe(
-        backbone, (trace.penultimate,), Pooling("avg"), backbone.preprocessing.resized_to(size), torch.float32
-    )
+    recipe = CodeRecipe(backbone, ("penultimate",), Pooling(), backbone.preprocessing.resized_to(size), torch.float32)
     cpu = torch.device("cpu")
     expected = Extractor(recipe, cpu, engine="torch").codes(source)
     kept = [earlier for earlier in recipe.earlier_blocks() if earlier.layers != recipe.layers]

@@ -141,11 +141,11 @@ class TestContract:
         codes = transformer.transform(pictures)
         parts = [small(layers=layer).transform(pictures) for layer in ("blocks.2", "penultimate")]
         assert close(codes, np.concatenate(parts, axis=1), 1e-6)
-        assert transformer.layer_slices_ == {"blocks.2": slice(0, 40), "bn2": slice(40, 1320)}
+        assert transformer.layer_slices_ == {"blocks.2": slice(0, 40), "penultimate": slice(40, 1320)}
         names = transformer.get_feature_names_out()
         assert len(names) == codes.shape[1] == 40 + 1280
         assert names[17] == "blocks.2_avg_17"
-        assert names[-1] == "bn2_avg_1279"
+        assert names[-1] == "penultimate_1279"
 
     @pytest.mark.parametrize("pooling", ["max", "avgmax", "gem", "flatten", "pyramid"])
     def test_every_pooling_names_what_it_gives(self, pictures, pooling):
@@ -154,8 +154,8 @@ class TestContract:
 
     def test_data_frames_come_out_as_asked(self, pictures):
         transformer = small().fit(pictures)
-        assert transformer.set_output(transform="pandas").transform(pictures).columns[5] == "bn2_avg_5"
-        assert transformer.set_output(transform="polars").transform(pictures).columns[5] == "bn2_avg_5"
+        assert transformer.set_output(transform="pandas").transform(pictures).columns[5] == "penultimate_5"
+        assert transformer.set_output(transform="polars").transform(pictures).columns[5] == "penultimate_5"
 
     def test_a_pickle_is_small_and_works_elsewhere(self, pictures, tmp_path):
         transformer = small().fit(pictures)
