@@ -52,14 +52,13 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         module, "default" means the values it has.
     layers : str, float or list of these, default="penultimate"
         Where the codes are taken: names of `sktl.list_layers`; a depth in (0, 1]; "penultimate", what enters the
-        network's classifier as the network computes it (several classifiers: side by side); "all", the last layer of
-        each resolution. Several are concatenated, and computed in one pass that ends at the deepest. Layers differ in
-        scale: put a `StandardScaler` behind several of them, or take ``pooling="gem"``.
+        network's classifier (several: side by side) as the network computes it; "all", the last layer of each
+        resolution. Several are concatenated. Layers differ in scale: put a `StandardScaler` behind them.
     pooling : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="auto"
-        How a map of height x width becomes one vector. "auto" leaves "penultimate" as it enters the classifier, and
-        takes the mean of other layers. Any other word pools the layers, for "penultimate" the deepest one before the
-        classifier: mean, maximum, both, generalised mean, the whole map, means over a spatial pyramid. For a
-        transformer: over its patches, or "token" for its class token. The generalised mean takes negatives for zero.
+        How a map becomes one vector. "auto" leaves "penultimate" as it enters the classifier, and takes the mean of
+        other layers. Any other word pools, for "penultimate" the deepest layer before the classifier: mean, maximum,
+        both, generalised mean (negatives count as zero), the whole map, means over a spatial pyramid. For a
+        transformer: over its patches, or "token" for its class token.
     gem_power : float, default=3.0
         Power of the generalised mean of ``pooling="gem"``.
     pyramid_levels : tuple of int, default=(1, 2)
