@@ -39,8 +39,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     """Turn pictures into CNN codes: activations of a pretrained network that stays as it is.
 
     Codes of a network trained on ImageNet, with a linear classifier behind, are a strong start wherever pictures are
-    few. Where the pictures resemble ImageNet's, take the penultimate layer; where they do not (sketches, spectra,
-    scans), take an earlier one, or several: those have learned edges and textures rather than dogs and cars.
+    few. Where they resemble ImageNet's, take the penultimate layer; where they do not (sketches, spectra, scans), an
+    earlier one, or several: those have learned edges and textures rather than dogs and cars.
 
     Parameters
     ----------
@@ -67,8 +67,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         For rows of a 2-D X: (height, width), (height, width, channels) or (channels, height, width) in pixels. None
         takes a square if the width is a square number, three squares if it is three times one, else one row of pixels.
     image_size : int or (int, int), default=None
-        Height and width in pixels at which the network sees the pictures; None takes what the weights expect. Half
-        the size costs a quarter of the time.
+        Height and width in pixels of what the network sees; None takes what the weights expect. Half costs a quarter.
     preprocessing : Preprocessing or dict, default=None
         Replaces what comes with the weights, wholly, or the fields that a dict names (``{"crop_pct": 1.0}``).
     batch_size : int or "auto", default="auto"
@@ -88,8 +87,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     n_jobs : int, default=None
         Threads that decode and scale pictures ahead of the network; None is one a core.
     cache : None, "memory", path or CodeCache, default=None
-        Where codes are kept by content, so that no picture is computed twice: nowhere, in this process, or in a folder
-        that several processes may share.
+        Where codes are kept, so that no picture is computed twice: nowhere, in this process, or in a (shared) folder.
     draft : bool, default=True
         Decode JPEG files of more than twice the needed size at a reduced scale. Codes then differ slightly from those
         of the same picture decoded in full.
@@ -114,7 +112,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     Raises
     ------
     ValueError, TypeError
-        For pictures that cannot be used, naming each of them, and for parameters that do not fit the network.
+        For pictures that cannot be used, each of them named, and for parameters that do not fit the network.
 
     See Also
     --------
@@ -265,7 +263,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         return (codes for _, codes in extractor.iter_codes(source, int(block_size)))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return names of the form ``<layer>_<pooling>_<number>`` or ``penultimate_<number>``.
+        """Return names of the form ``<layer>_<pooling>_<number>``, or ``penultimate_<number>``.
 
         Parameters
         ----------
@@ -279,7 +277,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         if not hasattr(self, "layers_"):
             raise NotFittedError("This CNNCodesTransformer has no feature names before fit.")
         recipe = self._extractor().recipe
-        suffix = "_avg" if self.pooling == "auto" else f"_{self.pooling}"
+        suffix = f"_{'avg' if self.pooling == 'auto' else self.pooling}"
         stems = [layer + suffix * (layer != PENULTIMATE) for layer in recipe.layers]
         return np.asarray([f"{s}_{i}" for s, n in zip(stems, recipe.n_features) for i in range(n)], dtype=object)
 
