@@ -111,7 +111,7 @@ def add_builtin(walk: Walk, value: Any) -> None:
     if owner is not None and not isinstance(owner, types.ModuleType):
         walk.add(owner)
         return
-    home = getattr(value, "__module__", None) or getattr(owner, "__name__", "")
+    home = str(getattr(value, "__module__", None) or getattr(owner, "__name__", ""))
     walk.say(home)
     if not is_known_module(home):
         walk.cannot(f"the compiled function {home}.{value.__qualname__}")

@@ -10,7 +10,7 @@ What code reads from files, clocks or the network is no part of a value.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import MAGIC_NUMBER
 from types import EllipsisType, GenericAlias, NotImplementedType, UnionType
@@ -131,9 +131,14 @@ class TooMuchError(Exception):
 
 def exact(*types: type) -> Callable:
     """Register how values of just these types are taken in."""
-    return lambda handler: [EXACT.__setitem__(kind, handler) for kind in types] and handler
+    return lambda handler: _registered(EXACT, types, handler)
 
 
 def derived(*types: type) -> Callable:
     """Register how values of these types, and of types derived from them, are taken in."""
-    return lambda handler: [DERIVED.__setitem__(kind, handler) for kind in types] and handler
+    return lambda handler: _registered(DERIVED, types, handler)
+
+
+def _registered(table: dict[type, Any], types: Iterable[type], handler: Any) -> Any:
+    table.update(dict.fromkeys(types, handler))
+    return handler

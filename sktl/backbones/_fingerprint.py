@@ -7,8 +7,6 @@ this process.
 
 from __future__ import annotations
 
-import uuid
-import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +15,10 @@ import xxhash
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from sktl._identity import ENVIRONMENT, Walk, add_hooks
+from sktl._identity import ENVIRONMENT, Walk, add_hooks, key_of_object
 
 GLOBAL_HOOKS = ("_global_forward_pre_hooks", "_global_forward_hooks", "_global_backward_pre_hooks",
                 "_global_backward_hooks")  # fmt: skip
-_KEYS: dict[int, tuple[Any, str]] = {}  # of objects, by id: (weak reference, key)
 
 
 @dataclass(frozen=True)
@@ -111,25 +108,6 @@ def hooks_of_all_modules() -> tuple[str, tuple[str, ...]]:
         add_hooks(walk, part)
     found = walk.identity(None)
     return found.digest, found.unknown
-
-
-def key_of_object(value: Any) -> str:
-    """Return a key that no other object has, now or later."""
-    held = _KEYS.get(id(value))
-    if held is not None and held[0]() is value:
-        return held[1]
-    number = id(value)
-
-    def forget(reference: Any) -> None:
-        if number in _KEYS and _KEYS[number][0] is reference:
-            del _KEYS[number]
-
-    try:
-        reference: Any = weakref.ref(value, forget)
-    except TypeError:  # it cannot be referred to weakly, so it stays
-        reference = lambda: value  # noqa: E731
-    _KEYS[number] = (reference, uuid.uuid4().hex)
-    return _KEYS[number][1]
 
 
 def _add_values(digest: xxhash.xxh3_128, module: nn.Module, known: dict[int, bytes]) -> None:

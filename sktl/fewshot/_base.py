@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -18,19 +20,22 @@ from torch import Tensor, nn
 
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
-from sktl.exceptions import DivergenceError
+from sktl._identity import callbacks_that_matter, cannot_be_resumed
+from sktl.backbones import load_backbone
+from sktl.exceptions import CheckpointWarning, DivergenceError
 from sktl.fewshot._checkpoint import TrainingCheckpoint, fingerprint_of
 from sktl.fewshot._encoders import EncoderPlan
 from sktl.fewshot._episodes import EpisodeIndices
-from sktl.fewshot._inputs import InputSpec, learn_input, read_input
+from sktl.fewshot._inputs import OWN_NETWORKS, InputSpec, learn_input, read_input
 from sktl.fewshot._job import Job
 from sktl.fewshot._learned import LearnedMethod, MethodPlan, TaskState
 from sktl.fewshot._method import FewShotMethod
 from sktl.fewshot._saving import save_learner
-from sktl.fewshot._targets import checked_labels, checked_targets, checked_values
+from sktl.fewshot._targets import Targets, checked_labels, checked_targets, checked_values
 from sktl.fewshot.heads import State
 from sktl.training import SCHEDULES, EpochTasks
 
+NO_SETTINGS = ("callbacks", "checkpoint", "verbose", "warm_start", "device", "random_state")
 PREDICTED_ROWS = 128  # pictures that go through a network at once
 
 
@@ -238,6 +243,8 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     def _plan(self, spec: InputSpec, n_outputs: int, seed: int) -> MethodPlan:
         method, options = self._method()
         module = self.rows_module if self.module == "auto" and spec.is_rows else self.module
+        if isinstance(module, nn.Module):  # the user's may change after fit
+            module = copy.deepcopy(module)
         encoder = EncoderPlan(module, spec, seed, is_adapted=self.is_adapted, keeps_maps=self.keeps_maps)
         return MethodPlan(method, encoder, n_outputs, options)
 
@@ -298,10 +305,22 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     def _check_support(self, n_rows: int) -> None:
         """Warn where a support set is larger than the learner was made for."""
 
-    def _fingerprint(self, rows: Tensor, labels: np.ndarray) -> str:
-        skipped = ("callbacks", "checkpoint", "verbose", "warm_start", "device")
-        params = {name: value for name, value in self.get_params(deep=False).items() if name not in skipped}
-        return fingerprint_of(params, rows, labels)
+    def _fingerprint(self, rows: Tensor, targets: Targets, seeds: np.ndarray) -> str | None:
+        """Return what the checkpoint is told from others' by; None, with a warning, where that cannot be made out."""
+        settings = {name: value for name, value in self.get_params(deep=False).items() if name not in NO_SETTINGS}
+        settings["callbacks"] = callbacks_that_matter(self.callbacks)
+        settings["seeds"] = None if self.random_state is None else seeds
+        settings["the class"], settings["optimizer"] = type(self), self._optimizer()
+        if isinstance(self.module, str) and self.module not in OWN_NETWORKS:
+            settings["weights"] = load_backbone(self.module).fingerprint
+        if self.warm_start and hasattr(self, "_learned"):
+            settings["start"] = self._learned.tensors
+        fingerprint, unknown = fingerprint_of(settings, rows, targets)
+        if not unknown:
+            return fingerprint
+        message = cannot_be_resumed(self, f"checkpoint={str(self.checkpoint)!r}", unknown)
+        warnings.warn(message, CheckpointWarning, stacklevel=5)
+        return None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from safetensors import safe_open
 from safetensors.torch import save_file
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from sktl._identity import key_of_settings
 from sktl.training import load_training_state, pack, training_state, unpack
 
 
@@ -63,15 +64,15 @@ class TrainingCheckpoint(Callback):
         return True
 
 
-def fingerprint_of(params: dict[str, Any], X: Tensor, labels: np.ndarray) -> str:
-    """Return a digest of what decides a training."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(params):
-        digest.update(f"{name}={params[name]!r};".encode())
-    digest.update(str(tuple(X.shape)).encode())
-    digest.update(X.numpy().tobytes())
-    digest.update(np.ascontiguousarray(labels).tobytes())
-    return digest.hexdigest()
+def fingerprint_of(settings: dict[str, Any], X: Tensor, targets: Any) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """Return a digest of what decides a training, and what of the settings could not be made out, by name."""
+    settings_key, unknown = key_of_settings(settings)
+    digest = xxhash.xxh3_128(f"{settings_key};{X.dtype};{tuple(X.shape)};".encode())
+    digest.update(X.contiguous().numpy().tobytes())
+    for values in (targets.labels, targets.groups, targets.values):
+        digest.update(b"None;" if values is None else f"{values.dtype}{values.shape};".encode())
+        digest.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest(), unknown
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:

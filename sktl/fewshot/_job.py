@@ -56,7 +56,7 @@ class Job:
         cls, estimator: Any, spec: InputSpec, rows: Tensor, targets: Targets, device: torch.device, seeds: np.ndarray
     ) -> Job:
         """Hold classes out, turn pictures, move rows to the device; raises where episodes cannot be drawn."""
-        fingerprint = None if estimator.checkpoint is None else estimator._fingerprint(rows, targets.labels)
+        fingerprint = None if estimator.checkpoint is None else estimator._fingerprint(rows, targets, seeds)
         least = 1 if targets.groups is not None else as_range(estimator.n_way, "n_way")[1]
         rows = rows.float() if rows.is_floating_point() else rows
         parts = held_out(targets, estimator.validation_fraction, least, int(seeds[3]))
@@ -123,8 +123,8 @@ class Job:
         if self.valid is not None:
             stopping = EarlyStopping(patience=int(e.n_iter_no_change), load_best=True, sink=lambda *a, **k: None)
             own.append(("sktl_early_stopping", stopping))
-        if e.checkpoint is not None:
-            own.append(("sktl_checkpoint", TrainingCheckpoint(e.checkpoint, self.fingerprint or "")))
+        if self.fingerprint is not None:
+            own.append(("sktl_checkpoint", TrainingCheckpoint(e.checkpoint, self.fingerprint)))
         if plan.trains_channels_last:
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # meta-gradients of steps in bfloat16 are mostly noise

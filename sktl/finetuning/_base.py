@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -22,10 +23,12 @@ from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
+from sktl._identity import cannot_be_resumed
 from sktl._inputs import InputKind, read, understand
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import load_backbone
 from sktl.cache import CodeCache
+from sktl.exceptions import CheckpointWarning
 from sktl.finetuning._augment import AUGMENTATIONS
 from sktl.finetuning._batches import Examples
 from sktl.finetuning._deployable import Deployable
@@ -142,13 +145,17 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
             start = self._learned if goes_on else None
             spec = self._spec(kind, data, task, 0) if start is None else start.spec
             seed = None if self.random_state is None else base
-            key = training_identity(self, spec, examples, start, seed)
+            key, unknown = training_identity(self, spec, examples, start, seed)
             folder = CheckpointFolder(self.checkpoint_dir, key)
-            if processes is None or processes.is_first:
-                saved = lasting.enter_context(folder).latest()
-            saved = saved if processes is None else processes.agreed(saved)
-            base = base if saved is None else saved["seed"]
-            keeper = KeepEpochs(folder, {"seed": base})
+            if unknown:
+                message = cannot_be_resumed(self, f"checkpoint_dir={str(self.checkpoint_dir)!r}", unknown)
+                warnings.warn(message, CheckpointWarning, stacklevel=5)
+            else:
+                if processes is None or processes.is_first:
+                    saved = lasting.enter_context(folder).latest()
+                saved = saved if processes is None else processes.agreed(saved)
+                base = base if saved is None else saved["seed"]
+                keeper = KeepEpochs(folder, {"seed": base})
         seeds = np.random.SeedSequence(base).generate_state(4) >> 1
         parts = (
             self._held_out(examples.target, int(seeds[3])) if holds_out and STRATEGIES[self.strategy].trains else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import xxhash
 
+from sktl._identity import key_of
 from sktl._preprocessing import Preprocessing
 from sktl.finetuning._augment import as_seen, wide
 from sktl.images import PictureSource
@@ -17,7 +17,6 @@ from sktl.images._source import empty_batch
 
 SMALL_GAP = 16
 VIEW_FORMAT = 1  # raise it when the same view of the same picture comes to look different
-_TOKENS: weakref.WeakKeyDictionary[Callable, bytes] = weakref.WeakKeyDictionary()
 
 
 class PictureViews(PictureSource):
@@ -43,6 +42,7 @@ class PictureViews(PictureSource):
         self.indices = np.asarray(indices, dtype=np.intp)
         self.n_views = n_views
         self.augment = augment
+        self._name = augment if augment is None or isinstance(augment, str) else key_of(augment)
         self.kind = source.kind
         self.shape = None if source.shape is None else (len(self), *source.shape[1:])
 
@@ -107,16 +107,5 @@ class PictureViews(PictureSource):
     def _of_view(self, digest: bytes, i: int) -> bytes:
         if self.augment is None:
             return digest
-        drawn = repr((VIEW_FORMAT, _name_of(self.augment), i % self.n_views)).encode()
+        drawn = repr((VIEW_FORMAT, self._name, i % self.n_views)).encode()
         return xxhash.xxh3_128_digest(digest + drawn)
-
-
-def _name_of(augment: Any) -> Any:
-    """Return what stands for an augmentation in a digest; what a callable of the user's does, only it knows itself."""
-    if isinstance(augment, str):
-        return augment
-    token = xxhash.xxh3_128_digest(np.random.SeedSequence().generate_state(4).tobytes())
-    try:
-        return _TOKENS.setdefault(augment, token)
-    except TypeError:  # it cannot be referred to weakly
-        return token
