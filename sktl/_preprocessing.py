@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+LARGEST_SIDE = 2**14  # a single picture of that size takes 3 GB as the network sees it
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Preprocessing:
             )
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"Preprocessing.crop_pct must be in (0, 1]; got {self.crop_pct!r}.")
+        if max(size) / self.crop_pct > LARGEST_SIDE:
+            raise ValueError(
+                f"Pictures would be scaled to {max(size) / self.crop_pct:.3g} pixels a side; at most {LARGEST_SIDE} "
+                "are possible. Choose a smaller image_size (or Preprocessing.size), or a larger crop_pct."
+            )
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(
                 "Preprocessing.mean and .std must hold three numbers each (red, green, blue), every std above 0; "

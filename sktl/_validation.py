@@ -6,6 +6,12 @@ import difflib
 import os
 from collections.abc import Iterable
 
+MOST_THREADS = 64
+# Beyond these, a mistyped number takes all memory or all time before anything is noticed.
+MOST_UNITS = 2**16  # of a layer
+MOST_LAYERS = 1000
+MOST_STEPS = 10**6  # of an inner loop
+
 
 def did_you_mean(word: str, options: Iterable[str], *, most: int = 5) -> str:
     """Return ' Did you mean ...?' with the options nearest to `word`, or '' if none is near."""
@@ -39,4 +45,6 @@ def effective_n_jobs(n_jobs: int | None) -> int:
         return available_cpus()
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0; use None for all cores, or a number of threads.")
-    return n_jobs if n_jobs > 0 else max(1, available_cpus() + 1 + n_jobs)
+    if n_jobs > 0:  # more threads than that only wait for each other
+        return min(n_jobs, max(MOST_THREADS, available_cpus()))
+    return max(1, available_cpus() + 1 + n_jobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from sktl.training import TensorBatches
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
 RESIDENT_BYTES = 2 * 2**30  # rows and decoded pictures up to here stay in memory
+BATCHES_AT_ONCE = 1024  # put in order at once, of an epoch of any length
 RESIDENT_SHARE = 0.25  # of the memory that is free on a GPU
 
 
@@ -137,7 +139,12 @@ class DomainBatches:
         return self.n_batches
 
     def __iter__(self) -> Iterator[DomainBatch]:
-        order = torch.stack([torch.cat(parts) for parts in zip(*self.parts)])  # (n_batches, n_rows)
+        drawn = zip(*self.parts)
+        while some := list(itertools.islice(drawn, BATCHES_AT_ONCE)):
+            yield from self._in_order(torch.stack([torch.cat(parts) for parts in some]))
+
+    def _in_order(self, order: Tensor) -> Iterator[DomainBatch]:
+        """Yield the batches of some rows, (n_batches, n_rows)."""
         labelled = order[:, : self.layout.n_labelled].to(self.labels.device)
         labels = self.labels[labelled]
         weights = None if self.weights is None else self.weights[labelled]

@@ -20,6 +20,7 @@ from torch import nn
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
 from sktl._preprocessing import Preprocessing
+from sktl._validation import MOST_UNITS
 from sktl.adaptation._job import Job, understood
 from sktl.adaptation._learned import LearnedNetwork
 from sktl.adaptation._networks import HEADS
@@ -139,7 +140,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         "backbone": [str, nn.Module, callable],
         "loss": [str, DomainLoss, list, tuple, None],
         "weights": [str, Path, None],
-        "bottleneck": [Interval(Integral, 1, None, closed="left"), None],
+        "bottleneck": [Interval(Integral, 1, MOST_UNITS, closed="both"), None],
         "head": [StrOptions(set(HEADS))],
         "unlabelled": "no_validation",
         "target_domain": "no_validation",

@@ -289,8 +289,9 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
             parts = Start.of(self._adapted)
             assert parts is not None
             session = self._session_of(parts.open(), self._start, self._moments, self._affine)
-            if self.__dict__.get("_progress") is not None:
-                session.take_up(self._progress)
+            progress: dict[str, Any] | None = self.__dict__.get("_progress")
+            if progress is not None:
+                session.take_up(progress)
                 self._progress = None
         yield session
         self._settle(self._start, session)

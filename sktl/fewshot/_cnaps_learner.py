@@ -11,6 +11,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sktl._validation import MOST_UNITS
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._film_method import FiLMMethod
 from sktl.fewshot._inputs import OWN_NETWORKS
@@ -83,7 +84,7 @@ class CNAPsLearner(EmbedsTasks, MetaLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **MetaLearner._parameter_constraints,
-        "hidden": [Interval(Integral, 1, None, closed="left")],
+        "hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
         "n_film": [Interval(Integral, 1, None, closed="left")],
         "freeze": ["boolean", StrOptions({"auto"})],
     }

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._validation import MOST_LAYERS, MOST_UNITS
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._cnp_method import LIKELIHOODS, CNPMethod
 from sktl.fewshot._learned import TaskState
@@ -84,8 +85,8 @@ class ConditionalNeuralProcessLearner(EmbedsTasks, MetaLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **MetaLearner._parameter_constraints,
-        "hidden": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
+        "n_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
         "likelihood": [StrOptions(set(LIKELIHOODS))],
     }
 

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from sktl._validation import MOST_LAYERS, MOST_UNITS
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._in_context_method import InContextMethod
 from sktl.fewshot._method import FewShotMethod
@@ -85,9 +86,9 @@ class InContextLearner(MetaLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **MetaLearner._parameter_constraints,
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "width": [Interval(Integral, 1, MOST_UNITS, closed="both")],
+        "n_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
+        "n_heads": [Interval(Integral, 1, MOST_UNITS, closed="both")],
         "normalise": ["boolean"],
         "synthetic": [Interval(Real, 0, 1, closed="both")],
     }

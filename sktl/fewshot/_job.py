@@ -81,7 +81,12 @@ class Job:
     @property
     def n_updates(self) -> int:
         """Return how many updates are made."""
-        return -(-self.estimator.n_episodes // self.estimator.meta_batch_size)
+        return -(-self.estimator.n_episodes // self.meta_batch_size)
+
+    @property
+    def meta_batch_size(self) -> int:
+        """Return the episodes of an update: not more than there are at all."""
+        return min(self.estimator.meta_batch_size, self.estimator.n_episodes)
 
     @property
     def n_epochs(self) -> int:
@@ -103,14 +108,14 @@ class Job:
         e = self.estimator
         sampler = self._sampler(self.targets, e.n_way, int(self.seeds[1]))
         n_batches = min(UPDATES_AN_EPOCH, self.n_updates)
-        return EpisodeBatches(self.X, sampler, e.meta_batch_size, n_batches, targets=self._values(self.targets))
+        return EpisodeBatches(self.X, sampler, self.meta_batch_size, n_batches, targets=self._values(self.targets))
 
     def valid_batches(self) -> EpisodeBatches | None:
         """Return the same episodes of held-out classes each time, or None."""
         if self.valid is None:
             return None
         X, targets = self.valid
-        size = self.estimator.meta_batch_size
+        size = min(self.meta_batch_size, VALID_EPISODES)
         n_way = min(self.n_outputs, len(np.unique(targets.labels))) if targets.groups is None else self.estimator.n_way
         sampler = self._sampler(targets, n_way, int(self.seeds[3]))
         n_batches = -(-VALID_EPISODES // size)

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from torch import nn
 
+from sktl._validation import MOST_STEPS, MOST_UNITS
 from sktl.fewshot._adapted_learner import AdaptedLearner
 from sktl.fewshot._maml_method import RATES, MAMLMethod
 from sktl.fewshot._method import FewShotMethod
@@ -121,16 +122,16 @@ class MAMLLearner(EmbedsTasks, AdaptedLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **AdaptedLearner._parameter_constraints,
-        "inner_steps": [Interval(Integral, 1, None, closed="left")],
+        "inner_steps": [Interval(Integral, 1, MOST_STEPS, closed="both")],
         "inner_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "order": [Options(Integral, {1, 2}), StrOptions({"implicit"})],
         "zero_head": ["boolean"],
         "learned_rates": [StrOptions(set(RATES)), None],
         "multi_step_loss": ["boolean"],
-        "adapt_steps": [Interval(Integral, 0, None, closed="left"), None],
+        "adapt_steps": [Interval(Integral, 0, MOST_STEPS, closed="both"), None],
         "proximal": [Interval(Real, 0, None, closed="neither")],
-        "cg_steps": [Interval(Integral, 1, None, closed="left")],
-        "embedding_size": [Interval(Integral, 1, None, closed="left"), None],
+        "cg_steps": [Interval(Integral, 1, MOST_STEPS, closed="both")],
+        "embedding_size": [Interval(Integral, 1, MOST_UNITS, closed="both"), None],
     }
 
     def __init__(

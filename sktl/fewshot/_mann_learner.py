@@ -12,6 +12,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from sktl._validation import MOST_UNITS
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._mann_method import MANNMethod
 from sktl.fewshot._method import FewShotMethod
@@ -87,10 +88,10 @@ class MANNLearner(MetaLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **MetaLearner._parameter_constraints,
-        "hidden": [Interval(Integral, 1, None, closed="left")],
-        "n_slots": [Interval(Integral, 1, None, closed="left")],
-        "slot_size": [Interval(Integral, 1, None, closed="left")],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
+        "n_slots": [Interval(Integral, 1, MOST_UNITS, closed="both")],
+        "slot_size": [Interval(Integral, 1, MOST_UNITS, closed="both")],
+        "n_heads": [Interval(Integral, 1, MOST_UNITS, closed="both")],
         "decay": [Interval(Real, 0, 1, closed="both")],
     }
 

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from sktl._validation import MOST_STEPS, MOST_UNITS
 from sktl.fewshot._adapted_learner import AdaptedLearner
 from sktl.fewshot._meta_lstm_method import MetaLSTMMethod
 from sktl.fewshot._method import FewShotMethod
@@ -108,10 +109,10 @@ class MetaLSTMLearner(AdaptedLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **AdaptedLearner._parameter_constraints,
-        "inner_steps": [Interval(Integral, 1, None, closed="left")],
-        "adapt_steps": [Interval(Integral, 0, None, closed="left"), None],
+        "inner_steps": [Interval(Integral, 1, MOST_STEPS, closed="both")],
+        "adapt_steps": [Interval(Integral, 0, MOST_STEPS, closed="both"), None],
         "inner_learning_rate": [Interval(Real, 0, 1, closed="neither")],
-        "hidden": [Interval(Integral, 1, None, closed="left")],
+        "hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
     }
 
     clip_norm = 0.25  # at 10, regressions are learned far more slowly

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sktl._validation import MOST_STEPS
 from sktl.fewshot._adapted_learner import AdaptedLearner
 from sktl.fewshot._method import FewShotMethod
 from sktl.fewshot._reptile_method import ReptileMethod
@@ -92,8 +93,8 @@ class ReptileLearner(AdaptedLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **AdaptedLearner._parameter_constraints,
-        "inner_steps": [Interval(Integral, 1, None, closed="left")],
-        "adapt_steps": [Interval(Integral, 0, None, closed="left")],
+        "inner_steps": [Interval(Integral, 1, MOST_STEPS, closed="both")],
+        "adapt_steps": [Interval(Integral, 0, MOST_STEPS, closed="both")],
         "inner_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "inner_optimizer": [StrOptions({"adam", "sgd"})],
         "inner_batch_size": [Interval(Integral, 1, None, closed="left"), None],

@@ -12,6 +12,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from sktl._validation import MOST_UNITS
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._episodes import as_range
 from sktl.fewshot._method import FewShotMethod
@@ -82,7 +83,7 @@ class SNAILLearner(MetaLearner):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **MetaLearner._parameter_constraints,
-        "filters": [Interval(Integral, 1, None, closed="left")],
+        "filters": [Interval(Integral, 1, MOST_UNITS, closed="both")],
     }
 
     takes_values = True

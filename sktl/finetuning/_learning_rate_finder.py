@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sktl.finetuning._job import Job
 
 SMOOTHING = 0.9  # of the exponential mean of losses
+MOST_STEPS = 100_000
 BROKEN = 4.0  # times the lowest loss: the test ends there
 
 
@@ -82,9 +83,9 @@ class StopWhenBroken(Callback):
 
 def range_test(job: Job, module: nn.Module, *, n_steps: int, low: float, high: float) -> LearningRateDisplay:
     """Train `module` at rates from `low` to `high`, one batch each."""
-    if not (n_steps >= 5 and 0 < low < high):
+    if not (5 <= n_steps <= MOST_STEPS and 0 < low < high):
         raise ValueError(
-            f"The range test needs n_steps of at least 5 and 0 < low < high; got {n_steps}, {low!r}, {high!r}."
+            f"The range test needs n_steps from 5 to {MOST_STEPS} and 0 < low < high; got {n_steps}, {low!r}, {high!r}."
         )
     budget = dataclasses.replace(job.budget(), max_epochs=n_steps, max_steps=n_steps, n_batches=1)
     plan = job.plan(module, job.budget())

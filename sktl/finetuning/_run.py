@@ -18,6 +18,8 @@ from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._networks import PictureSpec
 from sktl.training import EpochTasks, TrainingNet
 
+KEPT_VIEWS = 16  # of each picture, at most, unless training meets more
+
 
 class Run:
     """The network of a fit, what of it is trained, and on what.
@@ -91,8 +93,10 @@ class Run:
         job = self.job
         if job.augment is None:
             return 1
-        most = int(job.estimator.n_views)
-        return most if job.store is not None else max(1, min(most, self._n_rows_seen // len(job.train)))
+        most, met = int(job.estimator.n_views), self._n_rows_seen // len(job.train)
+        if job.store is not None:  # other fits may meet more of them
+            return min(most, max(met, KEPT_VIEWS))
+        return max(1, min(most, met))
 
     def _batches(self) -> tuple[Any, Any]:
         if self.cut is not None:

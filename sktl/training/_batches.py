@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from sktl.training._structure import Batch, as_tensors, iter_tensors, map_tensors
 
 GATHERED_BYTES = 4 * 2**20  # rows put in order at once: several small batches a gather, still within the CPU's cache
+BATCHES_AT_ONCE = 1024  # put in order at once, where an epoch may hold any number of them
 LAST = ("keep", "drop", "spread")
 
 Transform = Callable[[Batch, torch.Generator], Batch]
@@ -87,34 +89,46 @@ class TensorBatches:
         return whole + (rest > 0 and self.last != "drop")
 
     def __iter__(self) -> Iterator[Batch]:
-        sizes = self._sizes()
-        if self.shuffle or sum(sizes) > self.n_rows:
-            batches = self._gathered(sizes)
+        if self.steps_per_epoch is not None:
+            batches = itertools.chain.from_iterable(map(self._gathered, self._parts(self.steps_per_epoch)))
         else:
-            batches = _slices(self.tensors, sizes)
+            sizes = self._sizes()
+            if self.shuffle:
+                batches = self._gathered((sizes, self._permutation()))
+            else:
+                batches = _slices(self.tensors, sizes)
         return batches if self.transform is None else self._transformed(batches)
 
     def _sizes(self) -> list[int]:
         n_batches = len(self)
-        if self.steps_per_epoch is not None or self.last == "drop":
+        if self.last == "drop":
             return [self.batch_size] * n_batches
         if self.last == "spread":
             size, rest = divmod(self.n_rows, n_batches)
             return [size + 1] * rest + [size] * (n_batches - rest)
         return [self.batch_size] * (n_batches - 1) + [self.n_rows - self.batch_size * (n_batches - 1)]
 
-    def _order(self, n_wanted: int) -> Tensor:
-        def permutation() -> Tensor:
-            if not self.shuffle:
-                return torch.arange(self.n_rows, device=self.device)
-            return torch.randperm(self.n_rows, generator=self.generator, device=self.device)
+    def _permutation(self) -> Tensor:
+        if not self.shuffle:
+            return torch.arange(self.n_rows, device=self.device)
+        return torch.randperm(self.n_rows, generator=self.generator, device=self.device)
 
-        if n_wanted <= self.n_rows:
-            return permutation()[:n_wanted]
-        return torch.cat([permutation() for _ in range(-(-n_wanted // self.n_rows))])[:n_wanted]
+    def _parts(self, n_batches: int) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield an epoch of any number of batches part by part: their sizes, and the rows in order."""
+        left = torch.empty(0, dtype=torch.int64, device=self.device)
+        while n_batches > 0:
+            n_here = min(n_batches, BATCHES_AT_ONCE)
+            pieces, n_drawn = [left], len(left)
+            while n_drawn < n_here * self.batch_size:
+                pieces.append(self._permutation())
+                n_drawn += self.n_rows
+            order = torch.cat(pieces)
+            left = order[n_here * self.batch_size :]
+            yield [self.batch_size] * n_here, order[: n_here * self.batch_size]
+            n_batches -= n_here
 
-    def _gathered(self, sizes: list[int]) -> Iterator[Batch]:
-        order = self._order(sum(sizes))
+    def _gathered(self, part: tuple[list[int], Tensor]) -> Iterator[Batch]:
+        sizes, order = part
         row_bytes = sum(t[0].numel() * t.element_size() for t in iter_tensors(self.tensors))
         at_once = max(1, GATHERED_BYTES // max(1, row_bytes * sizes[0]))  # batches a gather
         start = 0

@@ -333,15 +333,16 @@ class TestManners:
             model.predict(np.zeros((3, 8, 8), dtype=np.uint8))
 
 
+@pytest.fixture(scope="module")
+def noisy():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2))
+    y = (X[:, 0] + 2 * rng.normal(size=80) > 0).astype(int)
+    return X, np.r_[y[:60], np.full(20, -1)], np.r_[np.where(y[:60] == 1, 20.0, 1.0), np.ones(20)]
+
+
 class TestWeightsOverTheTraining:
     """Weights count over the whole training, not within a batch."""
-
-    @pytest.fixture(scope="class")
-    def noisy(self):
-        rng = np.random.default_rng(0)
-        X = rng.normal(size=(80, 2))
-        y = (X[:, 0] + 2 * rng.normal(size=80) > 0).astype(int)
-        return X, np.r_[y[:60], np.full(20, -1)], np.r_[np.where(y[:60] == 1, 20.0, 1.0), np.ones(20)]
 
     def test_small_batches_agree_with_large_ones(self, noisy):
         X, y, weight = noisy

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Integral, Interval, Real
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from sktl._validation import MOST_UNITS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._reversal import Discriminator, domain_loss
 
@@ -66,7 +67,7 @@ class ADDA(DomainLoss):
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "pretraining": [Interval(Real, 0, 1, closed="neither")],
-        "n_hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
     }
 
     def __init__(self, weight: float = 0.05, *, pretraining: float = 0.5, n_hidden: int = 500):

@@ -9,6 +9,7 @@ import torch
 from sklearn.utils._param_validation import Integral, Interval, Real
 from torch import Tensor, nn
 
+from sktl._validation import MOST_UNITS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._reversal import Discriminator, domain_loss, reverse_gradient, warm_up
 
@@ -81,10 +82,10 @@ class CDAN(DomainLoss):
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "entropy": ["boolean"],
-        "n_hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "largest": [Interval(Integral, 0, None, closed="left")],
-        "n_random": [Interval(Integral, 1, None, closed="left")],
+        "n_random": [Interval(Integral, 1, MOST_UNITS, closed="both")],
     }
 
     def __init__(

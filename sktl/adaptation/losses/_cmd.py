@@ -8,6 +8,7 @@ import torch
 from sklearn.utils._param_validation import Integral, Interval
 from torch import Tensor
 
+from sktl._validation import MOST_LAYERS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 
 
@@ -63,7 +64,7 @@ class CMD(DomainLoss):
 
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
-        "n_moments": [Interval(Integral, 1, None, closed="left")],
+        "n_moments": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
     }
 
     def __init__(self, weight: float = 0.3, *, n_moments: int = 5):

@@ -7,6 +7,7 @@ from typing import ClassVar
 from sklearn.utils._param_validation import Integral, Interval, Real
 from torch import Tensor, nn
 
+from sktl._validation import MOST_UNITS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._reversal import Discriminator, domain_loss, reverse_gradient, warm_up
 
@@ -41,7 +42,7 @@ class DANN(DomainLoss):
 
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
-        "n_hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
 

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils._param_validation import Integral, Interval, StrOptions
 from torch import Tensor
 
+from sktl._validation import MOST_STEPS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._kernels import squared_distances
 from sktl.adaptation.losses._reversal import warm_up
@@ -119,7 +120,7 @@ class DeepJDOT(DomainLoss):
         "solver": [StrOptions({"auto", "exact", "sinkhorn"})],
         "reach": [*at_least(1e-6), None],
         "regularisation": at_least(1e-6),
-        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Interval(Integral, 1, MOST_STEPS, closed="both")],
     }
 
     def __init__(

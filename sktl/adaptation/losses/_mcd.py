@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from sklearn.utils._param_validation import Integral, Interval
 from torch import Tensor, nn
 
+from sktl._validation import MOST_UNITS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._reversal import reverse_gradient, warm_up
 
@@ -45,7 +46,7 @@ class MCD(DomainLoss):
 
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
-        "n_hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
     }
 
     def __init__(self, weight: float = 1.0, *, n_hidden: int = 256):

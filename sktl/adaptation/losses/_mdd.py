@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from sklearn.utils._param_validation import Integral, Interval
 from torch import Tensor, nn
 
+from sktl._validation import MOST_UNITS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._reversal import reverse_gradient, warm_up
 
@@ -59,7 +60,7 @@ class MDD(DomainLoss):
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "margin": at_least(0),
-        "n_hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],
     }
 
     def __init__(self, weight: float = 0.1, *, margin: float = 4.0, n_hidden: int = 256):

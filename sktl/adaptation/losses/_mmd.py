@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from sklearn.utils._param_validation import Integral, Interval
 from torch import Tensor, cat
 
+from sktl._validation import MOST_LAYERS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._kernels import embedding_distance, gaussian_kernel, signed_weights
 from sktl.adaptation.losses._reversal import warm_up
@@ -66,7 +67,7 @@ class MMD(DomainLoss):
 
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
-        "n_kernels": [Interval(Integral, 1, None, closed="left")],
+        "n_kernels": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
     }
 
     def __init__(self, weight: float = 1.0, *, n_kernels: int = 5):

@@ -8,6 +8,7 @@ from typing import ClassVar
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
+from sktl._validation import MOST_STEPS
 from sktl.fewshot.transductive._base import TransductiveMethod
 from sktl.fewshot.transductive._bd_cspn import BDCSPN, rectified_prototypes, shift_queries
 from sktl.fewshot.transductive._tasks import Tasks
@@ -75,7 +76,7 @@ class LaplacianShot(TransductiveMethod):
         "weight": [Interval(Real, 0, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "rectify": ["boolean"],
-        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Interval(Integral, 1, MOST_STEPS, closed="both")],
     }
 
     def __init__(self, weight: float = 0.7, *, n_neighbors: int = 2, rectify: bool = True, n_iter: int = 20):

@@ -8,6 +8,7 @@ from typing import ClassVar
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
+from sktl._validation import MOST_STEPS
 from sktl.fewshot.transductive._base import TransductiveMethod
 from sktl.fewshot.transductive._span import unit
 from sktl.fewshot.transductive._tasks import Tasks
@@ -90,7 +91,7 @@ class PTMAP(TransductiveMethod):
         "center": ["boolean"],
         "sharpness": [Interval(Real, 0, None, closed="neither")],
         "step": [Interval(Real, 0, 1, closed="right")],
-        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Interval(Integral, 1, MOST_STEPS, closed="both")],
     }
 
     def __init__(

@@ -10,6 +10,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
+from sktl._validation import MOST_STEPS
 from sktl.fewshot.transductive._base import TransductiveMethod
 from sktl.fewshot.transductive._span import unit
 from sktl.fewshot.transductive._tasks import Tasks
@@ -154,7 +155,7 @@ class TIM(TransductiveMethod):
         "support_weight": [Interval(Real, 0, None, closed="left")],
         "share_weight": [Interval(Real, 0, None, closed="left")],
         "certainty": [Interval(Real, 0, None, closed="left")],
-        "n_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "n_iter": [Interval(Integral, 1, MOST_STEPS, closed="both"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
 
