@@ -90,7 +90,8 @@ class TensorBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.steps_per_epoch is not None:
-            batches = itertools.chain.from_iterable(map(self._gathered, self._parts(self.steps_per_epoch)))
+            parts = map(self._gathered, self._parts(self.steps_per_epoch))
+            batches: Iterator[Batch] = itertools.chain.from_iterable(parts)
         else:
             sizes = self._sizes()
             if self.shuffle:
