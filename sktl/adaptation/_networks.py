@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation._batch_norm import Split, separate
-from sktl.backbones import cut_head, load_backbone
+from sktl.backbones import cut_head, declared_channels, load_backbone
 from sktl.images import PictureSource
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -202,14 +202,9 @@ def _n_codes(module: nn.Module, example: Tensor, what: str) -> int:
 
 
 def _channels_of(module: nn.Module, source: PictureSource) -> int:
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            if part.in_channels not in (1, 3):
-                raise ValueError(
-                    f"The backbone {type(module).__name__} takes pictures of {part.in_channels} channels; sktl gives "
-                    "it grey (1) or RGB (3)."
-                )
-            return part.in_channels
+    declared = declared_channels(module)
+    if declared is not None:
+        return declared
     return 1 if source.shape is not None and source.shape[3] == 1 else 3
 
 

@@ -3,9 +3,11 @@
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._agreement import agreeing_precision
 from sktl.backbones._backbone import Backbone, list_layers, load_backbone
+from sktl.backbones._channels import Normalisation, declared_channels
 from sktl.backbones._engine import Engine, auto_batch_size
 from sktl.backbones._engines import ENGINES, get_engine, planned_engine, resuming_engine
 from sktl.backbones._fingerprint import NetworkIdentity
+from sktl.backbones._headless import cut_head, ends_in_codes, without_heads
 from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
 from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
@@ -16,12 +18,9 @@ from sktl.backbones._surgery import (
     LayerOutputs,
     ParameterGroup,
     Suffix,
-    cut_head,
-    ends_in_codes,
     parameter_groups,
     split_at,
     trace_of,
-    without_heads,
 )
 from sktl.backbones._weights import read_state_dict
 
@@ -36,6 +35,7 @@ __all__ = [
     "LayerOutputs",
     "LayerTable",
     "NetworkIdentity",
+    "Normalisation",
     "ParameterGroup",
     "Pooling",
     "Preprocessing",
@@ -45,6 +45,7 @@ __all__ = [
     "auto_batch_size",
     "block_recipe",
     "cut_head",
+    "declared_channels",
     "ends_in_codes",
     "get_engine",
     "layer_info",

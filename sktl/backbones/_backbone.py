@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import threading
 from collections.abc import Callable, Hashable
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from sktl._preprocessing import Preprocessing
+from sktl.backbones._channels import first_channels
 from sktl.backbones._fingerprint import (
     NetworkIdentity,
     hooks_of_all_modules,
@@ -102,7 +104,7 @@ class Backbone:
             convolutions = tuple(n for n in keep if isinstance(trace.call(n).module, nn.Conv2d))  # type: ignore[union-attr]
             key = (device, convolutions)
             if key not in self._prepared:
-                example = torch.linspace(-1, 1, 3 * size[0] * size[1]).reshape(1, 3, *size)
+                example = torch.linspace(-1, 1, math.prod(trace.input_shape)).reshape(trace.input_shape)
                 folded = fold_batch_norms(self.module, example, convolutions)
                 self._prepared[key] = folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             return self._prepared[key]
@@ -243,7 +245,8 @@ def _preprocessing_of(module: nn.Module) -> Preprocessing:
     """Return the preprocessing that a timm model carries, else ImageNet's usual one."""
     cfg = getattr(module, "pretrained_cfg", None)
     if not isinstance(cfg, dict) or "input_size" not in cfg:
-        return Preprocessing()
+        # Where there are no weights to ask: grey pictures are spread over [-1, 1].
+        return Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3) if first_channels(module) == 1 else Preprocessing()
     interpolation = cfg.get("interpolation", "bilinear")
     return Preprocessing(
         size=tuple(cfg["input_size"][1:]),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sktl._device import autocast, exact_float32, keep_freed_memory
+from sktl.backbones._channels import Normalisation
 from sktl.backbones._pooling import unflattened
 from sktl.backbones._recipe import CodeRecipe
 from sktl.backbones._selection import layer_info
@@ -40,18 +41,12 @@ class CodeNetwork(nn.Module):
         self.outputs = LayerOutputs(
             network, recipe.layers, lambda output, name: recipe.pooling(output, infos[name]), heads=recipe.heads
         )
-        # (value / 255 - mean) / std = value * scale + shift
-        mean, std = (
-            torch.tensor(values, device=device).view(1, 3, 1, 1)
-            for values in (recipe.preprocessing.mean, recipe.preprocessing.std)
-        )
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", -mean / std)
+        n_channels = recipe.backbone.trace(recipe.preprocessing.size).input_shape[1]
+        self.normalisation = Normalisation(recipe.preprocessing, n_channels, device)
 
     def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return one float32 tensor (batch, n) a layer."""
-        x = torch.addcmul(self.shift, batch.to(torch.float32), self.scale)  # type: ignore[arg-type]
-        return self.outputs(x.contiguous(memory_format=torch.channels_last))
+        return self.outputs(self.normalisation(batch))
 
 
 class ResumedNetwork(nn.Module):

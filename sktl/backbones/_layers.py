@@ -167,7 +167,7 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
         ) from error
     node = output.grad_fn if output is not None else None
     graph = Graph(node)
-    layouts = find_layouts(records, graph, tuple(example.shape[2:]), elsewhere)
+    layouts = find_layouts(records, graph, (example.shape[2], example.shape[3]), elsewhere)
     heads = find_heads(module, records, graph)
     count = Counter(record.name for record in records)
     cuts = graph.cuts()

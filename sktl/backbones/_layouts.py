@@ -74,10 +74,10 @@ def find_layouts(
     grids: list[tuple[tuple[int, ...], tuple[int, ...] | None]] = []
     found = []
     for record, other in zip(records, others):
-        entered = _layout(record.input_shape, other and other.input_shape, axes.get(record.input_node))
-        left = _layout(record.shape, other and other.shape, axes.get(record.node))
+        entered = _layout(record.input_shape, other.input_shape if other else None, axes.get(record.input_node))
+        left = _layout(record.shape, other.shape if other else None, axes.get(record.node))
         pair = []
-        for layout, shape in ((left, other and other.shape), (entered, other and other.input_shape)):
+        for layout, shape in ((left, other.shape if other else None), (entered, other.input_shape if other else None)):
             if layout.kind == "tokens":
                 layout = _with_patches(layout, shape[1] if shape else None, grids, sizes, has_constants)
             elif layout.kind in ("map", "map_last") and len(layout.resolution) == 2:
@@ -181,9 +181,8 @@ def _channel_axes(records: Sequence[Record], graph: Graph) -> dict[Any, int]:
                 links.setdefault(child, []).append((node, {b: a for a, b in mapping.items()}))
     for record in records:
         if isinstance(record.module, nn.Linear):
-            for node, shape in ((record.node, record.shape), (record.input_node, record.input_shape)):
-                if node is not None and shape:
-                    weak.append((node, len(shape) - 1))
+            ends = ((record.node, record.shape), (record.input_node, record.input_shape))
+            weak.extend((end, len(sides) - 1) for end, sides in ends if end is not None and sides)
     axes: dict[Any, int] = {}
     for anchors in (strong, weak):  # a linear layer may also mix tokens, along an axis that was turned to the end
         queue = [(node, axis) for node, axis in anchors if node not in axes]

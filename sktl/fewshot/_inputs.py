@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sktl._inputs import InputKind, decoded, read, understand
 from sktl._preprocessing import Preprocessing
-from sktl.backbones import load_backbone
+from sktl.backbones import declared_channels, load_backbone
 from sktl.images import PictureSource
 
 OWN_NETWORKS = ("auto", "conv4", "mlp", "identity")  # what is no backbone's name
@@ -73,6 +73,8 @@ def learn_input(estimator: Any, X: Any) -> tuple[InputSpec, Tensor]:
         raise ValueError("module='mlp' takes feature rows, a 2-D X; X holds pictures. Use 'auto', 'conv4' or a name.")
     has_backbone = isinstance(module, str) and module not in OWN_NETWORKS
     channels = 1 if data.shape is not None and data.shape[3] == 1 and not has_backbone else 3
+    if isinstance(module, nn.Module):  # a module of the user's takes what it was made for
+        channels = declared_channels(module) or channels
     size = _size(estimator.image_size, module if has_backbone else None, data)
     spec = InputSpec(kind.name, (channels, *size), kind.image_shape, kind.value_range)
     return spec, _pictures(data, spec)

@@ -15,6 +15,7 @@ from sktl.backbones import (
     Backbone,
     LayerOutputs,
     NetworkIdentity,
+    Normalisation,
     Pooling,
     Trace,
     ends_in_codes,
@@ -40,17 +41,11 @@ class PictureNetwork(nn.Module):
         self._heads = trace.heads
         self._pooling = spec.pooling
         self.stops = True  # at the layer; see LayerOutputs
-        # (value / 255 - mean) / std = value * scale + shift
-        mean, std = (
-            torch.tensor(values).view(1, 3, 1, 1) for values in (spec.preprocessing.mean, spec.preprocessing.std)
-        )
-        self.register_buffer("scale", 1 / (255 * std), persistent=False)
-        self.register_buffer("shift", -mean / std, persistent=False)
+        self.normalisation = Normalisation(spec.preprocessing, trace.input_shape[1])
 
     def codes(self, pictures: Tensor) -> Tensor:
         """Return what enters the head, (n, n_codes)."""
-        x = torch.addcmul(self.shift, pictures.to(torch.float32), self.scale)  # type: ignore[arg-type]
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.normalisation(pictures)
         if self._layer is None:
             return self.network(x)
         outputs = LayerOutputs(self.network, [self._layer], self._pooled, stops=self.stops, heads=self._heads)
