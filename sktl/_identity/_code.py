@@ -14,7 +14,11 @@ from sktl._identity._reads import MUTATORS, reads_of
 from sktl._identity._values import add_attributes, add_items, add_mapping
 from sktl._identity._walk import Walk, derived, exact
 
-DYNAMIC = {"eval", "exec", "globals", "compile", "__import__"}  # reach any name
+DYNAMIC = {  # what reaches any name
+    "builtins.eval", "builtins.exec", "builtins.globals", "builtins.compile", "builtins.__import__",
+    "importlib.import_module", "importlib.__import__", "sys._getframe", "inspect.currentframe", "inspect.stack",
+    "runpy.run_path", "runpy.run_module",
+}  # fmt: skip
 KNOWN_OPERATORS = ("aten", "prims", "torchvision")
 DESCRIPTORS = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType,
@@ -33,6 +37,8 @@ def add_function(walk: Walk, value: types.FunctionType) -> None:
     is_known = is_known_home(home, value.__globals__)
     if is_known and found(str(home), value.__qualname__) is value:
         walk.say("function", str(home), value.__qualname__)
+        if f"{home}.{value.__qualname__}" in DYNAMIC:
+            walk.cannot(f"code that calls {value.__qualname__}")
         return
     if walk.is_met(value):
         return
@@ -49,7 +55,7 @@ def add_function(walk: Walk, value: types.FunctionType) -> None:
             continue
         if home == "torch.nn.utils.parametrize" and isinstance(content, torch.nn.Module):
             continue  # which module the class was made for; its copies share the class
-        for chain in free[name]:
+        for chain in free[name] or ((name,),):
             _add_read(walk, content, chain[1:])
 
 
@@ -74,7 +80,7 @@ def add_code(walk: Walk, code: types.CodeType, names: dict[str, Any] | None = No
             _add_read(walk, names[name], attributes)
         elif hasattr(builtins, name):
             walk.say("builtin", name)
-            if name in DYNAMIC:
+            if f"builtins.{name}" in DYNAMIC:
                 walk.cannot(f"code that calls {name}")
         else:
             walk.say("absent", name)
@@ -113,7 +119,9 @@ def add_builtin(walk: Walk, value: Any) -> None:
         return
     home = str(getattr(value, "__module__", None) or getattr(owner, "__name__", ""))
     walk.say(home)
-    if not is_known_module(home):
+    if f"{home}.{value.__qualname__}" in DYNAMIC:
+        walk.cannot(f"code that calls {value.__qualname__}")
+    elif not is_known_module(home):
         walk.cannot(f"the compiled function {home}.{value.__qualname__}")
 
 

@@ -46,12 +46,19 @@ def is_known_class(cls: type) -> bool:
 
 def is_made_by_known(cls: type) -> bool:
     """Whether a class calls itself a known package's, which makes such classes as it goes (parametrized layers)."""
-    return cls.__module__.partition(".")[0] in KNOWN_PACKAGES
+    return isinstance(cls.__module__, str) and cls.__module__.partition(".")[0] in KNOWN_PACKAGES
 
 
-def found(module: str, qualname: str) -> Any:
+def is_known_by_name(value: Any) -> bool:
+    """Whether an object of a compiled type, such as Cython's functions, is what a known module has by its name."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    is_named = isinstance(module, str) and isinstance(name, str)
+    return is_named and is_known_module(module) and found(module, name) is value
+
+
+def found(module: Any, qualname: str) -> Any:
     """Return what a name of a loaded module stands for, or None."""
-    value: Any = sys.modules.get(module)
+    value: Any = sys.modules.get(module) if isinstance(module, str) else None
     for part in qualname.split("."):
         value = getattr(value, part, None)
     return value

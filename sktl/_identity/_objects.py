@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import enum
 import types
 from collections import OrderedDict, defaultdict
@@ -15,7 +16,7 @@ from torch.nn.modules.module import _WrappedHook
 from torch.utils.hooks import RemovableHandle
 
 from sktl._identity._code import add_function
-from sktl._identity._known import found, is_known_class, is_known_home, is_made_by_known
+from sktl._identity._known import found, is_known_by_name, is_known_class, is_known_home, is_made_by_known
 from sktl._identity._values import add_attributes, add_items, add_pairs, add_set
 from sktl._identity._walk import Walk, derived
 
@@ -91,20 +92,24 @@ def add_object(walk: Walk, value: Any) -> None:
     if walk.is_met(value):
         return
     cls = type(value)
+    if is_known_by_name(value):
+        walk.say("named", value.__module__, value.__qualname__)
+        return
     walk.say("object")
     walk.add(cls)
     _add_content(walk, value)
-    if _has_hidden_state(cls):
+    if cls not in walk.layouts:
+        walk.layouts[cls] = (_has_hidden_state(cls), _slots(cls))
+    is_hidden, slots = walk.layouts[cls]
+    if is_hidden:
         _add_reduced(walk, value)
         return
-    for base in cls.__mro__:
-        for name, member in sorted(vars(base).items()):
-            if isinstance(member, types.MemberDescriptorType):
-                walk.say(name)
-                try:
-                    walk.add(member.__get__(value))
-                except AttributeError:
-                    walk.say("absent")
+    for name, member in slots:
+        walk.say(name)
+        try:
+            walk.add(member.__get__(value))
+        except AttributeError:
+            walk.say("absent")
     state = getattr(value, "__dict__", None)
     if isinstance(value, nn.Module):
         _add_module(walk, value)
@@ -129,7 +134,8 @@ def _add_reduced(walk: Walk, value: Any) -> None:
     cls, parts = type(value), None
     if is_known_class(cls):
         with contextlib.suppress(Exception):  # objects refuse by errors of all types
-            parts = value.__reduce_ex__(4)
+            registered = copyreg.dispatch_table.get(cls)
+            parts = value.__reduce_ex__(4) if registered is None else registered(value)
     if parts is None:
         walk.cannot(f"a {cls.__module__}.{cls.__qualname__}, which is compiled")
     elif isinstance(parts, str):
@@ -142,11 +148,15 @@ def _has_hidden_state(cls: type) -> bool:
     """Whether objects of a class hold memory that is neither attributes, slots nor a plain value's content."""
     for base in cls.__mro__:
         content = max(part.__basicsize__ for part in base.__mro__ if part in TRANSPARENT)
-        slots = [m for part in base.__mro__ for m in vars(part).values() if isinstance(m, types.MemberDescriptorType)]
-        pointers = bool(base.__dictoffset__) + bool(base.__weakrefoffset__) + len(slots)  # type: ignore[attr-defined]
+        pointers = bool(base.__dictoffset__) + bool(base.__weakrefoffset__) + len(_slots(base))  # type: ignore[attr-defined]
         if base.__basicsize__ > content + 8 * pointers:
             return True
     return False
+
+
+def _slots(cls: type) -> list[tuple[str, types.MemberDescriptorType]]:
+    members = [pair for base in cls.__mro__ for pair in sorted(vars(base).items())]
+    return [(name, member) for name, member in members if isinstance(member, types.MemberDescriptorType)]
 
 
 def _add_module(walk: Walk, module: nn.Module) -> None:

@@ -51,7 +51,7 @@ def reads_of(code: CodeType) -> Reads:
         name = step.opname
         if name in ("LOAD_NAME", "LOAD_GLOBAL") or (name.startswith("LOAD_") and name.endswith("_OR_GLOBALS")):
             names[_chain(steps, i)] = None
-        elif name in ("LOAD_DEREF", "LOAD_CLASSDEREF") and step.argval in free:
+        elif name in ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF") and step.argval in free:
             free[step.argval][_chain(steps, i)] = None
         elif name == "IMPORT_NAME":
             imports[step.argval if _is_absolute(steps, i) else f".{step.argval}"] = None

@@ -65,7 +65,10 @@ class Walk:
         self.tensors: dict[int, bytes] = {}
         self.modes_do_not_count: set[int] = set()  # ids of modules that are switched as a whole
         self.searched: set[type] = set()  # known classes that were searched for others' methods
+        self.layouts: dict[type, Any] = {}  # what objects of classes are made of
         self._digest = xxhash.xxh3_128()
+        self._handlers: dict[type, Callable[[Walk, Any], None]] = {}
+        self._words: list[str] = []
         self._unknown: dict[str, None] = {}
         self._met: dict[int, int] = {}
         self._held: list[Any] = []  # ids are given again once an object is gone
@@ -77,9 +80,12 @@ class Walk:
             self.modes_do_not_count = {id(part) for part in value.modules()}
         try:
             self.add(value)
-        except (RecursionError, TooMuchError):  # how far the walk came is chance
-            self._digest = xxhash.xxh3_128(type(value).__qualname__.encode())
-            self.cannot("more than can be looked through")
+        except Exception as error:  # how far the walk came is chance; a user's objects may raise anything
+            self._words = [type(value).__qualname__]
+            self._digest = xxhash.xxh3_128()
+            is_too_much = isinstance(error, (RecursionError, TooMuchError))
+            self.cannot("more than can be looked through" if is_too_much else f"what raises {type(error).__name__}")
+        self._take_words_in()
         return Identity(self._digest.hexdigest(), tuple(self._unknown))
 
     def add(self, value: Any) -> None:
@@ -91,21 +97,24 @@ class Walk:
         self._n += 1
         if self._n > MOST:
             raise TooMuchError
-        handler = EXACT.get(cls)
+        handler = EXACT.get(cls) or self._handlers.get(cls)
         if handler is None:
             handler = next(DERIVED[base] for base in cls.__mro__ if base in DERIVED)  # object's at the end
+            self._handlers[cls] = handler
         handler(self, value)
 
     def say(self, *words: str) -> None:
         """Take in words, each with its length, so that no two lists of words are one text."""
-        for word in words:
-            data = word.encode("utf-8", "surrogatepass")
-            self._digest.update(b"%d:" % len(data))
-            self._digest.update(data)
+        self._words += [f"{len(word)}:{word}" for word in words]
 
     def say_bytes(self, data: Any) -> None:
         """Take in bytes."""
+        self._take_words_in()
         self._digest.update(data)
+
+    def _take_words_in(self) -> None:
+        self._digest.update("".join(self._words).encode("utf-8", "surrogatepass"))
+        self._words.clear()
 
     def cannot(self, what: str) -> None:
         """Note that something could not be made out."""

@@ -38,9 +38,9 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
     ----------
     encoder : None, str, path, Module, transformer or meta-learner, default=None
         What turns rows or pictures into codes. None takes feature rows as they are. A name of `sktl.list_backbones`,
-        or a module, gives the pretrained network's penultimate layer; the path of a ``.safetensors`` file a saved
-        `ProtoNetLearner`. A transformer is cloned and fitted on the support set, unless it comes as
-        ``FrozenEstimator(fitted)``: so does a meta-trained learner.
+        or a module, gives the pretrained network's penultimate layer (a module that was changed after `fit` is
+        refused); the path of a ``.safetensors`` file a saved `ProtoNetLearner`. A transformer is cloned and fitted on
+        the support set, unless it comes as ``FrozenEstimator(fitted)``: so does a meta-trained learner.
     distance : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Between codes and prototypes.
     normalize : {"l2", "center-l2"}, default=None

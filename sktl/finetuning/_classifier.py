@@ -36,7 +36,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     ----------
     backbone : "auto", str, Module or callable, default="auto"
         "auto" is the embedded EfficientNet-Lite0 for pictures, and for 2-D feature rows a residual MLP that starts as
-        the linear model. Else a name of `sktl.list_backbones`, an ``nn.Module``, or a callable that returns one.
+        the linear model. Else a name of `sktl.list_backbones`, an ``nn.Module`` (copied as it is in `fit`, so that
+        later changes have no effect), or a callable that returns one.
     weights : "default", None, str or path, default="default"
         Published weights, random values, or a file, as in `CNNCodesTransformer`.
     strategy : {"head", "last", "full", "gradual", "lp-ft", "scratch"}, default="lp-ft"
@@ -109,6 +110,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     checkpoint_dir : str or path, default=None
         Folder that keeps the state of training after each epoch; several fits may share it. A fit of the same data
         and parameters goes on from the last epoch kept there, with the same result, and is done at once if it was.
+        Settings that cannot be told apart in another process are not resumed, with a warning.
     callbacks : list, default=None
         skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
     device, precision, compile

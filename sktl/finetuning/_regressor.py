@@ -38,7 +38,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
     ----------
     backbone : "auto", str, Module or callable, default="auto"
         "auto" is the embedded EfficientNet-Lite0 for pictures, and for 2-D feature rows a residual MLP that starts as
-        the linear model. Else a name of `sktl.list_backbones`, an ``nn.Module``, or a callable that returns one.
+        the linear model. Else a name of `sktl.list_backbones`, an ``nn.Module`` (copied as it is in `fit`, so that
+        later changes have no effect), or a callable that returns one.
     weights : "default", None, str or path, default="default"
         Published weights, random values, or a file, as in `CNNCodesTransformer`.
     strategy : {"head", "last", "full", "gradual", "lp-ft", "scratch"}, default="lp-ft"
