@@ -22,7 +22,7 @@ from sktl.finetuning._heads import penalty_of, solve_classifier
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import ValidationStep
-from sktl.finetuning._targets import checked_labels, encoded, stratified_parts, weighted_by_class
+from sktl.finetuning._targets import check_known_weights, checked_labels, encoded, stratified_parts, weighted_by_class
 from sktl.training import ClassificationStep
 
 
@@ -296,6 +296,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         FineTunedClassifier
             Itself.
         """
+        check_known_weights(self.class_weight)
         return self._partial_fit(X, y, sample_weight, classes)
 
     def decision_function(self, X: Any) -> np.ndarray:

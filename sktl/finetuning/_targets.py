@@ -46,6 +46,15 @@ def weighted_by_class(y: np.ndarray, weight: np.ndarray | None, class_weight: An
     return balanced
 
 
+def check_known_weights(class_weight: Any) -> None:
+    """Raise a ValueError if the classes' weights depend on rows yet to come."""
+    if isinstance(class_weight, str):
+        raise ValueError(
+            f"class_weight={class_weight!r} needs all rows at once, and partial_fit sees a part. Give weights "
+            "by class in a dict; sklearn.utils.class_weight.compute_class_weight computes them."
+        )
+
+
 def encoded(y: np.ndarray, known: np.ndarray | None, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels' codes and the sorted classes: those `known` of an earlier call, or named, or found.
 

@@ -92,6 +92,12 @@ def test_a_copy_learns_on_its_own():
     assert np.array_equal(model.predict_proba(X), before)
 
 
+def test_balanced_weights_need_all_rows():
+    with pytest.raises(ValueError, match="needs all rows at once"):
+        FineTunedClassifier(class_weight="balanced").partial_fit(np.eye(4), [0, 1, 0, 1])
+    FineTunedClassifier(class_weight={0: 1, 1: 3}).partial_fit(np.eye(4), [0, 1, 0, 1])
+
+
 def test_weights_are_set_against_all_that_was_seen():
     # A chunk of one row has a weight too, and the scale of all weights means nothing.
     X, y = np.array([[0.0], [1.0]]), [0, 1]
