@@ -52,8 +52,9 @@ def is_made_by_known(cls: type) -> bool:
 def is_known_by_name(value: Any) -> bool:
     """Whether an object of a compiled type, such as Cython's functions, is what a known module has by its name."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    is_named = isinstance(module, str) and isinstance(name, str)
-    return is_named and is_known_module(module) and found(module, name) is value
+    if not isinstance(module, str) or not isinstance(name, str):
+        return False
+    return is_known_module(module) and found(module, name) is value
 
 
 def found(module: Any, qualname: str) -> Any:

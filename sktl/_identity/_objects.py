@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import copyreg
 import enum
+import random
 import types
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.module import _WrappedHook
@@ -27,6 +29,7 @@ WITHOUT_EFFECT = {  # of a class's attributes, on what its objects do
     "__dataclass_params__", "__qualname__", "__classcell__", "__type_params__",
 }  # fmt: skip
 OF_HOOKS = ("hooks_with_kwargs", "hooks_always_called")
+GLOBAL_GENERATORS = (random._inst, np.random.mtrand._rand)  # type: ignore[attr-defined]
 # Containers and plain values, whose content is no hidden state.
 TRANSPARENT = {object, dict, OrderedDict, defaultdict, list, tuple, set, frozenset, str, int, float, complex, bytes}
 
@@ -42,8 +45,9 @@ def add_class(walk: Walk, cls: type) -> None:
     if walk.is_met(cls):
         return
     walk.say("class", cls.__qualname__)
-    is_local = "<locals>" in cls.__qualname__ or is_made_by_known(cls)
-    if not is_local and found(cls.__module__, cls.__qualname__) is not cls:
+    # Classes of functions, scripts and notebooks need not be found by name: their code is taken in all the same.
+    is_free = "<locals>" in cls.__qualname__ or cls.__module__ == "__main__" or is_made_by_known(cls)
+    if not is_free and found(cls.__module__, cls.__qualname__) is not cls:
         walk.cannot(f"the class {cls.__qualname__}, which is not found in {cls.__module__}")
     for base in cls.__mro__[:-1]:
         if is_known_class(base):
@@ -101,6 +105,9 @@ def add_object(walk: Walk, value: Any) -> None:
     if cls not in walk.layouts:
         walk.layouts[cls] = (_has_hidden_state(cls), _slots(cls))
     is_hidden, slots = walk.layouts[cls]
+    if any(value is generator for generator in GLOBAL_GENERATORS):
+        walk.say("global generator")  # anybody draws from it: its state is no part of what draws too
+        return
     if is_hidden:
         _add_reduced(walk, value)
         return

@@ -124,7 +124,8 @@ def add_scalar(walk: Walk, value: np.generic) -> None:
 def add_generator(walk: Walk, value: torch.Generator) -> None:
     """Take in a generator by its state."""
     walk.say("generator", str(value.device))
-    walk.add(value.get_state())
+    if value is not torch.default_generator:  # anybody draws from that one
+        walk.add(value.get_state())
 
 
 @exact(weakref.ref)

@@ -17,6 +17,7 @@ from network_pairs import PAIRS, Called, Hidden, Network, same
 from torch import nn
 
 from sktl._identity import identify
+from sktl.adaptation import DomainAdaptedClassifier
 from sktl.backbones import load_backbone
 from sktl.features import CNNCodesTransformer
 from sktl.fewshot import ProtoNetClassifier
@@ -54,10 +55,33 @@ def test_networks_that_differ_in_one_hidden_thing_share_nothing(what, tmp_path):
     one, two = PAIRS[what](tmp_path)
     assert not torch.allclose(by_hand(one), by_hand(two))  # the pair is no idle one
     assert load_backbone(one).fingerprint != load_backbone(two).fingerprint
+    assert (identify(one).digest == identify(two).digest) is (what == "name read by name")
     for cache in (None, tmp_path / "codes"):
         first, second = (transformer(network, cache).fit_transform(X) for network in (one, two))
         assert not np.allclose(first, second)
         assert np.array_equal(transformer(one, cache).fit_transform(X), first)
+
+
+@pytest.mark.filterwarnings("ignore::sktl.exceptions.CacheWarning")
+@pytest.mark.parametrize("what", ["closure", "module in a list", "forward hook", "helper function"])
+def test_classifiers_that_share_a_store_answer_as_those_that_do_not(what, tmp_path):
+    networks = PAIRS[what](tmp_path)
+
+    def answers(network, cache):
+        tuned = FineTunedClassifier(network, strategy="head", image_size=16, random_state=0, cache=cache, layer="body")
+        adapted = DomainAdaptedClassifier(network, loss="coral", max_epochs=1, image_size=16, random_state=0)
+        prototypes = ProtoNetClassifier(network, image_size=16, cache=cache)
+        labels = np.where(np.arange(6) < 4, Y, "-1")
+        return [
+            tuned.fit(X, Y).decision_function(X), prototypes.fit(X, Y).decision_function(X),
+            adapted.fit(X, labels, sample_domain=np.arange(6) // 4).predict_proba(X),
+        ]  # fmt: skip
+
+    shared = [answers(network, tmp_path / "shared") for network in networks]
+    for i, network in enumerate(networks):
+        for found, alone in zip(shared[i], answers(network, tmp_path / f"alone {i}")):
+            assert np.array_equal(found, alone)
+    assert not np.array_equal(shared[0][1], shared[1][1])
 
 
 def test_hooks_of_all_modules_are_told_apart():

@@ -202,6 +202,22 @@ def test_what_is_not_known(value):
     assert key_of(value) == f"{found.digest}{key_of_object(value)}"
 
 
+def drops_at_random(x):
+    return x if random.random() < np.random.rand() else torch.rand(1, generator=torch.default_generator)
+
+
+def test_draws_from_global_generators_change_nobody():
+    before, states = identify(drops_at_random), (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    try:
+        drops_at_random(1)
+        assert identify(drops_at_random) == before
+        assert not before.unknown
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
 class Raises:
     @property
     def __dict__(self):
