@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import types
+from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ DYNAMIC = {  # what reaches any name
     "runpy.run_path", "runpy.run_module",
 }  # fmt: skip
 KNOWN_OPERATORS = ("aten", "prims", "torchvision")
+CONTAINERS = (list, dict, set, deque, OrderedDict, defaultdict, Counter)
 DESCRIPTORS = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType,
     types.ClassMethodDescriptorType,
@@ -46,7 +48,8 @@ def add_function(walk: Walk, value: types.FunctionType) -> None:
     walk.add(value.__defaults__)
     walk.add(value.__kwdefaults__)
     add_attributes(walk, value.__dict__)
-    free = reads_of(value.__code__).free
+    reads = reads_of(value.__code__)
+    free = reads.free
     for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
         try:
             content = cell.cell_contents
@@ -55,8 +58,12 @@ def add_function(walk: Walk, value: types.FunctionType) -> None:
             continue
         if home == "torch.nn.utils.parametrize" and isinstance(content, torch.nn.Module):
             continue  # which module the class was made for; its copies share the class
+        if name in reads.rebinds and not is_known:
+            walk.changed.add(id(cell))
+        elif name in reads.changes and type(content) in CONTAINERS and not is_known:
+            walk.changed.add(id(content))
         for chain in free[name] or ((name,),):
-            _add_read(walk, content, chain[1:])
+            _add_read(walk, content, chain[1:], id(cell))
 
 
 @exact(types.CodeType)
@@ -75,9 +82,14 @@ def add_code(walk: Walk, code: types.CodeType, names: dict[str, Any] | None = No
     if names is None:
         return
     reads = reads_of(code)
+    for name in reads.rebinds & names.keys():
+        walk.changed.add((id(names), name))
+    for name in reads.changes & names.keys():
+        if type(names[name]) in CONTAINERS:
+            walk.changed.add(id(names[name]))
     for name, *attributes in reads.globals:
         if name in names:
-            _add_read(walk, names[name], attributes)
+            _add_read(walk, names[name], attributes, (id(names), name))
         elif hasattr(builtins, name):
             walk.say("builtin", name)
             if f"builtins.{name}" in DYNAMIC:
@@ -89,8 +101,12 @@ def add_code(walk: Walk, code: types.CodeType, names: dict[str, Any] | None = No
             walk.cannot(f"the import of {module} inside a function")
 
 
-def _add_read(walk: Walk, value: Any, attributes: Any) -> None:
-    """Take in what code reads of a value: of modules, no more than the attribute that it names."""
+def _add_read(walk: Walk, value: Any, attributes: Any, place: Any) -> None:
+    """Take in what code reads of a value: of modules, no more than the attribute that it names.
+
+    What the code itself changes as it runs (a memory of its own, a count) is no setting: it would make a network
+    another one by each call. Then nothing is proved.
+    """
     for name in attributes:
         if not isinstance(value, types.ModuleType):
             if name == attributes[-1] and name in MUTATORS.get(type(value), ()):
@@ -98,6 +114,11 @@ def _add_read(walk: Walk, value: Any, attributes: Any) -> None:
                 return
             break
         value = getattr(value, name, Absent)
+    walk.read.update((place, id(value)))
+    if place in walk.changed or id(value) in walk.changed:
+        walk.say("changed by the code", type(value).__qualname__)
+        walk.cannot(f"a {type(value).__qualname__} that the code itself changes")
+        return
     walk.add(value)
 
 

@@ -17,6 +17,7 @@ MUTATORS: dict[type, set[str]] = {  # what changes a value and returns nothing, 
     int: {"+="},
     float: {"+="},
 }
+CHANGES = set().union(*MUTATORS.values()) | {"pop", "popitem", "popleft", "setdefault", "remove", "move_to_end"}
 PADDING = {"EXTENDED_ARG", "CACHE", "NOP", "PRECALL", "RESUME", "PUSH_NULL"}
 Chain = tuple[str, ...]  # a name and the attributes that are taken of it
 
@@ -33,11 +34,17 @@ class Reads:
         By the name that is closed over.
     imports : tuple of str
         Modules imported while it runs.
+    changes : frozenset of str
+        Names, global or free, whose container it changes: items are set, or a method does so.
+    rebinds : frozenset of str
+        Names, global or free, that it lets stand for another value.
     """
 
     globals: tuple[Chain, ...]
     free: dict[str, tuple[Chain, ...]]
     imports: tuple[str, ...]
+    changes: frozenset[str]
+    rebinds: frozenset[str]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -60,7 +67,39 @@ def reads_of(code: CodeType) -> Reads:
             for name, chains in reads_of(inner).free.items():
                 if name in free:
                     free[name].update(dict.fromkeys(chains))
-    return Reads(tuple(names), {name: tuple(chains) for name, chains in free.items()}, tuple(imports))
+    changes, rebinds = _changed(code)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            changes |= reads_of(inner).changes & free.keys()
+            rebinds |= reads_of(inner).rebinds & free.keys()
+    chains = {name: tuple(found) for name, found in free.items()}
+    return Reads(tuple(names), chains, tuple(imports), frozenset(changes), frozenset(rebinds))
+
+
+def _changed(code: CodeType) -> tuple[set[str], set[str]]:
+    """Return the names whose containers are changed, and those that are bound anew."""
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
+    outer = {*code.co_freevars, *code.co_names}
+    changes, rebinds = set(), set()
+    for i, step in enumerate(steps):
+        if step.opname in ("STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL") and step.argval in outer:
+            rebinds.add(step.argval)
+        elif step.opname in ("STORE_SUBSCR", "DELETE_SUBSCR"):  # container[key] = ...: the key comes last
+            container = _start(steps, _start(steps, i)) if i else 0
+            changes.add(steps[container].argval)
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD") and step.argval in CHANGES and i:
+            changes.add(steps[i - 1].argval)
+    return {name for name in changes if isinstance(name, str) and name in outer}, rebinds
+
+
+def _start(steps: list[dis.Instruction], end: int) -> int:
+    """Return where the expression starts whose value is on the stack before step `end`."""
+    wanted = 1
+    for i in range(end - 1, -1, -1):
+        wanted -= dis.stack_effect(steps[i].opcode, steps[i].arg, jump=False)
+        if wanted <= 0:
+            return i
+    return 0
 
 
 def _chain(steps: list[dis.Instruction], i: int) -> Chain:

@@ -65,9 +65,12 @@ class Walk:
         self.tensors: dict[int, bytes] = {}
         self.modes_do_not_count: set[int] = set()  # ids of modules that are switched as a whole
         self.searched: set[type] = set()  # known classes that were searched for others' methods
+        self.changed: set[Any] = set()  # places and ids of what the code that was met changes
+        self.read: set[Any] = set()  # and of what it reads
         self.layouts: dict[type, Any] = {}  # what objects of classes are made of
         self._digest = xxhash.xxh3_128()
         self._handlers: dict[type, Callable[[Walk, Any], None]] = {}
+        self._is_second = False
         self._words: list[str] = []
         self._unknown: dict[str, None] = {}
         self._met: dict[int, int] = {}
@@ -85,6 +88,12 @@ class Walk:
             self._digest = xxhash.xxh3_128()
             is_too_much = isinstance(error, (RecursionError, TooMuchError))
             self.cannot("more than can be looked through" if is_too_much else f"what raises {type(error).__name__}")
+        if self.changed & self.read and not self._is_second:  # some may have been read before it was known to change
+            second = Walk()
+            second.changed, second._is_second = self.changed, True
+            found = second.identity(value)
+            self.tensors = second.tensors
+            return found
         self._take_words_in()
         return Identity(self._digest.hexdigest(), tuple(self._unknown))
 
