@@ -24,12 +24,15 @@ class Record:
     macs_before: int
     shape: tuple[int, ...] | None = None
     node: Any = None
+    first_node: Any = None  # of the first of several tensors
     weights_passed: int = 0
     macs_passed: int = 0
 
 
 def has_weights(module: nn.Module) -> bool:
-    """Whether the module itself holds a matrix or kernel."""
+    """Whether the module itself holds a matrix or kernel, or would if it were not parametrised."""
+    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+        return True
     return any(p is not None and p.ndim >= 2 for p in module._parameters.values())
 
 
@@ -53,6 +56,8 @@ def recorded(module: nn.Module, records: list[Record], macs: Callable[[], int] =
         record = running.pop()
         if isinstance(output, torch.Tensor):
             record.shape, record.node = tuple(output.shape), output.grad_fn
+        first = output[0] if isinstance(output, (list, tuple)) and output else output
+        record.first_node = first.grad_fn if isinstance(first, torch.Tensor) else None
         record.weights_passed, record.macs_passed = weights_passed, macs()
         records.append(record)
 
@@ -127,17 +132,21 @@ class Graph:
                     ready.append(child)
         return cuts
 
-    def reached(self, start: Any, stops: Mapping | set) -> tuple[list, bool]:
-        """Walk from a node towards the input up to `stops`; return those met, and whether the input was reached."""
-        met, seen, stack, is_open = [], {start}, [start], False
+    def reached(self, start: Any, stops: Mapping | set) -> tuple[list, bool, list]:
+        """Walk from a node towards the input up to `stops`.
+
+        Returns the stops met, whether the input was reached, and the nodes passed.
+        """
+        met, seen, stack, passed, is_open = [], {start}, [start], [], False
         while stack:
             node = stack.pop()
             if node in stops:
                 met.append(node)
                 continue
+            passed.append(node)
             is_open = is_open or node.name().endswith("AccumulateGrad")
             for child in self.children(node):
                 if child not in seen:
                     seen.add(child)
                     stack.append(child)
-        return met, is_open
+        return met, is_open, passed

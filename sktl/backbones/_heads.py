@@ -14,29 +14,33 @@ PENULTIMATE = "penultimate"  # the name of what enters the heads, among the name
 HEAD_NAMES = ("classifier", "head", "heads", "fc", "last_linear", "logits")
 
 
-def find_heads(module: nn.Module, records: Sequence[Record], graph: Graph) -> tuple[str, ...]:
-    """Return the names of the classifiers, none for a network that ends in features.
+def find_heads(module: nn.Module, records: Sequence[Record], graph: Graph) -> tuple[str, ...] | None:
+    """Return the names of the classifiers, none for a network that ends in features, None where no one can tell.
 
     Going back from the output, the first modules that hold weights are the heads, if all ways pass one of them, none
     feeds another, and each is a linear layer (or a convolution that the network itself calls its classifier).
     """
     if graph.root is None:
-        return ()
+        return None
     count = Counter(record.name for record in records)
-    weighted = {r.node: r for r in records if r.name and has_weights(r.module) and graph.number(r.node) is not None}
-    nodes, is_bypassed = graph.reached(graph.root, weighted)
+    weighted = {r.first_node: r for r in records if r.name and has_weights(r.module) and r.first_node is not None}
+    nodes, is_bypassed, passed = graph.reached(graph.root, weighted)
+    if any(node.name().startswith(("Addmm", "Mm", "Convolution")) for node in passed):
+        return None  # the output is made by weights that no module stands for
     last = [weighted[node] for node in nodes]
-    if is_bypassed or not last or not all(_is_head(record, module) and count[record.name] == 1 for record in last):
-        return ()
-    for node in nodes:
-        others = {other for other in nodes if other is not node}
-        if graph.reached(node, others)[0]:
-            return ()
+    is_apart = not any(graph.reached(node, {other for other in nodes if other is not node})[0] for node in nodes)
+    if is_bypassed or not last or not is_apart or not all(_is_head(record, module) for record in last):
+        return None if any(_is_called_head(record, module) for record in last) else ()
+    if any(count[record.name] > 1 for record in last):
+        return None
     if min(record.weights_before for record in last) == 0:  # nothing lies before it
         return ()
     # Heads on each token or pixel beside those on one vector are helpers of training.
     on_vectors = [record for record in last if is_vector(record.input_shape)]
-    return tuple(record.name for record in sorted(on_vectors or last, key=lambda record: record.started))
+    heads = on_vectors or last
+    if len(heads) > 1 and not on_vectors and any(not isinstance(record.module, nn.Conv2d) for record in heads):
+        return None
+    return tuple(record.name for record in sorted(heads, key=lambda record: record.started))
 
 
 def is_vector(shape: tuple[int, ...] | None) -> bool:
@@ -48,8 +52,12 @@ def _is_head(record: Record, network: nn.Module) -> bool:
     if isinstance(record.module, nn.Linear):
         return True
     if isinstance(record.module, nn.Conv2d):
-        return record.name in _declared(network) or record.name.split(".")[0] in HEAD_NAMES
+        return _is_called_head(record, network)
     return len(record.input_shape or ()) == 2 and len(record.shape or ()) == 2
+
+
+def _is_called_head(record: Record, network: nn.Module) -> bool:
+    return record.name in _declared(network) or record.name.split(".")[0] in HEAD_NAMES
 
 
 def _declared(network: nn.Module) -> tuple[str, ...]:

@@ -168,7 +168,8 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
     node = output.grad_fn if output is not None else None
     graph = Graph(node)
     layouts = find_layouts(records, graph, (example.shape[2], example.shape[3]), elsewhere)
-    heads = find_heads(module, records, graph)
+    found = find_heads(module, records, graph)
+    heads = found or ()
     count = Counter(record.name for record in records)
     cuts = graph.cuts()
     calls = [
@@ -179,7 +180,7 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
         for record, (layout, _) in zip(records, layouts)
     ]  # fmt: skip
     rows = _rows(calls)
-    if output is not None and node is not None:
+    if found is not None:
         entered = [(record, layout) for record, (_, layout) in zip(records, layouts) if record.name in heads]
         _add_penultimate(calls, entered)
     return _describe(calls, rows, heads, example.shape)

@@ -95,8 +95,10 @@ class LayerOutputs(nn.Module):
 
 
 def joined(entered: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return what enters the heads: the one tensor, or the vectors of several side by side."""
-    return entered[0] if len(entered) == 1 else torch.cat([vector.flatten(1) for vector in entered], dim=1)
+    """Return what enters the heads: the one tensor, or the vectors (or means of maps) of several side by side."""
+    if len(entered) == 1:
+        return entered[0]
+    return torch.cat([x.mean((2, 3)) if x.ndim == 4 else x.flatten(1) for x in entered], dim=1)
 
 
 class _Skip(nn.Module):

@@ -313,3 +313,67 @@ def test_timm_networks_without_classifier_give_their_own_features():
     )
     with torch.no_grad():
         np.testing.assert_allclose(codes, network(torch.full((1, 3, 64, 64), 200 / 255)), atol=1e-5)
+
+
+class FunctionalHead(FunctionalEnd):
+    """The classifier is no module of its own."""
+
+    def __init__(self):
+        super().__init__()
+        del self.head
+        self.weight = nn.Parameter(torch.ones(4, 6))
+
+    def forward(self, x):
+        return nn.functional.linear(self.entering(x), self.weight)
+
+
+class Refined(FunctionalEnd):
+    """One classifier goes on from what another says."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        logits = self.head(self.entering(x))
+        return logits + self.fc(logits)
+
+
+class Repeated(FunctionalEnd):
+    def forward(self, x):
+        return self.head(self.entering(x)) + self.head(self.entering(x.flip(3)))
+
+
+@pytest.mark.parametrize("kind", [FunctionalHead, Refined, Repeated])
+def test_a_networks_answers_never_pass_for_what_enters_its_classifier(kind):
+    with torch.random.fork_rng(devices=[]):
+        network = kind().eval()
+    with pytest.raises(ValueError, match=r"Name a layer: one of|no layer that is called once"):
+        CNNCodesTransformer(network, image_size=12).fit(PICTURES)
+
+
+def test_a_parametrised_classifier_is_one():
+    with torch.random.fork_rng(devices=[]):
+        network = FunctionalEnd().eval()
+        nn.utils.parametrizations.weight_norm(network.head)
+    assert trace_of(network, (12, 12)).heads == ("head",)
+
+
+def test_segmentation_gives_the_mean_of_the_maps_that_are_classified():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
+            weights=None, weights_backbone=None, num_classes=3
+        ).eval()  # a dict of maps, by two classifiers: of fine and of coarse maps
+    codes = CNNCodesTransformer(network, image_size=64, preprocessing=AS_IS, engine="torch").fit_transform(
+        np.full((1, 64, 64, 3), 99, dtype=np.uint8)
+    )
+    entered = {}
+    for name in ("low_classifier", "high_classifier"):
+        head = network.classifier.get_submodule(name)
+        head.register_forward_pre_hook(lambda module, args, name=name: entered.update({name: args[0].mean((2, 3))}))
+    with torch.no_grad():
+        network(torch.full((1, 3, 64, 64), 99 / 255))
+    assert {tuple(part.shape[1:]) for part in entered.values()} == {(40,), (128,)}
+    expected = torch.cat([entered["low_classifier"], entered["high_classifier"]], 1)
+    np.testing.assert_allclose(codes, expected, atol=1e-5)
