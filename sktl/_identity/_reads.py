@@ -72,8 +72,8 @@ def reads_of(code: CodeType) -> Reads:
         if isinstance(inner, CodeType):
             changes |= reads_of(inner).changes & free.keys()
             rebinds |= reads_of(inner).rebinds & free.keys()
-    chains = {name: tuple(found) for name, found in free.items()}
-    return Reads(tuple(names), chains, tuple(imports), frozenset(changes), frozenset(rebinds))
+    taken = {name: tuple(found) for name, found in free.items()}
+    return Reads(tuple(names), taken, tuple(imports), frozenset(changes), frozenset(rebinds))
 
 
 def _changed(code: CodeType) -> tuple[set[str], set[str]]:
