@@ -288,8 +288,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         extractor = self._extractor()
         if fitted and not self._identity.is_of(extractor.recipe.backbone.identity):
             raise WeightsError(
-                f"This transformer was fitted with another network than backbone={_shown(self.backbone)}, weights="
-                f"{self.weights!r} is now: fingerprint {self.backbone_fingerprint_[:12]}, now "
+                f"This transformer was fitted with other values of backbone={_shown(self.backbone)}, "
+                f"weights={self.weights!r}: fingerprint {self.backbone_fingerprint_[:12]}, now "
                 f"{extractor.recipe.backbone.fingerprint[:12]}. Restore those weights, or fit again."
             )
         return source, extractor
