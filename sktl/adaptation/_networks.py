@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sktl._draws import OwnDraws
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation._batch_norm import Split, separate
 from sktl.backbones import cut_head, declared_channels, load_backbone
@@ -124,8 +125,7 @@ class Plan:
         self, n_classes: int, bottleneck: int | None, head: str, *, is_separate: bool, seed: int
     ) -> AdaptedNetwork:
         """Return the network with a new bottleneck and classifier."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnDraws(seed):
             network = AdaptedNetwork(
                 self.backbone, self.n_codes, n_classes, bottleneck=bottleneck,
                 preprocessing=self.preprocessing, n_channels=self.n_channels, head=head,
@@ -139,8 +139,7 @@ def plan_rows(backbone: Any, weights: Any, n_columns: int, seed: int) -> Plan:
     """Return the plan for feature rows: a small MLP of our own, or the user's module."""
     if isinstance(backbone, str):
         n_hidden = min(max(n_columns, HIDDEN[0]), HIDDEN[1])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnDraws(seed):
             body = nn.Sequential(nn.Linear(n_columns, n_hidden), nn.ReLU())
         nn.init.zeros_(body[0].bias)  # type: ignore[arg-type]
         return Plan(body, n_hidden, None, 0, is_pretrained=False, is_own=True)
@@ -181,7 +180,7 @@ def fresh_module(backbone: Any, weights: Any, seed: int) -> nn.Module:
 def _n_codes(module: nn.Module, example: Tensor, what: str) -> int:
     module.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), OwnDraws(0):
             codes = module(example)
     except Exception as error:
         remedy = (

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sktl._draws import OwnDraws
 from sktl.adaptation._batches import DomainBatch, Layout
 from sktl.adaptation._networks import AdaptedNetwork
 from sktl.adaptation.losses import DomainLoss, View
@@ -21,8 +22,7 @@ class Training(nn.Module):
     def __init__(self, network: AdaptedNetwork, losses: Sequence[DomainLoss], n_classes: int, seed: int):
         super().__init__()
         self.network = network
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnDraws(seed):
             built = [loss.build(network.n_features, n_classes, network) for loss in losses]
         self.states = nn.ModuleList([nn.Identity() if state is None else state for state in built])
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from sktl._draws import OwnDraws
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._channels import first_channels
 from sktl.backbones._fingerprint import (
@@ -194,8 +195,7 @@ def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0) -> 
     if isinstance(backbone, nn.Module):
         module = backbone
     elif isinstance(backbone, Callable):  # type: ignore[arg-type]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnDraws(seed):
             module = backbone()
     else:
         module = None
@@ -214,8 +214,7 @@ def _with_weights(module: nn.Module, weights: Any, seed: int, keep_values: bool)
         return module
     if weights is None:
         module = copy.deepcopy(module) if keep_values else module
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnDraws(seed):
             for part in module.modules():
                 reset: Any = getattr(part, "reset_parameters", None)
                 if reset is not None:

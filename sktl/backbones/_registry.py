@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 import timm
-import torch
 import torchvision
 from torch import nn
 from torch.hub import get_dir as hub_dir
 
+from sktl._draws import OwnDraws
 from sktl._preprocessing import Preprocessing
 from sktl._validation import did_you_mean, shorten
 from sktl.backbones._weights import HASH_IN_NAME, check_sha256, load_strictly, looks_like_path, read_state_dict
@@ -241,8 +241,7 @@ def build_named(name: str, weights: object, seed: int) -> nn.Module:
         Fixes the random values of ``weights=None``.
     """
     provider = find_provider(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with OwnDraws(seed):
         module = provider.architecture(canonical_name(name))
     if looks_like_path(weights):
         load_strictly(module, read_state_dict(weights), origin=str(weights))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sktl._draws import OwnDraws
 from sktl.backbones import cut_head, load_backbone
 from sktl.fewshot._batch_norm import EpisodicBatchNorm, with_episodic_batch_norm
 from sktl.fewshot._inputs import OWN_NETWORKS, InputSpec
@@ -89,8 +90,7 @@ class EncoderPlan:
 
     def build(self) -> Encoder:
         """Return the encoder on the CPU; torch's global generator stays as it is."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed)
+        with OwnDraws(self.seed):
             encoder = self._built()
         encoder.code_shape, encoder.row_shape = _code_shape(encoder, self.spec), self.spec.shape
         if len(encoder.code_shape) not in (1, 3):

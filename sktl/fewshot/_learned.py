@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sktl._draws import OwnDraws
 from sktl.fewshot._adapted_method import AdaptedMethod
 from sktl.fewshot._encoders import EncoderPlan
 from sktl.fewshot._method import FewShotMethod
@@ -48,8 +49,7 @@ class MethodPlan:
     def build(self) -> Any:
         """Return the method on the CPU; torch's global generator stays as it is."""
         encoder = self.encoder.build()
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.encoder.seed + 1)
+        with OwnDraws(self.encoder.seed + 1):
             built: Any = self.method
             return built(encoder, self.n_outputs, **self.options)
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sktl._draws import OwnDraws
 from sktl._extraction import Extractor
 from sktl.backbones import (
     PENULTIMATE,
@@ -60,7 +61,7 @@ def _is_fixed_beyond(spec: PictureSpec) -> bool:
         suffix = Suffix(spec.load().module, trace.penultimate, trace)
         outputs = suffix.outputs(PENULTIMATE)
         z = prefix(torch.linspace(-1, 1, math.prod(trace.input_shape)).reshape(trace.input_shape))[0]
-        with torch.random.fork_rng(devices=[]):
+        with OwnDraws(0):
             codes, *others = (outputs.train(mode)(z)[0] for mode in (False, True, True))
     except Exception:  # the network cannot be cut there
         return False

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sktl._draws import OwnDraws
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
     PENULTIMATE,
@@ -184,8 +185,7 @@ def randomise(module: nn.Module, seed: int) -> None:
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif hasattr(part, "reset_parameters"):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+            with OwnDraws(int(torch.randint(2**31, (), generator=generator))):
                 part.reset_parameters()  # type: ignore[operator]
         else:
             for parameter in part.parameters(recurse=False):

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from sktl._draws import global_generators
+
 
 @contextlib.contextmanager
 def borrowed_generators(
@@ -15,7 +17,7 @@ def borrowed_generators(
 ) -> Iterator[dict[str, Tensor]]:
     """Run a block with torch's global generators of the CPU and of `device` seeded, and restore them afterwards.
 
-    The generators belong to the process: two trainings in threads of one process draw from each other's.
+    The generators belong to the process: trainings in its threads take turns, so that none draws from another's.
     On CUDA, cuDNN keeps to its deterministic algorithms within.
 
     Parameters
@@ -32,22 +34,23 @@ def borrowed_generators(
     dict
         Filled, at the end of the block, with the generators' state there.
     """
-    found = generator_states(device)
-    was_deterministic = torch.backends.cudnn.deterministic
-    left: dict[str, Tensor] = {}
-    try:
-        if state:
-            _restore(state, device)
-        else:
-            _seed(seed, device)
-        if device.type == "cuda":
-            torch.backends.cudnn.deterministic = True
-        yield left
-    finally:
-        left.update(generator_states(device))
-        _restore(found, device)
-        if device.type == "cuda":
-            torch.backends.cudnn.deterministic = was_deterministic
+    with global_generators():
+        found = generator_states(device)
+        was_deterministic = torch.backends.cudnn.deterministic
+        left: dict[str, Tensor] = {}
+        try:
+            if state:
+                _restore(state, device)
+            else:
+                _seed(seed, device)
+            if device.type == "cuda":
+                torch.backends.cudnn.deterministic = True
+            yield left
+        finally:
+            left.update(generator_states(device))
+            _restore(found, device)
+            if device.type == "cuda":
+                torch.backends.cudnn.deterministic = was_deterministic
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:
