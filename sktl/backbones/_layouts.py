@@ -121,14 +121,13 @@ def _with_patches(
     """Tell class and register tokens from patches: the number of patches is that of a map's pixels, at any size."""
     (n_tokens,) = layout.resolution
     solutions: dict[int, tuple[int, int] | None] = {}
-    if n_elsewhere is None or n_elsewhere != n_tokens:
-        for grid, other in reversed(grids):
-            n_prefix = n_tokens - math.prod(grid)
-            agrees = n_elsewhere is None or (other is not None and n_elsewhere - math.prod(other) == n_prefix)
-            if 0 <= n_prefix <= 64 and agrees and math.prod(grid) > 1:
-                solutions.setdefault(n_prefix, (grid[0], grid[1]))
-        if not solutions and n_elsewhere is not None and sizes[1] is not None:
-            solutions = _by_strides(n_tokens, n_elsewhere, sizes[0], sizes[1])
+    for grid, other in reversed(grids):
+        n_prefix = n_tokens - math.prod(grid)
+        agrees = n_elsewhere is None or (other is not None and n_elsewhere - math.prod(other) == n_prefix)
+        if 0 <= n_prefix <= 64 and agrees and math.prod(grid) > 1:
+            solutions.setdefault(n_prefix, (grid[0], grid[1]))
+    if not solutions and n_elsewhere not in (None, n_tokens) and sizes[1] is not None:
+        solutions = _by_strides(n_tokens, n_elsewhere, sizes[0], sizes[1])  # type: ignore[arg-type]
     if not has_constants or n_tokens == 1:  # nothing was put beside what comes of the picture
         return _with(layout, 0, solutions.get(0))
     if n_elsewhere is not None and len(solutions) > 1:

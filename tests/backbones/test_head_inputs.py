@@ -164,8 +164,8 @@ def check(name):
             head._forward_pre_hooks_with_kwargs.clear()
     vectors = [x.flatten(1) for x in entered if x.ndim == 2 or x.shape[2:] == (1, 1)]
     expected = torch.cat(vectors or [x.mean((2, 3)) for x in entered], dim=1).numpy()
-    # Rounding of folded batch norms: the values of a random Visformer grow and cancel.
-    tolerance = 5e-5 if "visformer" in name else 1e-5
+    # A random Visformer's values grow and cancel: plain float32 is 4e-5 off float64, the codes are 3e-5 off it.
+    tolerance = 2e-4 if "visformer" in name else 1e-5
     np.testing.assert_allclose(codes, expected, rtol=0, atol=tolerance * max(1.0, np.abs(expected).max()))
     assert transformer.layers_ == ("penultimate",)
 

@@ -110,3 +110,13 @@ def test_sequences_are_pooled_over_their_length():
     assert (info.kind, info.channels, info.resolution) == ("map", 5, (24,))
     output = torch.randn(2, 5, 24, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(Pooling("avg")(output, info), output.mean(2))
+
+
+def test_tokens_of_networks_that_scale_pictures_themselves():
+    """CrossViT's numbers of tokens do not follow the picture's size; its patches are those of its two convolutions."""
+    trace = load_backbone("timm/crossvit_9_240", None).trace((64, 64))
+    found = [layer_info(f"blocks.0.blocks.{branch}.0", trace) for branch in (0, 1)]
+    assert [(row.resolution, row.n_prefix_tokens, row.grid) for row in found] == [
+        ((401,), 1, (20, 20)),
+        ((197,), 1, (14, 14)),
+    ]
