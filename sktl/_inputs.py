@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy import sparse
-from sklearn.utils.validation import _check_feature_names, validate_data
+from sklearn.utils.validation import _check_feature_names
 
+from sktl._array_api import validate_data
 from sktl._preprocessing import Preprocessing
 from sktl.images import PictureSource, as_pictures, is_numeric_rows, iter_batches, row_value_range
 

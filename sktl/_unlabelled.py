@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
-from sklearn.utils.validation import column_or_1d
+
+from sktl._array_api import column_or_1d
 
 MARK = -1  # what means unlabelled by default
 

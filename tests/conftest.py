@@ -1,6 +1,9 @@
 """Real data for tests, where it is at hand."""
 
 import os
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported; else array API checks are skipped
+
 from pathlib import Path
 
 import numpy as np

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils._missing import is_scalar_nan
-from sklearn.utils.validation import column_or_1d
 
+from sktl._array_api import column_or_1d
 from sktl._validation import shorten
 from sktl.adaptation._labels import UNLABELLED
 from sktl.adaptation.losses import DomainLoss

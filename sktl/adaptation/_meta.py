@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
+from sktl._array_api import validate_data
 from sktl._inputs import is_2d
 from sktl.adaptation._start import Given, is_fitted
 from sktl.training import OPTIMIZERS, SCHEDULES

@@ -12,9 +12,10 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import _num_samples, check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted
 from torch import nn
 
+from sktl._array_api import check_array, validate_data
 from sktl._device import resolve_device, resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl.backbones import CodeRecipe, Pooling, load_backbone, resolve_layers

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_y, check_consistent_length, column_or_1d
+from sklearn.utils.validation import _check_y, check_consistent_length
 from torch import Tensor
+
+from sktl._array_api import column_or_1d
 
 
 @dataclass(frozen=True)

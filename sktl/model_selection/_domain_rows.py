@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples, column_or_1d
+from sklearn.utils.validation import _num_samples
 
+from sktl._array_api import column_or_1d
 from sktl._unlabelled import as_labels, is_labelled, is_missing
 from sktl._validation import shorten
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array
 from torch import Tensor
 
+from sktl._array_api import check_array
 from sktl._device import resolve_device
 from sktl.fewshot._episodes import EpisodeIndices
 from sktl.fewshot.transductive._sources import GivenRows, Source, TableRows
