@@ -59,7 +59,7 @@ class OwnDraws(TorchDispatchMode):
             return func(*args, **kwargs)
         if any(argument.name == "generator" for argument in func._schema.arguments):
             return func(*args, **{**kwargs, "generator": self.generator})
-        other = _OVERLOADS.get(func._overloadname)
+        other = _OVERLOADS.get(func._overloadname, "")
         if other in func.overloadpacket.overloads():
             return getattr(func.overloadpacket, other)(*args, **{**kwargs, "generator": self.generator})
         with global_generators():  # an operation that takes no generator
