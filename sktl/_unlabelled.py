@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,20 @@ def is_labelled(y: np.ndarray, unlabelled: Any = MARK) -> np.ndarray:
 
 
 def is_missing(y: np.ndarray) -> np.ndarray:
-    """Return a mask of shape (n,): which labels are NaN, None or the like."""
+    """Return a mask of shape (n,): which labels are NaN, None, NaT or the like."""
+    if y.dtype.kind in "mM":
+        return np.isnat(y)
     if y.dtype.kind == "f":
         return np.isnan(y)
     if y.dtype.kind == "O":
-        return np.array([label is None or is_scalar_nan(label) or is_pandas_na(label) for label in y], dtype=bool)
+        return np.array([_is_missing(label) for label in y], dtype=bool)
     return np.zeros(len(y), dtype=bool)
+
+
+def _is_missing(label: Any) -> bool:
+    if label is None or is_scalar_nan(label) or is_pandas_na(label):
+        return True
+    return isinstance(label, (datetime, np.datetime64, np.timedelta64)) and bool(label != label)  # pandas' NaT too
 
 
 def _equals(y: np.ndarray, unlabelled: Any) -> np.ndarray:

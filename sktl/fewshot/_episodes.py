@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.utils import check_consistent_length
 from torch import Tensor
 
+from sktl._unlabelled import is_missing
 from sktl._validation import shorten
 
 Range = int | tuple[int, int]
@@ -95,7 +97,7 @@ class EpisodeSampler:
         self.n_query = int(n_query)
         self.device = torch.device(device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        labels, rows_of, members = _classes(np.asarray(y), None if groups is None else np.asarray(groups))
+        labels, rows_of, members = _classes(*_checked(y, groups))
         self._check(labels, rows_of, members)
         self._rows_of = rows_of
         self._counts = torch.tensor([min(len(rows), LARGEST_CLASS) for rows in rows_of], device=self.device)
@@ -248,6 +250,20 @@ def as_range(value: Range, name: str) -> tuple[int, int]:
     if not 1 <= low <= high:
         raise ValueError(f"{name} must be at least 1, or a range (lowest, highest) of such; got {value!r}.")
     return int(low), int(high)
+
+
+def _checked(y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return y and groups as arrays: one entry a row, none missing."""
+    y, groups = np.asarray(y), None if groups is None else np.asarray(groups)
+    check_consistent_length(y, groups)
+    for name, values in (("y", y), ("groups", groups)):
+        missing = np.flatnonzero(is_missing(values)) if values is not None and values.ndim == 1 else []
+        if len(missing):
+            raise ValueError(
+                f"{name} is missing (NaN or None) in {len(missing)} rows: {shorten(missing.tolist())}. Episodes are "
+                "drawn by class: leave these rows out."
+            )
+    return y, groups
 
 
 def _classes(y: np.ndarray, groups: np.ndarray | None) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:

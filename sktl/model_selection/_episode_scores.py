@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone, is_regressor
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_consistent_length
 
 from sktl.model_selection._episode_split import EpisodeSplit, Range
 
@@ -94,6 +94,7 @@ def episode_scores(
     >>> episode_scores(ProtoNetClassifier(), X, y, n_way=3, n_query=5, n_episodes=20).mean > 0.9
     True
     """
+    check_consistent_length(X, y, groups)
     is_learner = hasattr(estimator, "episode_logits")
     if estimator.is_regression_ if is_learner else is_regressor(estimator):
         return EpisodeScores(_errors(estimator, X, y, groups, n_shot, n_query, n_episodes, random_state))

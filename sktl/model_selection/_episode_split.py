@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
+from sklearn.utils import check_consistent_length
 
 from sktl.fewshot import EpisodeSampler
 
@@ -98,6 +99,7 @@ class EpisodeSplit(GroupsConsumerMixin):
         """
         if y is None:
             raise ValueError("EpisodeSplit needs y: episodes are drawn by class.")
+        check_consistent_length(X, y, groups)
         sampler = self.sampler(y, groups)
         for _ in range(self.n_episodes):
             episode = sampler.draw(1)

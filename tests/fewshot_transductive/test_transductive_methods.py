@@ -37,7 +37,7 @@ def rectified(support, y, query, sharpness, n_confident):
     query = query + support.mean(0) - query.mean(0)
     centres, surest = means(support, y), [[] for _ in range(WAYS)]
     for x in query:
-        logits = np.array([sharpness * cosine(x, c) for c in centres])
+        logits = np.array([cosine(x, c) for c in centres])
         surest[logits.argmax()].append((softmax(logits).max(), x))
     found = []
     for k in range(WAYS):

@@ -154,3 +154,27 @@ def test_estimators_are_cloned_and_left_alone():
     episode_scores(model, X, Y, n_query=3, n_episodes=3)
     assert not hasattr(model, "classes_")
     assert model.get_params() == before
+
+
+@pytest.mark.parametrize("n", [20, 100])
+def test_y_of_another_length_is_refused(n):
+    y = np.resize(Y, n)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        episode_scores(ProtoNetClassifier(), X, y, n_query=3, n_way=2, n_episodes=3)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        next(EpisodeSplit(n_query=3, n_way=2).split(X, y))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        next(EpisodeSplit(n_query=3, n_way=2).split(X, Y, y))
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, np.datetime64("NaT")])
+def test_missing_labels_are_no_class(missing):
+    y = np.repeat(np.arange(7), 12).astype(object)
+    y[5:9] = missing
+    for labels in (y, y.astype(float)) if missing is np.nan else (y,):
+        with pytest.raises(ValueError, match=r"y is missing \(NaN or None\) in 4 rows"):
+            next(EpisodeSplit(n_query=3).split(X, labels))
+    days = np.repeat(np.arange("2020-01-01", "2020-01-08", dtype="datetime64[D]"), 12)
+    days[0] = "NaT"
+    with pytest.raises(ValueError, match="y is missing"):
+        next(EpisodeSplit(n_query=3).split(X, days))

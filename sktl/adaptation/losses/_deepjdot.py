@@ -54,10 +54,11 @@ def sinkhorn_plan(
         like is not in the batch then moves little.
     """
     # P = diag(u) exp(-C / e) diag(v),   P 1 = 1/n_s,   P' 1 = 1/n_t
-    # or min_P <P, C> - e H(P) + r KL(P 1, 1/n_s) + r KL(P' 1, 1/n_t):  the same updates to the power r / (r + e)
+    # or min_P <P, C> + e KL(P, 1/(n_s n_t)) + r KL(P 1, 1/n_s) + r KL(P' 1, 1/n_t):  the same updates to the power
+    # r / (r + e); with the entropy against the product of the masses, repeated rows change no mass
     n_source, n_target = cost.shape
     power = 1.0 if reach is None else reach / (reach + regularisation)
-    score = -cost / (regularisation * cost.mean().abs()).clamp_min(1e-12)
+    score = -cost / (regularisation * cost.mean().abs()).clamp_min(1e-12) - np.log(n_source * n_target)
     v = cost.new_zeros(n_target)
     for _ in range(n_iter):
         u = power * (-np.log(n_source) - torch.logsumexp(score + v, 1))

@@ -15,7 +15,7 @@ from sktl.adaptation.losses._reversal import warm_up
 
 
 def confident_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: float) -> Tensor:
-    """Return the squared difference between a student's and a teacher's probabilities, where the teacher is sure.
+    """Return the mean squared difference of a student's and a teacher's probabilities, where the teacher is sure.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def confident_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: 
     threshold : float
         Probability from which a row counts.
     """
-    # 1/n sum_i [max p_i >= t] ||q_i - p_i||^2
+    # 1/n sum_i [max p_i >= t] 1/K sum_k (q_ik - p_ik)^2
     teacher = teacher_logits.detach().softmax(1)
-    difference = (logits.softmax(1) - teacher).pow(2).sum(1)
+    difference = (logits.softmax(1) - teacher).pow(2).mean(1)
     return (difference * (teacher.amax(1) >= threshold)).mean()
 
 
@@ -66,7 +66,7 @@ class MeanTeacher(DomainLoss):
     Parameters
     ----------
     weight : float, default=3.0
-        Of the term; it warms up over the training.
+        Of the term, a mean over rows and classes; it warms up over the training. The default is that of [2]_.
     decay : float in [0, 1), default=0.99
         Of the average, per step.
     threshold : float in [0, 1], default=0.9

@@ -36,16 +36,17 @@ def rectified_prototypes(tasks: Tasks, *, sharpness: float, n_confident: int | N
     Tensor of shape (t, n_way, n)
         Weights of the rows.
     """
-    logits = sharpness * tasks.span.cosines(tasks.prototypes)
-    of_query = logits[..., tasks.queries]
-    is_predicted = of_query == of_query.amax(1, keepdim=True)
+    cosines = tasks.span.cosines(tasks.prototypes)
+    of_query = cosines[..., tasks.queries]
+    is_predicted = torch.zeros_like(of_query, dtype=torch.bool).scatter_(1, of_query.argmax(1, keepdim=True), True)
     if n_confident is not None and n_confident < tasks.n_query:
         surety = torch.where(is_predicted, of_query.softmax(1), -1.0)
-        is_predicted &= surety >= surety.topk(n_confident, dim=2).values[..., -1:]
+        surest = surety.topk(n_confident, dim=2).indices
+        is_predicted &= torch.zeros_like(is_predicted).scatter_(2, surest, True)
     belongs = tasks.targets > 0
     belongs[..., tasks.queries] = is_predicted
     # w_ik = exp(e cos(x_i, c_k)) / sum_j exp(e cos(x_j, c_k)) over the class's rows,  c'_k = sum_i w_ik x_i
-    return logits.masked_fill(~belongs, -torch.inf).softmax(2)
+    return (sharpness * cosines).masked_fill(~belongs, -torch.inf).softmax(2)
 
 
 class BDCSPN(TransductiveMethod):

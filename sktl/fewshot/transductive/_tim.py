@@ -69,13 +69,15 @@ def gradient(
     # g_ik = b log s_k - a log p_ik
     by_logit = (p - tasks.targets) * is_row * (support_weight / is_row.sum(2, keepdim=True))
     of_query = p[..., n_support:]
-    pull = share_weight * of_query.mean(2, keepdim=True).log() - certainty * log_p[..., n_support:]
+    log_share = log_p[..., n_support:].logsumexp(2, keepdim=True) - math.log(tasks.n_query)
+    pull = share_weight * log_share - certainty * log_p[..., n_support:]
     by_logit[..., n_support:] = of_query * (pull - (of_query * pull).sum(1, keepdim=True)) / tasks.n_query
     if is_cosine:
         # z_ik = t x_i.u_k,  u = c / |c|,  dz_ik/dc_k = t (x_i - (x_i.u_k) u_k) / |c_k|
         along, directions = by_logit @ rows, unit(prototypes)
         across = along - (along * directions).sum(2, keepdim=True) * directions
-        return temperature * across / prototypes.norm(dim=2, keepdim=True)
+        lengths = prototypes.norm(dim=2, keepdim=True)
+        return temperature * across / lengths.masked_fill(lengths == 0, 1.0)  # Adam takes a zero one along the rows
     # z_ik = -t |x_i - c_k|^2 / 2,  dz_ik/dc_k = t (x_i - c_k)
     return temperature * (by_logit @ rows - by_logit.sum(2, keepdim=True) * prototypes)
 
