@@ -20,6 +20,8 @@ from sktl.adaptation._start import Start, chosen
 from sktl.adaptation._steps import domains_of, steps_of
 from sktl.adaptation._target_rows import check_batch
 
+LEAST = 100  # rows of a part: more than a batch, so that chance does not add up over many steps
+
 
 class GradualAdaptedClassifier(AdaptedMeta):
     """A classifier that follows its data as they change, by learning its own surest predictions step by step [1]_.
@@ -41,9 +43,11 @@ class GradualAdaptedClassifier(AdaptedMeta):
         Order of the target domains in ``sample_domain``: that of numbers, dates or strings; the names in a list; or no
         order, for several targets.
     n_steps : int, default=10
-        Without ``sample_domain``: even parts into which the target rows are cut, in the order in which they stand.
+        Without ``sample_domain``: even parts into which the target rows are cut, in the order in which they stand;
+        fewer where a part would hold less than 100 rows or `batch_size`, for the errors of small parts add up.
     drop : float, default=0.1
-        Share of a step's rows, the least sure ones, that are not learned.
+        Share of a step's rows, the least sure ones of each class, that are not learned. [1]_ ranks all classes
+        together, by which those that are less sure dwindle from step to step.
     keep : {"step", "all"}, default="step"
         What is learned in a step: its rows alone, or those of all steps before too, and the labelled rows if the
         estimator learned from them here. "step" follows long ways, along which old rows become wrong; "all" is steadier
@@ -187,7 +191,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
         """
         domains = None if sample_domain is None else domains_of(sample_domain, _num_samples(X))
         given = self._begin(X, y)
-        steps = steps_of(given.rows, domains, self.order, int(self.n_steps))
+        steps = steps_of(given.rows, domains, self.order, int(self.n_steps), self._least())
         if Start.of(self.estimator) is not None:
             check_batch(min(map(len, steps.values())), self.batch_size, type(self).__name__)
         source = given.fitted(self.estimator)
@@ -238,6 +242,10 @@ class GradualAdaptedClassifier(AdaptedMeta):
         """The labels, sorted: those of the source."""
         check_is_fitted(self)
         return self.source_estimator_.classes_
+
+    def _least(self) -> int:
+        """Return how many rows a part holds at least."""
+        return LEAST if self.batch_size == "auto" else max(LEAST, int(self.batch_size))
 
     def _probabilities(self, model: Any, X: Any) -> np.ndarray:
         """Return a model's probabilities; a class that it has lost has none."""

@@ -19,21 +19,26 @@ BODY_SHARE = 0.1
 
 
 def confident(scores: np.ndarray, drop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that are surest, in their order, and the class codes of all rows.
+    """Return the rows that are surest among those of their class, in their order, and the class codes of all rows.
 
     Parameters
     ----------
     scores : array (n, n_classes), or (n,) of two classes' decision values
         Higher is more probable.
     drop : float
-        Share of the rows that are left out, the least sure ones.
+        Share of each class's rows that are left out, the least sure ones: by one rank over all classes the classes that
+        are less sure shrink step by step, and vanish.
     """
     if scores.ndim == 1:
         codes, certainty = (scores > 0).astype(np.intp), np.abs(scores)
     else:
         codes, certainty = scores.argmax(axis=1), scores.max(axis=1)
     n_kept = max(1, round((1 - drop) * len(scores)))
-    return np.sort(np.argsort(-certainty, kind="stable")[:n_kept]), codes
+    share = np.empty(len(codes))  # of the class's rows, those that are surer than this one
+    for code in np.unique(codes):
+        own = np.flatnonzero(codes == code)
+        share[own[np.argsort(-certainty[own], kind="stable")]] = np.arange(len(own)) / len(own)
+    return np.sort(np.argsort(share, kind="stable")[:n_kept]), codes
 
 
 def scores_of(estimator: Any, X: Any) -> np.ndarray:

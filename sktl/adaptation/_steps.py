@@ -32,7 +32,9 @@ def domains_of(sample_domain: Any, n_rows: int) -> np.ndarray:
     return values
 
 
-def steps_of(rows: np.ndarray, domains: np.ndarray | None, order: Any, n_steps: int) -> dict[Any, np.ndarray]:
+def steps_of(
+    rows: np.ndarray, domains: np.ndarray | None, order: Any, n_steps: int, least: int = 1
+) -> dict[Any, np.ndarray]:
     """Return the rows of each step by name, in the order in which they are to be taken.
 
     Parameters
@@ -43,6 +45,8 @@ def steps_of(rows: np.ndarray, domains: np.ndarray | None, order: Any, n_steps: 
         Of all rows; without it the target rows are taken in order, in `n_steps` parts of even size.
     order : {"sorted"}, list or None
         Names of the domains in their order.
+    least : int, default=1
+        Rows of a part at least, where there are as many: there are fewer parts then.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def steps_of(rows: np.ndarray, domains: np.ndarray | None, order: Any, n_steps: 
                 f"n_steps={n_steps} parts need at least as many target rows; got {len(rows)} sample(s). Use fewer "
                 "steps."
             )
-        return dict(enumerate(np.array_split(rows, n_steps)))
+        return dict(enumerate(np.array_split(rows, min(n_steps, max(1, len(rows) // least)))))
     try:
         names, of_row = np.unique(domains[rows], return_inverse=True)
     except TypeError as error:

@@ -70,7 +70,11 @@ class TestOrder:
         for step in range(2, 12):
             rows = X[period == step]
             proba = expected.predict_proba(rows)
-            surest = np.argsort(-proba.max(1), kind="stable")[:80]
+            surest = []  # four fifths of each class
+            for k in range(2):
+                own = np.flatnonzero(proba.argmax(1) == k)
+                surest += [(i / len(own), row) for i, row in enumerate(own[np.argsort(-proba[own, k])])]
+            surest = np.array([row for _, row in sorted(surest)[:80]])
             expected = LogisticRegression().fit(rows[surest], expected.classes_[proba[surest].argmax(1)])
         assert np.allclose(model.estimator_.coef_, expected.coef_, rtol=1e-3)
 
@@ -143,6 +147,24 @@ class TestPseudoLabels:
         kept, codes = confident(np.array([-3.0, 0.1, 2.0]), 0.3)
         assert kept.tolist() == [0, 2]
         assert codes.tolist() == [0, 1, 1]
+
+    def test_no_class_shrinks_by_being_less_sure(self):
+        proba = np.array([[0.9, 0.1]] * 8 + [[0.4, 0.6]] * 8)
+        kept, codes = confident(proba, 0.25)
+        assert np.bincount(codes[kept]).tolist() == [6, 6]
+
+    @pytest.mark.parametrize(("n_steps", "n_rows"), [(10, 300), (20, 300), (20, 1000)])
+    def test_it_holds_where_nothing_drifts(self, n_steps, n_rows):
+        gains, centres = [], np.array([[0, 0], [3, 0], [0, 3.0]])
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            truth = rng.integers(3, size=3060)
+            X = centres[truth] + rng.normal(size=(3060, 2))
+            source = LogisticRegression().fit(X[:60], truth[:60])
+            model = GradualAdaptedClassifier(source, n_steps=n_steps).fit(X[60 : 60 + n_rows])
+            assert min(map(len, steps_of(np.arange(n_rows), None, "sorted", n_steps, 100).values())) >= 100
+            gains.append(model.score(X[1060:], truth[1060:]) - source.score(X[1060:], truth[1060:]))
+        assert np.mean(gains) > -0.01
 
     def test_no_class_is_forgotten(self):
         rng = np.random.default_rng(0)
@@ -251,4 +273,4 @@ class TestBadInput:
         X, y, *_ = turning
         inner = DomainAdaptedClassifier(loss=None, max_epochs=1, random_state=0).fit(X[:200], y[:200])
         with pytest.raises(ValueError, match="fewer than the 64 of a batch"):
-            GradualAdaptedClassifier(inner, n_steps=10, batch_size=64).fit(X[200:400])
+            GradualAdaptedClassifier(inner, n_steps=10, batch_size=64).fit(X[200:240])
