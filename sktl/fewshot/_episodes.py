@@ -257,7 +257,9 @@ def _checked(y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray | None]:
     y, groups = np.asarray(y), None if groups is None else np.asarray(groups)
     check_consistent_length(y, groups)
     for name, values in (("y", y), ("groups", groups)):
-        missing = np.flatnonzero(is_missing(values)) if values is not None and values.ndim == 1 else []
+        if values is None or values.ndim != 1:
+            continue
+        missing = np.flatnonzero(is_missing(values))
         if len(missing):
             raise ValueError(
                 f"{name} is missing (NaN or None) in {len(missing)} rows: {shorten(missing.tolist())}. Episodes are "
