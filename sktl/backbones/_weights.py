@@ -79,7 +79,7 @@ def read_state_dict(path: str | os.PathLike, *, sha256: str | None = None) -> di
         check_sha256(path, expected)
     try:
         if path.suffix.lower() == ".safetensors":
-            content: Any = load_file(path, device="cpu")
+            content: Any = {name: tensor.clone() for name, tensor in load_file(path, device="cpu").items()}
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

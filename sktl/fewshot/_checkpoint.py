@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import xxhash
 from safetensors import safe_open
-from safetensors.torch import save_file
 from skorch.callbacks import Callback
 from torch import Tensor
 
 from sktl._identity import key_of_settings
-from sktl.training import load_training_state, pack, training_state, unpack
+from sktl.exceptions import CheckpointWarning
+from sktl.training import load_training_state, pack, training_state, unpack, write_whole
 
 
 class TrainingCheckpoint(Callback):
@@ -34,15 +35,25 @@ class TrainingCheckpoint(Callback):
     def __init__(self, path: Any, fingerprint: str):
         self.path = path
         self.fingerprint = fingerprint
+        self._has_failed = False
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Write the file anew; a reader never sees half of it."""
+        """Write the file anew, a reader never sees half of it; where that fails, training goes on without."""
+        if self._has_failed:
+            return
         tensors, rest = pack(training_state(net))
         path = Path(self.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        write_tensors(part, tensors, {"fingerprint": self.fingerprint, "rest": json.dumps(rest)})
-        os.replace(part, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, tensors, {"fingerprint": self.fingerprint, "rest": json.dumps(rest)})
+        except OSError as error:
+            self._has_failed = True
+            warnings.warn(
+                f"checkpoint={str(self.path)!r} can no longer be written ({error.strerror or error}); training goes on "
+                "without.",
+                CheckpointWarning,
+                stacklevel=2,
+            )
 
     def restore(self, net: Any) -> bool:
         """Put the net where the file was written; returns False where there is none.
@@ -76,11 +87,12 @@ def fingerprint_of(settings: dict[str, Any], X: Tensor, targets: Any) -> tuple[s
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write a safetensors file; tensors that share memory, or are of no elements, are fine."""
-    save_file({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}, path, header)
+    """Write a safetensors file, whole or not at all; tensors that share memory, or are of no elements, are fine."""
+    own = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    write_whole(path, safetensors.torch.save(own, header))
 
 
 def read_tensors(path: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the header of a safetensors file."""
+    """Return the tensors, copied out of the file, and the header of a safetensors file."""
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

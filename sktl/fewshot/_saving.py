@@ -92,6 +92,7 @@ def load_learner(path: str | Path, **modules: nn.Module) -> Any:
             f"them to load_learner by these names; got {sorted(modules) or 'none'}."
         )
     params = {name: tuple(v) if isinstance(v, list) else v for name, v in header["params"].items()}
+    params = {name: value for name, value in params.items() if name not in (*NOT_SAVED, "cache", "checkpoint_dir")}
     learner = getattr(fewshot, header["learner"])(**params, **modules)
     spec = InputSpec.of_json(header["spec"])
     plan = learner._plan(spec, header["n_outputs"], header["seed"])

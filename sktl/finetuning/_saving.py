@@ -27,6 +27,7 @@ from sktl.finetuning._networks import PictureSpec, RowSpec
 from sktl.training import encode_tensors, read_tensors, write_whole
 
 FORMAT = 1
+PLACES = ("cache", "checkpoint_dir")  # where fit writes: the user's to choose, not a file's
 ATTRIBUTES = ("classes_", "n_outputs_", "_is_single", "n_features_in_", "feature_names_in_", "n_iter_", "history_")
 SCALERS = ("_scaler", "_target_scaler")
 OF_SCALERS = ("mean_", "scale_", "var_", "n_samples_seen_")
@@ -95,7 +96,7 @@ def load_estimator(cls: type, path: str | os.PathLike, backbone: Any, weights: A
         )
     params = {name: decoded(value) for name, value in header["params"].items()}
     replaced = {name: v for name, v in (("backbone", backbone), ("weights", weights)) if v is not None}
-    known = set(inspect.signature(cls).parameters)
+    known = set(inspect.signature(cls).parameters) - set(PLACES)
     estimator = cls(**{**{name: v for name, v in params.items() if name in known}, **replaced})
     attributes = {name: decoded(value) for name, value in header["attributes"].items()}
     spec: Any = decoded(header["spec"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def write_whole(path: str | os.PathLike, content: bytes, *, beside: str | None =
         If it cannot be written.
     """
     path = Path(path)
-    part = path.with_name(beside or f".{path.name}.{os.getpid()}")
+    part = path.with_name(beside or f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with open(part, "wb") as file:
             file.write(content)
@@ -52,7 +53,7 @@ def write_whole(path: str | os.PathLike, content: bytes, *, beside: str | None =
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], Any]:
-    """Return the tensors and the data of a file that `encode_tensors` has made.
+    """Return the tensors, copied out of the file, and the data that `encode_tensors` has written.
 
     Raises
     ------
@@ -64,6 +65,7 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], Any]:
             metadata = file.metadata() or {}
             if "sktl" not in metadata:
                 raise ValueError("it was not written by sktl")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["sktl"])  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return tensors, json.loads(metadata["sktl"])
     except SafetensorError as error:
         raise ValueError(f"it is damaged or of another make: {error}") from error

@@ -1,18 +1,22 @@
 """Meta-learners: they learn what tasks share, and keep the contract."""
 
+import errno
+import json
 import pickle
 import threading
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from torch import nn
 
-from sktl.exceptions import DivergenceError
+from sktl.exceptions import CheckpointWarning, DivergenceError
 from sktl.fewshot import (
     FewShotClassifier,
     FewShotRegressor,
@@ -192,6 +196,43 @@ def test_a_checkpoint_goes_on_where_training_stopped(base_rows, tmp_path, monkey
     np.testing.assert_allclose(resumed.transform(X), whole.transform(X), atol=1e-6)
     with pytest.raises(ValueError, match="is of a training on other data or with other parameters"):
         ProtoNetLearner(**FEW, n_episodes=21, checkpoint=path).fit(X, y)
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_in_a_warning(base_rows, tmp_path, monkeypatch):
+    monkeypatch.setattr("sktl.fewshot._job.UPDATES_AN_EPOCH", 5)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.warns(CheckpointWarning, match="No space left on device") as caught:
+        learner = ProtoNetLearner(**FEW, n_episodes=20, checkpoint=tmp_path / "training").fit(*base_rows)
+    assert len([w for w in caught if w.category is CheckpointWarning]) == 1
+    assert learner.n_iter_ == 20
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("by", ["zeros", "truncation"])
+def test_a_file_changed_after_loading_changes_nothing(by, base_rows, tmp_path):
+    X, y = base_rows
+    path = tmp_path / "learner.safetensors"
+    ProtoNetLearner(**FEW, n_episodes=4).fit(X, y).save(path)
+    learner, expected = load_learner(path), load_learner(path).transform(X)
+    n_bytes = path.stat().st_size
+    with open(path, "r+b") as file:  # the same inode
+        file.write(bytes(n_bytes)) if by == "zeros" else file.truncate(0)
+    np.testing.assert_array_equal(learner.transform(X), expected)
+
+
+def test_a_file_chooses_no_folders(base_rows, tmp_path):
+    path = tmp_path / "learner.safetensors"
+    ProtoNetLearner(**FEW, n_episodes=4, checkpoint=tmp_path / "training").fit(*base_rows).save(path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["sktl"])
+    header["params"]["checkpoint"] = str(tmp_path / "elsewhere")
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    save_file(tensors, path, {"sktl": json.dumps(header)})
+    assert load_learner(path).checkpoint is None
 
 
 def test_warm_start_goes_on(base_rows):

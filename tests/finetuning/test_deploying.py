@@ -16,6 +16,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sktl.backbones import load_backbone
+from sktl.backbones._weights import read_state_dict
 from sktl.exceptions import WeightsError
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor, LoRA
 from sktl.images import as_pictures
@@ -321,3 +322,35 @@ class TestOnnx:
         with pytest.raises(ValueError, match=r"no operator for aten\._linalg_svd"):
             model.to_onnx(tmp_path / "other.onnx")
         assert not list(tmp_path.iterdir())
+
+
+class TestLoadedFiles:
+    @pytest.mark.parametrize("by", ["zeros", "truncation"])
+    def test_a_file_changed_afterwards_changes_nothing(self, by, tmp_path):
+        X, y = rows()
+        path = tmp_path / "model"
+        FineTunedRegressor(max_epochs=1, random_state=0).fit(X, y).save(path)
+        model = FineTunedRegressor.load(path)
+        expected, n_bytes = model.predict(X), path.stat().st_size
+        with open(path, "r+b") as file:  # the same inode
+            file.write(bytes(n_bytes)) if by == "zeros" else file.truncate(0)
+        np.testing.assert_array_equal(model.predict(X), expected)
+        np.testing.assert_array_equal(copy.deepcopy(model).predict(X), expected)
+
+    def test_weights_files_too(self, tmp_path):
+        path = tmp_path / "weights.safetensors"
+        save_file({"a": torch.ones(5000)}, path)
+        tensors = read_state_dict(path)
+        with open(path, "r+b") as file:
+            file.truncate(0)
+        assert tensors["a"].eq(1).all()
+
+    def test_a_file_chooses_no_folders(self, tmp_path):
+        X, y = rows()
+        path, cache, checkpoints = (tmp_path / name for name in ("model", "cache", "checkpoints"))
+        options = {"max_epochs": 1, "random_state": 0}
+        FineTunedRegressor(**options, cache=str(cache), checkpoint_dir=str(checkpoints)).fit(X, y).save(path)
+        model = FineTunedRegressor.load(path)
+        assert model.cache is None
+        assert model.checkpoint_dir is None
+        assert model.max_epochs == 1
