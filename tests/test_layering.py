@@ -8,7 +8,7 @@ import pytest
 SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
     {"_array_api"},
-    {"exceptions", "_device", "_draws", "_identity", "_validation", "_preprocessing", "_unlabelled"},
+    {"exceptions", "_device", "_draws", "_identity", "_functional", "_validation", "_preprocessing", "_unlabelled"},
     {"backbones", "images", "training", "cache"},
     {"metrics", "_extraction", "_inputs", "adaptation.losses", "fewshot.heads"},
     {"_estimator", "features", "finetuning", "aligners", "adaptation", "fewshot"},

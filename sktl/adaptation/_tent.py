@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sktl._functional import call_with
 from sktl.adaptation._collapse import Collapse
 from sktl.adaptation.losses._entropy import entropy
 from sktl.training import StepResult
@@ -58,7 +58,7 @@ class EntropyStep:
         """Return the batch's loss."""
         X = batch if isinstance(batch, Tensor) else batch.X
         with torch.no_grad():
-            self.logits_before = functional_call(module.network, self.start, (X,)).float()
+            self.logits_before = call_with(module.network, self.start, X).float()
         with self.listening():
             logits = module(X).float()
         self.logits = logits.detach()

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
+from sktl._functional import call_with
 from sktl.fewshot._batch_norm import EpisodicBatchNorm, normalised_by, recorded_statistics, tasks_batched
 from sktl.fewshot._encoders import AdaptedNetwork, Encoder
 from sktl.fewshot._episodes import Episodes
@@ -110,7 +111,7 @@ class AdaptedMethod(FewShotMethod):
 
         def of_task(weights: dict[str, Tensor], statistics: dict[str, Tensor], x: Tensor) -> Tensor:
             with normalised_by(statistics) if statistics else contextlib.nullcontext():
-                return functional_call(self.network, weights, (x,))
+                return call_with(self.network, weights, x)
 
         return called(of_task, batched, dict(weights), dict(statistics), x)[..., :n_outputs]
 
@@ -121,7 +122,7 @@ class AdaptedMethod(FewShotMethod):
 
         def of_task(weights: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
             with recorded_statistics() as found:
-                functional_call(self.network, weights, (x,))
+                call_with(self.network, weights, x)
             return dict(found)
 
         return called(of_task, batched, dict(weights), x)

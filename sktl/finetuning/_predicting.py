@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.func import functional_call
 
 from sktl._device import autocast, resolve_precision
 from sktl._extraction import Extractor, cache_for
+from sktl._functional import call_with
 from sktl.finetuning._frozen import block_extractor
 from sktl.finetuning._job import codes_of, extractor_of, predicting_batch_size
 from sktl.finetuning._learned import LearnedNetwork
@@ -28,10 +28,10 @@ def outputs_of(estimator: Any, learned: LearnedNetwork, data: Any, device: torch
     if isinstance(learned.spec, PictureSpec):
         return _of_pictures(estimator, learned, data, device)
     module = learned.module(torch.device("cpu") if device.type == "mps" else device)
-    # functional_call puts the values into the module for the while: threads take turns.
+    # call_with puts the values into the module for the while: threads take turns.
     with learned.lock, torch.inference_mode():
         values = {name: value.detach().cpu().double() for name, value in module.named_parameters()}
-        return functional_call(module, values, (torch.as_tensor(data, dtype=torch.float64),)).numpy()
+        return call_with(module, values, torch.as_tensor(data, dtype=torch.float64)).numpy()
 
 
 def _of_pictures(estimator: Any, learned: LearnedNetwork, source: PictureSource, device: torch.device) -> np.ndarray:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from sklearn.utils._param_validation import Integral, Interval, Real
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from sktl._functional import call_with
 from sktl._validation import MOST_UNITS
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 from sktl.adaptation.losses._reversal import Discriminator, domain_loss
@@ -96,5 +96,5 @@ class ADDA(DomainLoss):
         # min_D L_d(D(f_s), D(f_t)),   min_f -E_t[log D(f_t)]
         of_discriminator = domain_loss(state.discriminator(torch.cat([source, target.detach()])), len(source))
         fixed = {name: value.detach() for name, value in state.discriminator.named_parameters()}
-        of_encoder = F.softplus(-functional_call(state.discriminator, fixed, (target,))).mean()
+        of_encoder = F.softplus(-call_with(state.discriminator, fixed, target)).mean()
         return of_discriminator + self.weight * of_encoder
