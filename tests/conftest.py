@@ -1,6 +1,7 @@
 """Real data for tests, where it is at hand."""
 
 import os
+import signal
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported; else array API checks are skipped
 
@@ -32,6 +33,14 @@ def ants_and_bees(shared_data):
     labels = np.asarray([path.parent.name for path in paths])
     order = np.random.default_rng(0).permutation(len(paths))
     return [paths[i] for i in order], labels[order]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_interrupts():
+    """A process that a shell starts in the background ignores Ctrl-C, which some tests press."""
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, found)
 
 
 @pytest.fixture(autouse=True)
