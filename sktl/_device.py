@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+
+from sktl._forking import ForkSafeLock
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "accelerate")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -124,7 +125,7 @@ def keep_freed_memory() -> None:
     torch.empty(2**25 - 2**17, dtype=torch.uint8)
 
 
-_exact_lock = threading.Lock()
+_exact_lock = ForkSafeLock()
 _exact: dict[str, Any] = {"users": 0, "restore": None}
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,24 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_lock = threading.RLock()
+from sktl._forking import ForkSafeLock
+
+_lock = ForkSafeLock()
 _OVERLOADS = {"default": "generator", "low": "low_generator", "names": "generator_with_names"}
-
-
-def _renew() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
 
 
 @contextlib.contextmanager
 def global_generators() -> Iterator[None]:
     """Run a block while no other thread of the library has the state of torch's global generators changed."""
-    lock = _lock  # a fork within the block has another one afterwards
-    with lock:
+    with _lock:
         yield
 
 

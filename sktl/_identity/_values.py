@@ -16,6 +16,7 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
+from sktl._forking import ForkSafeLock
 from sktl._identity._walk import Walk, derived, exact
 
 
@@ -141,7 +142,7 @@ def add_text(walk: Walk, value: Any) -> None:
     walk.say(type(value).__name__, str(value))
 
 
-@exact(type(threading.Lock()), type(threading.RLock()))
+@exact(type(threading.Lock()), type(threading.RLock()), ForkSafeLock)
 def add_lock(walk: Walk, value: Any) -> None:
     """Take in a lock, which has no content."""
     walk.say("lock")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import threading
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from sktl._device import autocast
+from sktl._forking import ForkSafeLock
 from sktl._inputs import as_rows, in_channels
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation._networks import AdaptedNetwork
@@ -43,7 +43,7 @@ class LearnedNetwork:
         self.preprocessing = preprocessing
         self.n_channels = n_channels
         self.is_own = is_own
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
         self._ready: dict[Any, nn.Module] = {}
 
     def on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
@@ -110,7 +110,7 @@ class LearnedNetwork:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._ready = {}
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedNetwork:
         return LearnedNetwork(copy.deepcopy(self.network), self.preprocessing, self.n_channels, self.is_own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from sktl._device import resolve_device
 from sktl._estimator import OpenNetwork
+from sktl._forking import ForkSafeLock
 from sktl.adaptation._job import seed_of
 from sktl.adaptation._meta import AdaptedMeta, has
 from sktl.adaptation._moments import Moments, norms_of
@@ -313,7 +313,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
     def _settle(self, start: Start, session: NormAdaptation) -> None:
         """Hold what was learned; the session may go on."""
         if not hasattr(self, "_lock"):
-            self._lock = threading.RLock()
+            self._lock = ForkSafeLock()
         self._start, self._session, self._progress = start, session, None
         self._moments, self._affine = session.moments.to("cpu"), {n: v.cpu() for n, v in session.start.items()}
         self._adapted = start.closed(session.copied())
@@ -341,4 +341,4 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_adapted" in state:
-            self._session, self._lock = None, threading.RLock()
+            self._session, self._lock = None, ForkSafeLock()

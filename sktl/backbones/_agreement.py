@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from sktl._device import autocast, exact_float32, reduced_precisions
+from sktl._forking import ForkSafeLock
 from sktl.backbones._engine import CodeNetwork
 from sktl.backbones._recipe import CodeRecipe
 
@@ -16,7 +16,7 @@ TOLERANCE = 5e-3  # relative to the codes' length, on examples; on real pictures
 N_EXAMPLES = 4
 
 _known: dict[tuple, torch.dtype] = {}
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 
 
 def agreeing_precision(

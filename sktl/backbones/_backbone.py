@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import threading
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from sktl._draws import OwnDraws
+from sktl._forking import ForkSafeLock
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._channels import first_channels
 from sktl.backbones._fingerprint import (
@@ -57,7 +57,7 @@ class Backbone:
         self.identity = identity
         self.fingerprint = identity.fingerprint
         self.is_stable = identity.is_stable
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
         self._traces: dict[tuple[int, int], Trace] = {}
         self._prepared: dict[Any, nn.Module] = {}
         self._facts: dict[Hashable, Any] = {}
@@ -121,7 +121,7 @@ class BackboneStore:
     def __init__(self) -> None:
         self._by_reference: dict[tuple, str] = {}
         self._by_fingerprint: dict[str, Backbone] = {}
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
 
     def named(self, name: str, weights: Any, seed: int) -> Backbone:
         """Return the registered network `name`, loading it on its first use."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
-import threading
+import os
 import warnings
 from collections import OrderedDict
 
 import torch
 
+from sktl._forking import ForkSafeLock
 from sktl.backbones._engine import Engine, TorchEngine
 from sktl.backbones._openvino import OpenVINOEngine
 from sktl.backbones._recipe import CodeRecipe
@@ -20,7 +22,24 @@ KEPT_ENGINES = 8
 
 _built: OrderedDict[tuple, Engine] = OrderedDict()
 _refused: set[tuple] = set()
-_lock = threading.RLock()
+_lock = ForkSafeLock()
+
+
+def _after_fork_in_child() -> None:
+    """Leave behind what works by threads of the parent: they do not exist here, and would be waited for for ever."""
+    if _built and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)  # GNU's OpenMP, which most builds of torch use, does not outlive a fork
+    for key, engine in list(_built.items()):
+        if isinstance(engine, TorchEngine) and engine.recipe.backbone.lock.was_abandoned:
+            engine.recipe.backbone._prepared.clear()  # a pass that was under way has left its hooks there
+        elif not isinstance(engine, OpenVINOEngine):
+            continue
+        # It is built anew when needed. To free OpenVINO's would be to wait for its threads: they stay for good.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_built.pop(key)))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_pictures: int) -> str:

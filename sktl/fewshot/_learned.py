@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sktl._draws import OwnDraws
+from sktl._forking import ForkSafeLock
 from sktl.fewshot._adapted_method import AdaptedMethod
 from sktl.fewshot._encoders import EncoderPlan
 from sktl.fewshot._method import FewShotMethod
@@ -74,7 +74,7 @@ class LearnedMethod:
         self.plan = plan
         self.tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         self._ready: dict[Any, Any] = {}
-        self.lock = threading.RLock()  # functional calls swap a network's weights for the time of the call
+        self.lock = ForkSafeLock()  # functional calls swap a network's weights for the time of the call
 
     @classmethod
     def of(cls, module: nn.Module, plan: MethodPlan) -> LearnedMethod:
@@ -92,6 +92,8 @@ class LearnedMethod:
     def module(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
         """Return the method in evaluation mode on `device`."""
         with self.lock:
+            if self.lock.was_abandoned:  # by a fork, perhaps with another task's weights in place
+                self._ready, self.lock.was_abandoned = {}, False
             if (device, dtype) not in self._ready:
                 module = self.trainable().requires_grad_(False).eval().to(device, dtype)
                 if self.plan.trains_channels_last:
@@ -105,7 +107,7 @@ class LearnedMethod:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._ready = {}
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedMethod:
         return LearnedMethod(self.plan, self.tensors)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sktl._forking import ForkSafeLock
 from sktl.finetuning._frozen import RestNetwork
 from sktl.finetuning._lora import LoRA, merge_adapters
 from sktl.finetuning._networks import PictureSpec, RowSpec
@@ -47,7 +47,7 @@ class LearnedNetwork:
         self.cut = cut
         self._ready: dict[torch.device, nn.Module] = {}
         self._ready_rest: dict[torch.device, RestNetwork] = {}
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
 
     @classmethod
     def of(
@@ -107,7 +107,7 @@ class LearnedNetwork:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._ready, self._ready_rest = {}, {}
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedNetwork:
         return LearnedNetwork(self.spec, self.tensors, adapter=self.adapter, adapted=self.adapted, cut=self.cut)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+
+from sktl._forking import ForkSafeLock
 
 KEPT_CHUNKS = 2  # a batch may lie across two
 
@@ -26,7 +27,7 @@ class DaskRows:
         self._array = array
         self._ends = np.cumsum(array.chunks[0])
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
         rows = np.arange(self.shape[0])[index]

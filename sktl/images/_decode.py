@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import threading
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from sktl._forking import ForkSafeLock
 from sktl._preprocessing import Preprocessing
 from sktl.images._errors import UnreadableError
 from sktl.images._pixels import TOLERANCE, over_white, to_uint8
@@ -20,7 +20,7 @@ DRAFT_MARGIN = 2
 _ORIENTATION_TAG = 0x0112
 
 # PIL loads pixels on first use and is not thread-safe there; the same object may be in a list twice.
-_LOAD_LOCKS = tuple(threading.Lock() for _ in range(16))
+_LOAD_LOCKS = tuple(ForkSafeLock() for _ in range(16))
 
 
 def decode_bytes(data: bytes, preprocessing: Preprocessing | None = None) -> tuple[np.ndarray, tuple[int, int]]:

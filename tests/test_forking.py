@@ -1,0 +1,129 @@
+"""A forked child waits for nothing that only threads of its parent could give."""
+
+import copy
+import importlib.util
+import os
+import pickle
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sktl._forking import ForkSafeLock
+from sktl.backbones import _engines, load_backbone
+from sktl.features import CNNCodesTransformer
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+PICTURES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+        )
+
+
+def holds_in_child(check, seconds: float = 10) -> bool:
+    """Return whether `check` returns True in a forked child within a time limit."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if check() else 1
+        finally:
+            os._exit(status)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status == 0
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+@pytest.fixture
+def held():
+    """Hold a lock in another thread."""
+    done, threads = threading.Event(), []
+
+    def hold(lock):
+        taken = threading.Event()
+
+        def run():
+            with lock:
+                taken.set()
+                done.wait(30)
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        assert taken.wait(10)
+
+    yield hold
+    done.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture(params=[1, 2])
+def n_threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_codes_are_computed_in_a_child_as_in_its_parent(engine, n_threads, monkeypatch):
+    if engine == "openvino" and importlib.util.find_spec("openvino") is None:
+        pytest.skip("needs openvino")
+    monkeypatch.setattr(_engines, "_built", type(_engines._built)())
+    transformer = CNNCodesTransformer(network(), engine=engine).fit(PICTURES)
+    expected = transformer.transform(PICTURES)
+    assert [key[0] for key in _engines._built] == [engine]
+    assert holds_in_child(lambda: np.allclose(transformer.transform(PICTURES), expected, atol=1e-5))
+    np.testing.assert_array_equal(transformer.transform(PICTURES), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_hold(held):
+    transformer = CNNCodesTransformer(network(), engine="torch").fit(PICTURES)
+    expected = transformer.transform(PICTURES)
+    backbone = load_backbone(network())
+    held(backbone.lock)
+    held(_engines._lock)
+    (prepared,) = backbone._prepared.values()
+    hook = prepared.register_forward_pre_hook(lambda *_: 1 / 0)  # as a pass that is under way has hooks
+    assert holds_in_child(lambda: np.allclose(transformer.transform(PICTURES), expected, atol=1e-5))
+    hook.remove()
+    assert not backbone.lock.acquire(blocking=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_thread_that_forks_keeps_its_locks_in_the_child(held):
+    own, others, free = ForkSafeLock(), ForkSafeLock(), ForkSafeLock()
+    held(others)
+
+    def check() -> bool:
+        own.release()  # an error, were it not held
+        flags = [own.was_abandoned, others.was_abandoned, free.was_abandoned]
+        return flags == [False, True, False] and others.acquire(blocking=False) and free.acquire(blocking=False)
+
+    with own:
+        assert holds_in_child(check)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda lock: pickle.loads(pickle.dumps(lock))])
+def test_copies_are_fresh_locks(duplicate, held):
+    lock = ForkSafeLock()
+    held(lock)
+    assert duplicate(lock).acquire(blocking=False)
+    assert not lock.acquire(blocking=False)
