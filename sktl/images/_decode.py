@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from sktl._forking import ForkSafeLock
 from sktl._preprocessing import Preprocessing
@@ -19,8 +20,23 @@ DRAFT_MARGIN = 2
 
 _ORIENTATION_TAG = 0x0112
 
+# PIL draws EPS by Ghostscript and WMF by the system, and opens whatever an IPTC file holds inside, of any format.
+_UNTRUSTED_FORMATS = frozenset({"EPS", "WMF", "IPTC"})
+
 # PIL loads pixels on first use and is not thread-safe there; the same object may be in a list twice.
 _LOAD_LOCKS = tuple(ForkSafeLock() for _ in range(16))
+
+
+def open_image(file: BinaryIO) -> ImageFile:
+    """Open a picture as PIL does, but none of a format for which PIL runs another program."""
+    return Image.open(file, formats=_trusted_formats())
+
+
+def _trusted_formats() -> list[str]:
+    # The common formats are registered, and so tried, first.
+    Image.preinit()
+    Image.init()
+    return [name for name in Image.ID if name not in _UNTRUSTED_FORMATS]
 
 
 def decode_bytes(data: bytes, preprocessing: Preprocessing | None = None) -> tuple[np.ndarray, tuple[int, int]]:
@@ -31,7 +47,7 @@ def decode_bytes(data: bytes, preprocessing: Preprocessing | None = None) -> tup
     if not data:
         raise UnreadableError("empty file")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             is_jpeg = image.format in ("JPEG", "MPO")
             if not is_jpeg:
                 # PIL turns a TIFF upright itself as it loads it.
@@ -89,7 +105,8 @@ def why_unreadable(error: Exception, data: bytes = b"") -> str:
 
 def _size_unchecked(data: bytes) -> tuple[int, int] | None:
     """Return the (width, height) in a header, read without PIL's limit on the number of pixels."""
-    for factory, accept in Image.OPEN.values():
+    for name in _trusted_formats():
+        factory, accept = Image.OPEN[name]
         try:
             if accept is None or accept(data[:16]) is True:
                 return factory(io.BytesIO(data), "").size

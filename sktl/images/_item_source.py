@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import xxhash
 from PIL import Image
 
 from sktl._preprocessing import Preprocessing
-from sktl.images._decode import decode_bytes, decode_image, load, why_unreadable
+from sktl.images._decode import decode_bytes, decode_image, load, open_image, why_unreadable
 from sktl.images._errors import UnreadableError, bad_images
 from sktl.images._resample import write_scaled
 from sktl.images._source import PictureSource
@@ -144,10 +145,20 @@ class ItemSource(PictureSource):
 
 def _read_file(path: str) -> bytes:
     try:
+        _require_regular(path)
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:
         raise UnreadableError(_why_unopened(error, path)) from error
+
+
+def _require_regular(path: str) -> None:
+    """Refuse pipes, devices, sockets and folders unopened: to open or read one may wait, or go on, for ever."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise UnreadableError("is a directory")
+    if not stat.S_ISREG(mode):
+        raise UnreadableError("not a regular file (a pipe, device or socket)")
 
 
 def _why_unopened(error: Exception, path: str) -> str:
@@ -162,12 +173,13 @@ def _why_unopened(error: Exception, path: str) -> str:
 def _check_header(path: str) -> None:
     header = b""
     try:
+        _require_regular(path)
         with open(path, "rb") as file:
             header = file.read(_HEADER_BYTES)
             if not header:
                 raise UnreadableError("empty file")
             file.seek(0)
-            with Image.open(file):
+            with open_image(file):
                 pass
     except (UnreadableError, MemoryError):
         raise

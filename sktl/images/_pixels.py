@@ -10,7 +10,8 @@ TOLERANCE = 1e-5
 
 def to_uint8(values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
     """Return checked values as uint8; `value_range` is mapped to 0..255 and values outside of it are clipped."""
-    dtype = values.dtype
+    # The order of bytes says nothing about the scale: ">u2" is uint16, though they compare unequal.
+    dtype = values.dtype.newbyteorder("=")
     if value_range is not None and not (dtype == np.uint8 and value_range == (0, 255)):
         low, high = value_range
         scaled = (values.astype(np.float64) - low) * (255 / (high - low))
@@ -34,7 +35,8 @@ def check_values(
 
     Dtypes whose every value is fine are not looked at: None is returned.
     """
-    dtype = values.dtype
+    # The order of bytes says nothing about the scale: ">u2" is uint16, though they compare unequal.
+    dtype = values.dtype.newbyteorder("=")
     if dtype.kind == "b" or dtype in (np.uint8, np.uint16) or (dtype.kind != "f" and value_range is not None):
         return None
     low, high = values.min(), values.max()
