@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.ImageFile import ImageFile
 
 from sktl._forking import ForkSafeLock
 from sktl._preprocessing import Preprocessing
 from sktl.images._errors import UnreadableError
+from sktl.images._formats import FORMATS, check_undecoded, open_picture, too_large, why_unknown
 from sktl.images._pixels import TOLERANCE, over_white, to_uint8
 from sktl.images._resample import placement
 
@@ -20,23 +20,8 @@ DRAFT_MARGIN = 2
 
 _ORIENTATION_TAG = 0x0112
 
-# PIL draws EPS by Ghostscript and WMF by the system, and opens whatever an IPTC file holds inside, of any format.
-_UNTRUSTED_FORMATS = frozenset({"EPS", "WMF", "IPTC"})
-
 # PIL loads pixels on first use and is not thread-safe there; the same object may be in a list twice.
 _LOAD_LOCKS = tuple(ForkSafeLock() for _ in range(16))
-
-
-def open_image(file: BinaryIO) -> ImageFile:
-    """Open a picture as PIL does, but none of a format for which PIL runs another program."""
-    return Image.open(file, formats=_trusted_formats())
-
-
-def _trusted_formats() -> list[str]:
-    # The common formats are registered, and so tried, first.
-    Image.preinit()
-    Image.init()
-    return [name for name in Image.ID if name not in _UNTRUSTED_FORMATS]
 
 
 def decode_bytes(data: bytes, preprocessing: Preprocessing | None = None) -> tuple[np.ndarray, tuple[int, int]]:
@@ -47,7 +32,7 @@ def decode_bytes(data: bytes, preprocessing: Preprocessing | None = None) -> tup
     if not data:
         raise UnreadableError("empty file")
     try:
-        with open_image(io.BytesIO(data)) as image:
+        with open_picture(io.BytesIO(data)) as image:
             is_jpeg = image.format in ("JPEG", "MPO")
             if not is_jpeg:
                 # PIL turns a TIFF upright itself as it loads it.
@@ -79,6 +64,7 @@ def load(image: Image.Image) -> int:
     """Load the pixels of a PIL image, safely from several threads, and return its EXIF orientation."""
     if 0 in image.size:
         raise UnreadableError(f"no pixels: its size is {image.size[0]} x {image.size[1]}")
+    check_undecoded(image)
     try:
         with _LOAD_LOCKS[id(image) // 16 % len(_LOAD_LOCKS)]:
             image.load()
@@ -93,11 +79,10 @@ def why_unreadable(error: Exception, data: bytes = b"") -> str:
     """Return in few words why PIL could not read a picture."""
     text = str(error)
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image"
+        return why_unknown(data)
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         size = _size_unchecked(data)
-        extent = f"{size[0]} x {size[1]} pixels" if size else text
-        return f"decompression bomb: {extent}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        return too_large(*size) if size else f"decompression bomb: {text}"
     if "truncated" in text.lower():
         return "truncated"
     return f"corrupt ({text or type(error).__name__})"
@@ -105,8 +90,7 @@ def why_unreadable(error: Exception, data: bytes = b"") -> str:
 
 def _size_unchecked(data: bytes) -> tuple[int, int] | None:
     """Return the (width, height) in a header, read without PIL's limit on the number of pixels."""
-    for name in _trusted_formats():
-        factory, accept = Image.OPEN[name]
+    for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
         try:
             if accept is None or accept(data[:16]) is True:
                 return factory(io.BytesIO(data), "").size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +10,9 @@ import xxhash
 from PIL import Image
 
 from sktl._preprocessing import Preprocessing
-from sktl.images._decode import decode_bytes, decode_image, load, open_image, why_unreadable
+from sktl.images._decode import decode_bytes, decode_image, load, why_unreadable
 from sktl.images._errors import UnreadableError, bad_images
+from sktl.images._formats import check_undecoded, open_file, open_picture, read_file
 from sktl.images._resample import write_scaled
 from sktl.images._source import PictureSource
 from sktl.images._threads import map_threaded
@@ -138,6 +138,8 @@ class ItemSource(PictureSource):
                 _check_header(item)
             elif 0 in item.size:
                 raise UnreadableError(f"no pixels: its size is {item.size[0]} x {item.size[1]}")
+            else:
+                check_undecoded(item)
         except UnreadableError as error:
             return self._named(i, error)
         return None
@@ -145,20 +147,12 @@ class ItemSource(PictureSource):
 
 def _read_file(path: str) -> bytes:
     try:
-        _require_regular(path)
-        with open(path, "rb") as file:
-            return file.read()
+        with open_file(path) as file:
+            return read_file(file)
+    except UnreadableError:
+        raise
     except (OSError, ValueError) as error:
         raise UnreadableError(_why_unopened(error, path)) from error
-
-
-def _require_regular(path: str) -> None:
-    """Refuse pipes, devices, sockets and folders unopened: to open or read one may wait, or go on, for ever."""
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise UnreadableError("is a directory")
-    if not stat.S_ISREG(mode):
-        raise UnreadableError("not a regular file (a pipe, device or socket)")
 
 
 def _why_unopened(error: Exception, path: str) -> str:
@@ -173,13 +167,12 @@ def _why_unopened(error: Exception, path: str) -> str:
 def _check_header(path: str) -> None:
     header = b""
     try:
-        _require_regular(path)
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             header = file.read(_HEADER_BYTES)
             if not header:
                 raise UnreadableError("empty file")
             file.seek(0)
-            with open_image(file):
+            with open_picture(file):
                 pass
     except (UnreadableError, MemoryError):
         raise

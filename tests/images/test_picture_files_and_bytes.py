@@ -57,8 +57,8 @@ def test_pil_runs_no_program(tmp_path, monkeypatch):
     path = tmp_path / "x.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
     source = as_pictures([str(path)])
-    with pytest.raises(BadImageError, match=r"x\.png: not an image"):
+    with pytest.raises(BadImageError, match=r"x\.png: PostScript"):
         source.check()
-    with pytest.raises(BadImageError, match=r"x\.png: not an image"):
+    with pytest.raises(BadImageError, match=r"x\.png: PostScript"):
         source.batch([0], SMALL)
     assert not started
