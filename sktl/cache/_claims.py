@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,11 +13,12 @@ import numpy as np
 
 from sktl._validation import shorten
 from sktl.cache._records import frozen
+from sktl.exceptions import CacheWarning
 
 Compute = Callable[[list[int]], Iterator[tuple[list[int], Sequence[np.ndarray]]]]
 
 CLAIM_SIZE = 64
-PATIENCE = 600.0  # seconds without any news after which a caller computes what others have claimed
+PATIENCE = 10.0  # seconds without any news after which a caller computes what others have claimed
 WAIT = 0.03
 _WINDOW = 256  # keys looked at in one go, so that a long list of waited-for keys costs no long transaction
 
@@ -69,10 +71,18 @@ def compute_missing(
     fruitless, last_news = 0, time.monotonic()
     while queue:
         window = [queue.popleft() for _ in range(min(len(queue), _WINDOW))]
-        claim = session.claim(window, claim_size, impatient=time.monotonic() - last_news > PATIENCE)
+        is_impatient = time.monotonic() - last_news > PATIENCE
+        claim = session.claim(window, claim_size, impatient=is_impatient)
         queue.extendleft(reversed(claim.unseen))
         queue.extend(claim.busy)
         values.update(claim.ready)
+        if claim.mine and is_impatient:
+            warnings.warn(
+                f"Another process or thread that computes the same codes has stored none for {PATIENCE:g} seconds: it "
+                "may be stopped, or slow. What it has claimed is computed here.",
+                CacheWarning,
+                stacklevel=3,
+            )
         if claim.mine:
             values.update(_compute_claimed(session, position_of, claim.mine, compute))
         if claim.mine or claim.ready:

@@ -47,6 +47,8 @@ class DiskCache(CodeCache):
     """
 
     def __init__(self, path: str | os.PathLike, max_bytes: int | None = None):
+        if isinstance(path, str) and not path.strip():
+            raise ValueError(f"cache={path!r} names no folder; give the path of one, such as './codes', or None.")
         self.path = Path(path).expanduser().resolve()
         self.max_bytes = None if max_bytes is None else checked_bound(max_bytes)
         self._store = store_at(self.path)

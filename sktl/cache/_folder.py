@@ -10,6 +10,7 @@ from pathlib import Path
 MARKER = "sktl-cache.json"
 FORMAT = "sktl-cache"
 VERSION = 1
+INSIDE = ("owners", "setup.lock", f"v{VERSION}", f"v{VERSION}/data.mdb", f"v{VERSION}/lock.mdb", f"v{VERSION}-damaged")
 
 
 def check_folder(root: Path) -> bool:
@@ -30,6 +31,12 @@ def check_folder(root: Path) -> bool:
             f"The folder {str(root)!r} is not empty and is not a cache (it has no {MARKER}); "
             "give an empty or a new folder, so that nothing of yours is mixed with codes."
         )
+    for name in (MARKER, *INSIDE):
+        if (root / name).is_symlink():
+            raise ValueError(
+                f"{str(root / name)!r} is a link, and links inside a cache are not followed: they could lead to files "
+                "of others. Remove the link, or give another folder as the cache."
+            )
     if names and _marked(root).get("format", FORMAT) != FORMAT:
         raise ValueError(
             f"The file {str(root / MARKER)!r} was not written by sktl; give an empty or a new folder as the cache."
@@ -42,7 +49,9 @@ def mark_folder(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     if not _marked(root):
         # Not through a temporary file: the marker has to be the first file, lest another process sees a foreign folder.
-        (root / MARKER).write_text(json.dumps({"format": FORMAT, "version": VERSION}) + "\n", encoding="utf-8")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+        with open(os.open(root / MARKER, flags, 0o666), "w", encoding="utf-8") as file:
+            file.write(json.dumps({"format": FORMAT, "version": VERSION}) + "\n")
 
 
 def foreign_version(root: Path) -> object | None:

@@ -7,6 +7,7 @@ process, so a lock that can be had belongs to a dead owner.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import uuid
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+_ID = re.compile(rb"[0-9a-f]{32}")  # what uuid4 makes: no other file is touched
 _active: dict[bytes, int] = {}  # the thread of each owner in this process
 
 
@@ -28,6 +30,8 @@ class Owner:
 
     def acquire(self) -> bool:
         """Take the lock; False if this file system has no locks that work."""
+        if self._path.parent.is_symlink():
+            return False
         lock = FileLock(self._path, timeout=0, thread_local=False)
         try:
             self._path.parent.mkdir(exist_ok=True)
@@ -54,6 +58,8 @@ def blocks(folder: Path, owner_id: bytes) -> bool:
     """Return whether a claim of this owner is to be waited for: it lives, and is not this very thread."""
     if owner_id in _active:
         return _active[owner_id] != threading.get_ident()
+    if not _ID.fullmatch(owner_id):  # not written by an owner, and it could name a file anywhere
+        return False
     return not _bury(_lock_file(folder, owner_id))
 
 
@@ -61,12 +67,13 @@ def bury_the_dead(folder: Path) -> None:
     """Remove the files that owners who were killed have left."""
     with suppress(OSError):
         for path in folder.glob("*.lock"):
-            if path.stem.encode() not in _active:
+            name = os.fsencode(path.stem)
+            if _ID.fullmatch(name) and name not in _active:
                 _bury(path)
 
 
 def _bury(path: Path) -> bool:
-    if not path.exists():
+    if path.parent.is_symlink() or path.is_symlink() or not path.is_file():  # no link is followed, nor removed
         return True
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
@@ -83,7 +90,7 @@ def _bury(path: Path) -> bool:
 
 
 def _lock_file(folder: Path, owner_id: bytes) -> Path:
-    return folder / f"{owner_id.decode('ascii', 'replace')}.lock"
+    return folder / f"{owner_id.decode('ascii')}.lock"
 
 
 if hasattr(os, "register_at_fork"):

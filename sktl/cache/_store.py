@@ -30,6 +30,9 @@ T = TypeVar("T")
 Action = Callable[[Any, dict[str, Any]], T]  # takes a transaction and the tables; may be run again from the start
 
 TABLES = ("codes", "order", "claims")
+READERS = 1024
+LOCK_BYTES = READERS * 64 + 4096  # LMDB: one cache line a reader, and a head
+FULL = 64 * 2**10  # a disk with less space than this has none
 FIRST_MAP = 64 * 2**20
 LARGEST_STEP = 2**30
 REST = 60.0  # seconds for which a store that failed is left alone
@@ -108,14 +111,14 @@ class Store:
                     panicked, self._found_sound = True, None
                     self._close()
                 except (lmdb.Error, OSError, MemoryError) as error:
-                    self._rest(purpose, str(error))
+                    self._rest(purpose, _reason(error, self.root))
             return default
 
     def _remedy(self, purpose: str, remedy: Callable, *arguments) -> None:
         try:
             remedy(*arguments)
         except (lmdb.Error, OSError, MemoryError) as error:
-            self._rest(purpose, str(error))
+            self._rest(purpose, _reason(error, self.root))
 
     def _rest(self, purpose: str, why: str) -> None:
         self._close()
@@ -169,7 +172,7 @@ class Store:
             bury_the_dead(self.owners)
 
     def _open_environment(self, map_size: int) -> None:
-        options: dict[str, Any] = dict(max_dbs=len(TABLES), map_size=map_size, metasync=False, max_readers=1024)
+        options: dict[str, Any] = dict(max_dbs=len(TABLES), map_size=map_size, metasync=False, max_readers=READERS)
         if self._readonly:
             options.update(readonly=True, create=False)
             try:
@@ -177,6 +180,7 @@ class Store:
             except (lmdb.ReadonlyError, lmdb.LockError):
                 self._env = lmdb.open(str(self._folder), lock=False, **options)
         else:
+            self._allocate_locks()
             self._env = lmdb.open(str(self._folder), **options)
         try:
             if not self._readonly:
@@ -185,6 +189,20 @@ class Store:
         except BaseException:
             self._close()
             raise
+
+    def _allocate_locks(self) -> None:
+        """Take disk space for LMDB's lock file, which it maps: a sparse one on a full disk is a SIGBUS."""
+        if not hasattr(os, "posix_fallocate"):
+            return
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        place = os.open(self._folder / "lock.mdb", flags, 0o666)
+        try:
+            os.posix_fallocate(place, 0, LOCK_BYTES)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # which some file systems say
+                raise
+        finally:
+            os.close(place)
 
     def _is_writable(self) -> bool:
         existing = self.root
@@ -268,6 +286,14 @@ def store_at(root: Path) -> Store:
         if store is None:
             store = _stores[root] = Store(root)
         return store
+
+
+def _reason(error: Exception, root: Path) -> str:
+    is_full = getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+    if os.strerror(errno.EIO) in str(error):  # what LMDB makes of a write that was cut short
+        with suppress(OSError):
+            is_full |= shutil.disk_usage(root).free < FULL
+    return f"the disk is full: {error}" if is_full else str(error)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
