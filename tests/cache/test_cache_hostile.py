@@ -93,8 +93,8 @@ def test_who_waits_in_vain_says_so_and_computes(monkeypatch):
 
 
 def test_a_full_disk_ends_no_process_and_is_named():
-    result = full_disk.run(3, seed=0)
+    result = full_disk.run(4, seed=0)
     if result.skipped:
         pytest.skip(result.skipped)
-    assert result.n_cases == 3
+    assert result.n_cases == 4
     assert not result.violations

@@ -27,7 +27,7 @@ print("; ".join(str(warning.message) for warning in caught))
 
 
 def run(count: int, seed: int) -> Result:
-    """Try `count` levels of free space, from 4 KiB to 512 KiB."""
+    """Try `count` levels of free space, from 4 KiB to 512 KiB, the small ones more often."""
     result = Result("full disk")
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +35,7 @@ def run(count: int, seed: int) -> Result:
             result.skipped = "a small file system can only be mounted as root"
             return result
         try:
-            for free in rng.integers(1, 129, count) * 4096:
+            for free in np.exp2(rng.uniform(0, 7, count)).astype(int) * 4096:
                 result.count(_violation(Path(folder), int(free), f"seed {seed}, {free} bytes free"))
         finally:
             subprocess.run(["umount", folder], check=True)
