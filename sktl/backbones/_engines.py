@@ -27,7 +27,7 @@ _lock = ForkSafeLock()
 
 def _after_fork_in_child() -> None:
     """Leave behind what works by threads of the parent: they do not exist here, and would be waited for for ever."""
-    if _built and torch.get_num_threads() > 1:
+    if torch.get_num_threads() > 1:
         torch.set_num_threads(1)  # GNU's OpenMP, which most builds of torch use, does not outlive a fork
     for key, engine in list(_built.items()):
         if isinstance(engine, TorchEngine) and engine.recipe.backbone.lock.was_abandoned:
