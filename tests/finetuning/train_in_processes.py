@@ -56,3 +56,4 @@ if __name__ == "__main__":
         FineTunedClassifier(device=sys.argv[3], learning_rate=1e30, optimizer="sgd").fit(data["rows"] * 1e6, data["y"])
     except ArithmeticError as error:
         (folder / f"error-{rank}.txt").write_text(str(error))
+    PartialState().destroy_process_group()  # else gloo's threads may outlive what they use, as the process ends
