@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+CROP_MODES = ("center", "squash", "border")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 LARGEST_SIDE = 2**14  # a single picture of that size takes 3 GB as the network sees it
 
@@ -14,25 +16,30 @@ LARGEST_SIDE = 2**14  # a single picture of that size takes 3 GB as the network 
 class Preprocessing:
     """Resize, centre crop and normalisation of pictures before a network.
 
-    The picture is scaled, aspect ratio kept, until it just covers ``size / crop_pct``; its centre of ``size`` is cut
-    out; then each channel becomes ``(value - mean) / std`` with value in [0, 1].
+    The picture is scaled as `crop_mode` says; its centre of ``size`` is cut out; then each channel becomes
+    ``(value - mean) / std`` with value in [0, 1]. Rounding is that of timm and torchvision.
 
     Parameters
     ----------
     size : (int, int)
         Height and width in pixels of what the network sees.
-    crop_pct : float in (0, 1]
-        Share of the scaled picture's shorter side that the centre crop keeps.
+    crop_pct : float above 0
+        Share of the scaled picture's shorter side that the centre crop keeps. Above 1, the picture is scaled to less
+        than ``size`` and set in a black frame.
     mean, std : (float, float, float)
         Per-channel mean and standard deviation in RGB order, for values in [0, 1].
     interpolation : {"bilinear", "bicubic", "nearest"}
         How pictures are resampled (always with antialiasing, but for "nearest").
+    crop_mode : {"center", "squash", "border"}
+        "center" keeps the aspect ratio and scales the picture until it just covers ``size / crop_pct``. "squash" scales
+        it to just that size, whatever its aspect ratio. "border" keeps the aspect ratio, scales the picture until it
+        just fits in, and fills the rest with `mean`.
 
     Examples
     --------
     >>> from sktl.backbones import Preprocessing
     >>> Preprocessing(size=(224, 224)).resized_to(96).scaled_size
-    (110, 110)
+    (109, 109)
     """
 
     size: tuple[int, int] = (224, 224)
@@ -40,6 +47,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
+    crop_mode: str = "center"
 
     def __post_init__(self) -> None:
         size = (self.size, self.size) if isinstance(self.size, int) else tuple(int(s) for s in self.size)
@@ -50,8 +58,11 @@ class Preprocessing:
             raise ValueError(
                 f"Preprocessing.size must be (height, width) in pixels, both at least 1; got {self.size!r}."
             )
-        if not 0 < self.crop_pct <= 1:
-            raise ValueError(f"Preprocessing.crop_pct must be in (0, 1]; got {self.crop_pct!r}.")
+        if not 0 < self.crop_pct < math.inf or min(size) / self.crop_pct < 1:
+            raise ValueError(
+                "Preprocessing.crop_pct must be above 0, and leave at least one pixel of size / crop_pct; "
+                f"got crop_pct={self.crop_pct!r} with size={size!r}."
+            )
         if max(size) / self.crop_pct > LARGEST_SIDE:
             raise ValueError(
                 f"Pictures would be scaled to {max(size) / self.crop_pct:.3g} pixels a side; at most {LARGEST_SIDE} "
@@ -67,12 +78,22 @@ class Preprocessing:
                 f"Preprocessing.interpolation must be one of {', '.join(map(repr, INTERPOLATIONS))}; "
                 f"got {self.interpolation!r}."
             )
+        if self.crop_mode not in CROP_MODES:
+            raise ValueError(
+                f"Preprocessing.crop_mode must be one of {', '.join(map(repr, CROP_MODES))}; got {self.crop_mode!r}."
+            )
 
     @property
     def scaled_size(self) -> tuple[int, int]:
-        """Smallest (height, width) in pixels that the scaled picture must cover before its centre is cut out."""
+        """The (height, width) in pixels that pictures are scaled to cover ("center"), to have, or to fit in."""
         height, width = self.size
-        return round(height / self.crop_pct), round(width / self.crop_pct)
+        return math.floor(height / self.crop_pct), math.floor(width / self.crop_pct)
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The grey levels (red, green, blue) around pictures that are smaller than what the network sees."""
+        red, green, blue = (round(255 * v) for v in self.mean) if self.crop_mode == "border" else (0, 0, 0)
+        return red, green, blue
 
     def resized_to(self, image_size: int | tuple[int, int] | None) -> Preprocessing:
         """Return the same for pictures of another size in pixels (an int means a square; None keeps the size)."""

@@ -24,7 +24,7 @@ from sktl.backbones._fingerprint import (
 )
 from sktl.backbones._folding import fold_batch_norms
 from sktl.backbones._layers import LayerTable, Trace
-from sktl.backbones._registry import build_named, canonical_name, find_provider
+from sktl.backbones._registry import build_named, canonical_name, find_provider, timm_preprocessing
 from sktl.backbones._surgery import split_at, trace_of
 from sktl.backbones._weights import load_strictly, looks_like_path, read_state_dict
 
@@ -246,14 +246,7 @@ def _preprocessing_of(module: nn.Module) -> Preprocessing:
     if not isinstance(cfg, dict) or "input_size" not in cfg:
         # Where there are no weights to ask: grey pictures are spread over [-1, 1].
         return Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3) if first_channels(module) == 1 else Preprocessing()
-    interpolation = cfg.get("interpolation", "bilinear")
-    return Preprocessing(
-        size=tuple(cfg["input_size"][1:]),
-        crop_pct=cfg.get("crop_pct") or 0.875,
-        mean=cfg["mean"],
-        std=cfg["std"],
-        interpolation=interpolation if interpolation in ("bilinear", "bicubic", "nearest") else "bicubic",
-    )
+    return timm_preprocessing(cfg)
 
 
 def list_layers(

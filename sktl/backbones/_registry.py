@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 import functools
 import importlib.util
+import math
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import timm
 import torchvision
@@ -15,7 +17,7 @@ from torch import nn
 from torch.hub import get_dir as hub_dir
 
 from sktl._draws import OwnDraws
-from sktl._preprocessing import Preprocessing
+from sktl._preprocessing import CROP_MODES, INTERPOLATIONS, Preprocessing
 from sktl._validation import did_you_mean, shorten
 from sktl.backbones._weights import HASH_IN_NAME, check_sha256, load_strictly, looks_like_path, read_state_dict
 from sktl.exceptions import BackboneNotFoundError, WeightsError
@@ -109,9 +111,12 @@ class TorchvisionProvider(Provider):
             return Preprocessing()
         transforms = entry.transforms()
         crop, resize = transforms.crop_size[0], transforms.resize_size[0]
+        crop_pct = crop / resize
+        while math.floor(crop / crop_pct) < resize:  # the division may round either way
+            crop_pct = math.nextafter(crop_pct, 0)
         return Preprocessing(
             size=(crop, crop),
-            crop_pct=min(1.0, crop / resize),
+            crop_pct=crop_pct,
             mean=tuple(transforms.mean),
             std=tuple(transforms.std),
             interpolation=transforms.interpolation.value,
@@ -158,15 +163,7 @@ class TimmProvider(Provider):
     def preprocessing(self, name: str, weights: object) -> Preprocessing:
         tagged = self._tagged_name(name, _published(weights))
         cfg = timm.models.get_pretrained_cfg(tagged) or timm.models.get_pretrained_cfg(self._architecture_name(name))
-        config = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict()) if cfg else timm.data.resolve_data_config()
-        interpolation = config["interpolation"]
-        return Preprocessing(
-            size=tuple(config["input_size"][1:]),
-            crop_pct=config["crop_pct"],
-            mean=config["mean"],
-            std=config["std"],
-            interpolation=interpolation if interpolation in ("bilinear", "bicubic", "nearest") else "bicubic",
-        )
+        return timm_preprocessing(cfg.to_dict() if cfg else {})
 
     @staticmethod
     def _architecture_name(name: str) -> str:
@@ -184,6 +181,20 @@ class TimmProvider(Provider):
                 f"{', '.join(map(repr, tags)) or 'none'}.{did_you_mean(weights, tags)}"
             )
         return f"{architecture}.{weights}"
+
+
+def timm_preprocessing(cfg: dict[str, Any]) -> Preprocessing:
+    """Return what timm's own transforms would do to pictures for weights that it describes by `cfg`."""
+    config = timm.data.resolve_data_config(pretrained_cfg=cfg)
+    interpolation, crop_mode = config["interpolation"], config["crop_mode"]
+    return Preprocessing(
+        size=tuple(config["input_size"][1:]),
+        crop_pct=config["crop_pct"],
+        mean=config["mean"],
+        std=config["std"],
+        interpolation=interpolation if interpolation in INTERPOLATIONS else "bicubic",
+        crop_mode=crop_mode if crop_mode in CROP_MODES else "center",
+    )
 
 
 def _published(weights: object) -> str:

@@ -62,7 +62,7 @@ def random_flip(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 def wide(preprocessing: Preprocessing, augment: Any) -> Preprocessing:
     """Return how pictures are held for an augmentation: crops draw from the margin that a centre crop would cut off."""
-    if augment not in ("crop", "crop_flip"):
+    if augment not in ("crop", "crop_flip") or preprocessing.crop_pct > 1:
         return preprocessing
     return dataclasses.replace(preprocessing, size=preprocessing.scaled_size, crop_pct=1.0)
 

@@ -117,8 +117,8 @@ def described_input(spec: Any) -> dict[str, Any]:
         return {"n_features": spec.n_features}
     p = spec.preprocessing
     return {
-        "size": list(p.size), "scaled_size": list(p.scaled_size), "crop_pct": p.crop_pct, "channels": "RGB",
-        "interpolation": p.interpolation, "values": "0..255",
+        "size": list(p.size), "scaled_size": list(p.scaled_size), "crop_pct": p.crop_pct, "crop_mode": p.crop_mode,
+        "channels": "RGB", "interpolation": p.interpolation, "values": "0..255",
     }  # fmt: skip
 
 

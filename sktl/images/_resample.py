@@ -14,16 +14,28 @@ from sktl._preprocessing import Preprocessing
 def placement(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the (height, width) to scale a picture of `size` to, and the (top, left) where its centre is cut out.
 
-    Rounding is that of torchvision's Resize and CenterCrop.
+    These are negative where the scaled picture is smaller than what is cut out of it, and so is set in a frame.
+    Rounding is that of timm's transforms, and of torchvision's Resize and CenterCrop.
     """
-    height, width = size
-    cover_height, cover_width = preprocessing.scaled_size
-    if cover_height * width >= cover_width * height:
-        scaled = cover_height, max(cover_width, cover_height * width // height)
-    else:
-        scaled = max(cover_height, cover_width * height // width), cover_width
-    crop = preprocessing.size
-    return scaled, (round((scaled[0] - crop[0]) / 2), round((scaled[1] - crop[1]) / 2))
+    scaled, crop = _scaled(size, preprocessing), preprocessing.size
+    return scaled, (_start(scaled[0], crop[0]), _start(scaled[1], crop[1]))
+
+
+def _scaled(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    (height, width), target = size, preprocessing.scaled_size
+    if preprocessing.crop_mode == "squash":
+        return target
+    if preprocessing.crop_mode == "center" and target[0] == target[1]:
+        if height <= width:
+            return target[0], target[0] * width // height
+        return target[0] * height // width, target[0]
+    ratios = height / target[0], width / target[1]
+    ratio = max(ratios) if preprocessing.crop_mode == "border" else min(ratios)
+    return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+
+def _start(scaled: int, crop: int) -> int:
+    return round((scaled - crop) / 2) if scaled >= crop else -((crop - scaled) // 2)
 
 
 def write_scaled(
@@ -41,6 +53,10 @@ def write_scaled(
     """
     (scaled_height, scaled_width), (top, left) = placement(original_size or pixels.shape[1:3], preprocessing)
     height, width = preprocessing.size
+    if scaled_height < height or scaled_width < width:
+        out[...] = preprocessing.fill
+        out = out[:, max(0, -top) : max(0, -top) + scaled_height, max(0, -left) : max(0, -left) + scaled_width]
+        top, left, (height, width) = max(0, top), max(0, left), out.shape[1:3]
     if pixels.shape[1:3] == (scaled_height, scaled_width):
         out[...] = pixels[:, top : top + height, left : left + width]
         return
@@ -52,7 +68,7 @@ def write_scaled(
     scaled = F.interpolate(
         torch.from_numpy(seen).permute(0, 3, 1, 2),
         size=(scaled_height, scaled_width),
-        mode=preprocessing.interpolation,
+        mode="nearest-exact" if preprocessing.interpolation == "nearest" else preprocessing.interpolation,
         antialias=preprocessing.interpolation != "nearest",
     )
     out[...] = scaled[:, :, top : top + height, left : left + width].permute(0, 2, 3, 1).numpy()

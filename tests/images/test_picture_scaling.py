@@ -42,7 +42,7 @@ def test_nearest_takes_pixels_that_are_there(size):
     preprocessing = Preprocessing(size=(64, 64), interpolation="nearest")
     found = as_pictures([image]).batch([0], preprocessing)
     whole = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    scaled = torch.nn.functional.interpolate(whole[None], placement(size, preprocessing)[0], mode="nearest")
+    scaled = torch.nn.functional.interpolate(whole[None], placement(size, preprocessing)[0], mode="nearest-exact")
     assert torch.equal(found, CenterCrop(64)(scaled))
 
 
@@ -140,7 +140,7 @@ def test_grey_and_cmyk_jpegs(tmp_path):
         fast, exact = (array_of(source.batch([0], preprocessing, draft=draft)) for draft in (True, False))
         assert np.abs(fast - exact).mean() < 1
         expected = Image.open(tmp_path / f"{mode}.jpg").convert("RGB")
-        theirs = Compose([Resize(46), CenterCrop(40)])(expected)
+        theirs = Compose([Resize(45), CenterCrop(40)])(expected)
         assert np.abs(exact[0] - np.asarray(theirs).astype(int)).max() <= 2
 
 
