@@ -77,6 +77,7 @@ class Data:
 def digits() -> Data:
     """1,797 handwritten digits: rows of 64 numbers, which the transformer takes for squares of 8 x 8."""
     X, y = load_digits(return_X_y=True)
+    # 64 pixels are plenty for 8 x 8 digits, and quick; photographs need the network's own size, image_size=None.
     # Where a stroke lies tells digits apart, so codes are averaged over each quarter of the picture too.
     thumbnails = list(16 - X.reshape(-1, 8, 8))
     return Data("handwritten digits", X, y.astype(str), X, thumbnails, image_size=64, pooling="pyramid")

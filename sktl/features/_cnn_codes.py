@@ -131,7 +131,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     >>> import numpy as np
     >>> from sktl import CNNCodesTransformer
     >>> pictures = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)
-    >>> codes = CNNCodesTransformer(image_size=64).fit_transform(pictures)
+    >>> codes = CNNCodesTransformer(image_size=64).fit_transform(pictures)  # 64 for speed, here
     >>> codes.shape, codes.dtype
     ((3, 1280), dtype('float32'))
     """

@@ -1,4 +1,4 @@
-"""What `encoder` may be: nothing, a backbone's name, a transformer, a meta-learner, a meta-learner's file."""
+"""What makes codes of X: a pretrained network, a transformer, a meta-learner, its file, or nothing for feature rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import _num_samples, check_is_fitted
 from torch import nn
 
-from sktl._array_api import check_array, validate_data
+from sktl._array_api import check_array
 from sktl._device import resolve_device, resolve_precision
 from sktl._extraction import Extractor, cache_for
+from sktl._inputs import InputKind, read, understand
 from sktl.backbones import CodeRecipe, Pooling, load_backbone, resolve_layers
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
@@ -25,8 +26,11 @@ from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._saving import load_learner
 from sktl.images import as_pictures
 
+DEFAULT_BACKBONE = "efficientnet_lite0"
 ENCODER_CONSTRAINTS: dict = {
-    "encoder": [str, Path, nn.Module, HasMethods(["fit"]), None],
+    "backbone": [str, Path, nn.Module, callable, HasMethods(["fit"])],
+    "encoder": [str, Path, nn.Module, callable, HasMethods(["fit"]), None],
+    "image_shape": [tuple, list, None],
     "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
     "cache": [str, Path, CodeCache, None],
     "device": [str, torch.device],
@@ -63,8 +67,11 @@ class BackboneCodes(TransformerMixin):
         return Extractor(recipe, device, engine="torch", cache=cache_for(backbone, self.cache)).codes(as_pictures(X))
 
 
-def fitted_encoder(estimator: Any, X: Any, y: Any) -> Any:
-    """Return what turns rows into codes: a fitted transformer, or None where rows are codes.
+def fitted_encoder(estimator: Any, X: Any, y: Any) -> tuple[Any, InputKind | None]:
+    """Return what turns rows into codes, and what X is to it.
+
+    That is a fitted transformer, or None where rows are codes; and how a network's input was understood, or None where
+    the encoder reads X itself.
 
     Raises
     ------
@@ -73,13 +80,17 @@ def fitted_encoder(estimator: Any, X: Any, y: Any) -> Any:
     ValueError, TypeError
         If it cannot be used, with the remedy.
     """
-    encoder = estimator.encoder
-    if encoder is None:
-        return None
-    if isinstance(encoder, (str, Path)) and _is_file(encoder):
-        return load_learner(encoder)
-    if isinstance(encoder, (str, nn.Module)):
-        return BackboneCodes(encoder, estimator.image_size, estimator.cache, estimator.device)
+    encoder = _given(estimator)
+    is_auto = isinstance(encoder, str) and encoder == "auto"
+    is_file = isinstance(encoder, (str, Path)) and not is_auto and _is_file(encoder)
+    if is_file:
+        return load_learner(encoder), None
+    if isinstance(encoder, (str, nn.Module)) or (callable(encoder) and not hasattr(encoder, "transform")):
+        kind = understand(X, estimator.image_shape, takes_rows=is_auto)
+        if kind.is_rows:
+            return None, kind
+        backbone = DEFAULT_BACKBONE if is_auto else encoder
+        return BackboneCodes(backbone, estimator.image_size, estimator.cache, estimator.device), kind
     if not hasattr(encoder, "fit") or not hasattr(encoder, "transform"):
         inner = getattr(encoder, "estimator", encoder)
         remedy = (
@@ -90,9 +101,22 @@ def fitted_encoder(estimator: Any, X: Any, y: Any) -> Any:
         raise TypeError(f"encoder must have a transform method; {type(encoder).__name__} has none. {remedy}")
     if isinstance(encoder, FrozenEstimator):
         check_frozen(encoder, "encoder")
-        return encoder
+        return encoder, None
     refuse_fitted(encoder, "encoder")
-    return clone(encoder).fit(X, y)
+    return clone(encoder).fit(X, y), None
+
+
+def _given(estimator: Any) -> Any:
+    """Return `encoder`, or `backbone` where there is none; both are an error."""
+    is_auto = isinstance(estimator.backbone, str) and estimator.backbone == "auto"
+    if estimator.encoder is None:
+        return estimator.backbone
+    if not is_auto:
+        raise ValueError(
+            f"Give backbone or encoder, not both; got backbone={estimator.backbone!r} and "
+            f"encoder={estimator.encoder!r}. An encoder brings its own network."
+        )
+    return estimator.encoder
 
 
 def check_frozen(frozen: FrozenEstimator, name: str) -> None:
@@ -115,10 +139,12 @@ def refuse_fitted(estimator: Any, name: str) -> None:
         )
 
 
-def encoded(estimator: Any, encoder: Any, X: Any, *, reset: bool) -> np.ndarray:
+def encoded(estimator: Any, encoder: Any, kind: InputKind | None, X: Any, *, reset: bool) -> np.ndarray:
     """Return the codes of X, float64 (n, n_codes); a code that is not finite, or no vector, is refused."""
-    if encoder is None:
-        return validate_data(estimator, X, reset=reset, dtype=np.float64)
+    if kind is not None:
+        X = read(estimator, X, kind, reset=reset)
+        if kind.is_rows:
+            return X
     codes = np.asarray(encoder.transform(X))
     if codes.ndim != 2:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one (``.safetensors``). One that
         is not frozen is cloned and meta-trained on the support set itself. Or, without any meta-training, a head on the
         encoder's codes: "prototypes", "cosine", "simpleshot", "ridge", "nearest", "logistic", or a head object.
-    encoder : None, str, path, Module or transformer, default=None
-        What turns rows or pictures into codes for a head, as in `ProtoNetClassifier`.
-    image_size, cache, device
+    backbone, encoder
+        What turns rows or pictures into codes for a head, as in `ProtoNetClassifier`: by default the embedded network
+        for pictures, and feature rows as they are.
+    image_shape, image_size, cache, device
         As in `ProtoNetClassifier`, for a backbone.
 
     Attributes
@@ -64,12 +66,22 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
         self,
         learner: str | Path | Head | Any = "ridge",
         *,
+        backbone: str | nn.Module | Callable = "auto",
         encoder: str | Path | nn.Module | Any = None,
+        image_shape: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] | None = None,
         cache: str | Path | CodeCache | None = None,
         device: str | torch.device = "auto",
     ):
-        super().__init__(learner, encoder=encoder, image_size=image_size, cache=cache, device=device)
+        super().__init__(
+            learner,
+            backbone=backbone,
+            encoder=encoder,
+            image_shape=image_shape,
+            image_size=image_size,
+            cache=cache,
+            device=device,
+        )
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any) -> FewShotClassifier:
@@ -78,7 +90,7 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
         Parameters
         ----------
         X : array-like or sequence of pictures
-            Feature rows, or what the learner or the encoder takes.
+            Pictures or 2-D feature rows as in `ProtoNetClassifier`, or what the learner or the encoder takes.
         y : array-like of shape (n,)
             Labels of any type.
 

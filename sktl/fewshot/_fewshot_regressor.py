@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
     learner : "ridge", path, Head or meta-learner, default="ridge"
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one; or ridge regression on the
         encoder's codes, without any meta-training. See `FewShotClassifier`.
-    encoder, image_size, cache, device
+    backbone, encoder, image_shape, image_size, cache, device
         As in `FewShotClassifier`.
 
     Attributes
@@ -53,12 +54,22 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
         self,
         learner: str | Path | Head | Any = "ridge",
         *,
+        backbone: str | nn.Module | Callable = "auto",
         encoder: str | Path | nn.Module | Any = None,
+        image_shape: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] | None = None,
         cache: str | Path | CodeCache | None = None,
         device: str | torch.device = "auto",
     ):
-        super().__init__(learner, encoder=encoder, image_size=image_size, cache=cache, device=device)
+        super().__init__(
+            learner,
+            backbone=backbone,
+            encoder=encoder,
+            image_shape=image_shape,
+            image_size=image_size,
+            cache=cache,
+            device=device,
+        )
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any) -> FewShotRegressor:
@@ -67,7 +78,7 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
         Parameters
         ----------
         X : array-like or sequence of pictures
-            Feature rows, or what the learner or the encoder takes.
+            Pictures or 2-D feature rows as in `ProtoNetClassifier`, or what the learner or the encoder takes.
         y : array-like of shape (n,) or (n, n_outputs)
             Values.
 

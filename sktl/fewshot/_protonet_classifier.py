@@ -18,6 +18,7 @@ from torch import nn
 
 from sktl._device import resolve_device
 from sktl._estimator import ModuleSharingMixin
+from sktl._inputs import InputKind
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
 from sktl.fewshot._targets import checked_labels
@@ -32,15 +33,19 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
     """Classifies by the nearest prototype, the mean code of a class: it learns from one example a class.
 
     Learning is taking means, so more examples and new classes can be added at any time by `partial_fit`. The codes
-    come from an encoder: one that was meta-trained for this, a pretrained network, or any transformer.
+    are those of a pretrained network, or come from an encoder: one that was meta-trained for this, or any transformer.
 
     Parameters
     ----------
-    encoder : None, str, path, Module, transformer or meta-learner, default=None
-        What turns rows or pictures into codes. None takes feature rows as they are. A name of `sktl.list_backbones`,
-        or a module, gives the pretrained network's penultimate layer (a module that was changed after `fit` is
-        refused); the path of a ``.safetensors`` file a saved `ProtoNetLearner`. A transformer is cloned and fitted on
-        the support set, unless it comes as ``FrozenEstimator(fitted)``: so does a meta-trained learner.
+    backbone : "auto", str, Module or callable, default="auto"
+        The pretrained network whose penultimate layer gives the codes. "auto" is the embedded EfficientNet-Lite0 for
+        pictures, and takes 2-D feature rows as they are. Else a name of `sktl.list_backbones`, or a module, or a
+        callable that returns one (a module that was changed after `fit` is refused). What `encoder` takes may be given
+        here too.
+    encoder : None, transformer, meta-learner, path, str or Module, default=None
+        What turns rows or pictures into codes in place of a backbone. A transformer is cloned and fitted on the support
+        set, unless it comes as ``FrozenEstimator(fitted)``: so does a meta-trained learner. The path of a
+        ``.safetensors`` file is a saved `ProtoNetLearner`.
     distance : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Between codes and prototypes.
     normalize : {"l2", "center-l2"}, default=None
@@ -54,8 +59,11 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         methods gain most from the first few examples; most of them expect that the rows of a call are of all classes
         in about equal numbers ("pt_map" holds them to it: see `balance` of `PTMAP` if they are not). They have a
         distance and a scale of their own, and keep the support set's codes.
+    image_shape : tuple of int, default=None
+        (H, W), (H, W, C) or (C, H, W): 2-D rows are flattened pictures of this shape.
     image_size : int or (int, int), default=None
-        Height and width in pixels at which a backbone sees pictures; None takes what its weights expect.
+        Height and width in pixels at which a backbone sees pictures; None takes what its weights expect. Smaller
+        pictures take less time, and networks know less of them.
     cache : None, "memory", path or CodeCache, default=None
         Where a backbone's codes are kept, as in `CNNCodesTransformer`.
     device : str or torch.device, default="auto"
@@ -74,7 +82,9 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
     n_codes_ : int
         Width of the codes.
     n_features_in_ : int
-        For ``encoder=None`` only.
+        For 2-D X only.
+    feature_names_in_ : ndarray of str
+        Column names, for a data frame; with a backbone only.
 
     See Also
     --------
@@ -105,27 +115,32 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
     classes_: np.ndarray
     class_count_: np.ndarray
     encoder_: Any
+    _kind: InputKind | None  # of X, where a backbone reads it
     _sums: np.ndarray  # (n_classes, n_codes)
     _centre: np.ndarray
     _support: Support | None  # kept for a transductive method
 
     def __init__(
         self,
-        encoder: str | Path | nn.Module | Callable | Any = None,
+        backbone: str | Path | nn.Module | Callable | Any = "auto",
         *,
+        encoder: str | Path | nn.Module | Any = None,
         distance: str = "sqeuclidean",
         normalize: str | None = None,
         scale: float | None = None,
         transductive: bool | str | TransductiveMethod = False,
+        image_shape: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] | None = None,
         cache: str | Path | CodeCache | None = None,
         device: str | torch.device = "auto",
     ):
+        self.backbone = backbone
         self.encoder = encoder
         self.distance = distance
         self.normalize = normalize
         self.scale = scale
         self.transductive = transductive
+        self.image_shape = image_shape
         self.image_size = image_size
         self.cache = cache
         self.device = device
@@ -137,7 +152,8 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         Parameters
         ----------
         X : array-like or sequence of pictures
-            The support set: feature rows, or what the encoder takes.
+            The support set: pictures as arrays (n, H, W), (n, H, W, 1 | 3 | 4) or (n, 1 | 3, H, W), uint8 or float in
+            [0, 1]; a sequence of file paths or PIL images; 2-D feature rows; or what the encoder takes.
         y : array-like of shape (n,)
             Labels of any type.
 
@@ -199,8 +215,8 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
                 f"ProtoNetClassifier needs samples of at least {least} classes in the support set, but the data "
                 f"contains only one class: {labels[0]!r}."
             )
-        encoder = fitted_encoder(self, X, y) if is_first else self.encoder_
-        codes = encoded(self, encoder, X, reset=is_first)
+        encoder, kind = fitted_encoder(self, X, y) if is_first else (self.encoder_, self._kind)
+        codes = encoded(self, encoder, kind, X, reset=is_first)
         check_consistent_length(codes, y)
         if is_first:
             centre = codes.mean(axis=0) if self.normalize == "center-l2" else np.zeros(codes.shape[1])
@@ -212,7 +228,7 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         np.add.at(sums, codes_of_y, codes)
         if not is_first:
             labels, sums, counts = _merged(self.classes_, self._sums, self.class_count_, labels, sums, counts)
-        self.encoder_, self.n_codes_, self._centre = encoder, codes.shape[1], centre
+        self.encoder_, self._kind, self.n_codes_, self._centre = encoder, kind, codes.shape[1], centre
         self.classes_, self._sums, self.class_count_, self._support = labels, sums, counts, support
         return self
 
@@ -225,7 +241,7 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
-        codes = self._normalised(encoded(self, self.encoder_, X, reset=False), self._centre)
+        codes = self._normalised(encoded(self, self.encoder_, self._kind, X, reset=False), self._centre)
         if self.transductive is not False:
             return self._joint_logits(codes)
         query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_)

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sktl._estimator import ModuleSharingMixin
+from sktl._inputs import InputKind
 from sktl._validation import did_you_mean
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, check_frozen, encoded, fitted_encoder, refuse_fitted
@@ -32,9 +33,15 @@ class TaskLearner(ModuleSharingMixin):
     heads: tuple[str, ...] = tuple(HEADS)
     is_classifier = True
 
-    def __init__(self, learner: Any, *, encoder: Any, image_size: Any, cache: Any, device: Any):
+    _kind: InputKind | None
+
+    def __init__(
+        self, learner: Any, *, backbone: Any, encoder: Any, image_shape: Any, image_size: Any, cache: Any, device: Any
+    ):
         self.learner = learner
+        self.backbone = backbone
         self.encoder = encoder
+        self.image_shape = image_shape
         self.image_size = image_size
         self.cache = cache
         self.device = device
@@ -43,18 +50,18 @@ class TaskLearner(ModuleSharingMixin):
         n_outputs = target.shape[1] if classes is None else len(classes)
         if self._is_head:
             head = self._head()
-            encoder = fitted_encoder(self, X, y)
-            codes = encoded(self, encoder, X, reset=True)
+            encoder, kind = fitted_encoder(self, X, y)
+            codes = encoded(self, encoder, kind, X, reset=True)
             check_consistent_length(codes, target)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
-            fitted = {"encoder_": encoder, "n_codes_": codes.shape[1], "learner_": head}
+            fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": codes.shape[1], "learner_": head}
         else:
             learner = self._fitted_learner(X, y)
             if learner.is_regression_ == self.is_classifier:
                 trained, other = ("regressions", "Regressor") if self.is_classifier else ("classes", "Classifier")
                 raise ValueError(f"learner was meta-trained on {trained}: use FewShot{other}.")
             state = learner.adapt_to(X, y)
-            fitted = {"encoder_": None, "learner_": learner}
+            fitted = {"encoder_": None, "_kind": None, "learner_": learner}
             if hasattr(learner, "n_features_in_"):
                 fitted["n_features_in_"] = learner.n_features_in_
         self.__dict__.update(fitted)
@@ -73,7 +80,7 @@ class TaskLearner(ModuleSharingMixin):
         check_is_fitted(self, "state_")
         if not self._is_head:
             return self.learner_.logits(self.state_, X)
-        codes = torch.from_numpy(encoded(self, self.encoder_, X, reset=False))
+        codes = torch.from_numpy(encoded(self, self.encoder_, self._kind, X, reset=False))
         head = self.learner_
         with torch.no_grad():
             outputs = head.logits if self.is_classifier else head.outputs
@@ -95,9 +102,10 @@ class TaskLearner(ModuleSharingMixin):
 
     def _fitted_learner(self, X: Any, y: Any) -> Any:
         learner = self.learner
-        if self.encoder is not None:
+        if self.encoder is not None or not (isinstance(self.backbone, str) and self.backbone == "auto"):
+            which, default = ("encoder", "None") if self.encoder is not None else ("backbone", "'auto'")
             raise ValueError(
-                "encoder goes with a head only: a meta-learner brings its own network. Leave encoder=None."
+                f"{which} goes with a head only: a meta-learner brings its own network. Leave {which}={default}."
             )
         if isinstance(learner, (str, Path)):
             return load_learner(learner)

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -16,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from sktl import CNNCodesTransformer
 from sktl.fewshot import FewShotClassifier, FewShotRegressor, MAMLLearner, ProtoNetClassifier, ProtoNetLearner
 from sktl.fewshot.heads import RidgeHead
 from sktl.model_selection import EpisodeSplit
@@ -100,6 +102,63 @@ def test_a_backbone_makes_codes_of_pictures():
         assert model.n_codes_ == 6
     named = ProtoNetClassifier("efficientnet_lite0", image_size=32).fit(pictures[:2], y[:2])
     assert named.prototypes_.shape == (2, 1280)
+
+
+@pytest.fixture
+def stripes(tmp_path):
+    """Return paths, arrays and labels of the same eight pictures."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 60, (8, 32, 32, 3), dtype=np.uint8)
+    pictures[::2, ::4], pictures[1::2, :, ::4] = 220, 220
+    paths = [tmp_path / f"{i}.png" for i in range(len(pictures))]
+    for path, picture in zip(paths, pictures):
+        Image.fromarray(picture).save(path)
+    return paths, pictures, np.array(["lying", "standing"])[np.arange(8) % 2]
+
+
+@pytest.mark.parametrize("estimator", [ProtoNetClassifier, FewShotClassifier, FewShotRegressor])
+def test_pictures_are_taken_without_a_word_and_rows_as_they_are(estimator, stripes):
+    paths, pictures, labels = stripes
+    y = labels if estimator is not FewShotRegressor else np.arange(8) % 2
+    answers = [
+        estimator(image_size=32).fit(X[:4], y[:4]).predict(X)
+        for X in (paths, [str(path) for path in paths], [Image.open(path) for path in paths], pictures, pictures / 255)
+    ]
+    for answer in answers[1:]:
+        np.testing.assert_array_equal(answer, answers[0])
+    codes = CNNCodesTransformer(image_size=32, engine="torch").fit_transform(pictures)  # the network by another road
+    same = estimator().fit(codes[:4], y[:4])
+    if estimator is FewShotRegressor:
+        np.testing.assert_allclose(same.predict(codes), answers[0], atol=1e-6)
+    else:
+        np.testing.assert_array_equal(same.predict(codes), answers[0])
+    assert same.n_features_in_ == 1280
+    assert same.encoder_ is None
+    rows = pictures[..., 0].reshape(8, -1)
+    flat = estimator(image_size=32, image_shape=(32, 32)).fit(rows[:4], y[:4])
+    grey = estimator(image_size=32).fit(pictures[:4, ..., 0], y[:4])
+    np.testing.assert_array_equal(flat.predict(rows), grey.predict(pictures[..., 0]))
+
+
+def test_a_backbone_or_an_encoder_not_both(stripes):
+    _, pictures, y = stripes
+    with pytest.raises(ValueError, match="Give backbone or encoder, not both"):
+        ProtoNetClassifier("efficientnet_lite0", encoder=StandardScaler()).fit(pictures, y)
+    with pytest.raises(ValueError, match="backbone goes with a head only"):
+        FewShotClassifier(MAMLLearner(), backbone="efficientnet_lite0").fit(pictures, y)
+    model = ProtoNetClassifier(image_size=32).fit(pictures, y)
+    with pytest.raises(ValueError, match="was fitted on pictures, but X holds a 2-D array"):
+        model.predict(pictures.reshape(8, -1))
+    with pytest.raises(ValueError, match="was fitted on feature rows, but X holds pictures"):
+        ProtoNetClassifier().fit(np.eye(4), y[:4]).predict(pictures)
+
+
+def test_few_shots_of_real_pictures_at_the_default_size(ants_and_bees):
+    X, y = ants_and_bees
+    shots = [i for label in ("ants", "bees") for i in np.flatnonzero(y == label)[:4]]
+    rest = [i for i in range(len(y)) if i not in shots][:32]
+    model = ProtoNetClassifier().fit([X[i] for i in shots], y[shots])
+    assert model.score([X[i] for i in rest], y[rest]) > 0.8
 
 
 def test_a_saved_learner_is_an_encoder(base_rows, new_rows, tmp_path):
