@@ -7,7 +7,7 @@ import pytest
 
 SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
-    {"_array_api", "_forking"},
+    {"_array_api", "_forking", "_progress"},
     {"exceptions", "_device", "_draws", "_identity", "_functional", "_validation", "_preprocessing", "_unlabelled"},
     {"backbones", "images", "training", "cache"},
     {"metrics", "_extraction", "_inputs", "adaptation.losses", "fewshot.heads"},

@@ -27,7 +27,7 @@ from sktl.adaptation._networks import HEADS
 from sktl.adaptation._openable import Openable
 from sktl.adaptation._selection import KeepBest
 from sktl.adaptation.losses import DomainLoss, get_loss
-from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet
+from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet, history_of
 
 
 class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, ModuleSharingMixin):
@@ -97,7 +97,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
     random_state : int, RandomState or None, default=None
         Fixes the result.
     verbose : int, default=0
-        Above 0 prints a line an epoch.
+        1 shows a line with the time left, once `fit` takes more than 5 seconds; 2 prints a line an epoch.
 
     Attributes
     ----------
@@ -106,7 +106,11 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
     n_iter_ : int
         Epochs of training; with a scorer for `selection`, ``best_epoch_`` is the one that is kept.
     history_ : list of dict
-        A row an epoch: train_loss, its parts by name (train_supervised, train_cdan, ...), lr, dur.
+        A row an epoch: train_loss, its parts by name (train_supervised, train_cdan, ...), lr (of the new layers), dur.
+    learning_rate_, batch_size_, steps_per_epoch_, max_epochs_, augment_
+        What training went by: what "auto" became.
+    n_trained_, n_parameters_ : int
+        Numbers in the network that were trained, and all of them.
     module_ : Module
         The network, on `device`.
     n_features_in_ : int
@@ -264,7 +268,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         context = self._init_callback_context(max_subtasks=job.budget.max_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         network, batches = job.network(), job.batches()
-        learned |= {"_scaler": job.scaler, "n_iter_": 1, "history_": []}
+        learned |= {"_scaler": job.scaler, "n_iter_": 1, "history_": [], **job.resolved(network)}
 
         def so_far() -> dict[str, Any]:
             return {**learned, "_learned": job.learned(copy.deepcopy(network))}
@@ -286,7 +290,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         network = net.module.network if selection is None else selection.best_network
         if self.batch_norm == "target" and len(job.roles.target):
             job.use_target_statistics(network.to(job.device), take)
-        history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history.to_list()]
+        history = history_of(net)
         chosen = {} if selection is None else {"best_epoch_": selection.best_epoch}
         return {"_learned": job.learned(network), "history_": history, "n_iter_": len(history), **chosen}
 

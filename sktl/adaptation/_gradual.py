@@ -77,7 +77,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
     random_state : int, RandomState instance or None, default=None
         Of the order of rows, of their changes and of dropout.
     verbose : int, default=0
-        Above 0 prints a line an epoch.
+        1 shows a line with the time left, once `fit` takes more than 5 seconds; 2 prints a line an epoch.
 
     Attributes
     ----------

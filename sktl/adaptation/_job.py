@@ -168,20 +168,36 @@ class Job:
     def _take(self) -> Any:
         return taker(self.data, self.plan.preprocessing, self.plan.n_channels, self.estimator.n_jobs, self.device)
 
+    @property
+    def learning_rate(self) -> float:
+        """Return the rate of the new layers at its peak."""
+        e = self.estimator
+        if e.learning_rate != "auto":
+            return float(e.learning_rate)
+        of_sgd = SGD_RATE_OF_ROWS if self.plan.is_own else SGD_RATE
+        return of_sgd if e.optimizer == "sgd" else ADAM_RATE
+
+    def resolved(self, network: AdaptedNetwork) -> dict[str, Any]:
+        """Return what "auto" became, as fitted attributes."""
+        return {
+            "learning_rate_": self.learning_rate, "batch_size_": self.budget.batch_size,
+            "steps_per_epoch_": self.budget.steps_per_epoch, "max_epochs_": self.budget.max_epochs,
+            "augment_": self.estimator.augment,
+            "n_trained_": sum(p.numel() for p in network.parameters() if p.requires_grad),
+            "n_parameters_": sum(p.numel() for p in network.parameters()),
+        }  # fmt: skip
+
     def net(self, network: AdaptedNetwork, layout: Layout, selection: KeepBest | None) -> TrainingNet:
         """Return the loop."""
         e = self.estimator
         training = Training(network, self.losses, self.n_classes, int(self.seeds[1]))
-        rate = e.learning_rate
-        if rate == "auto":
-            of_sgd = SGD_RATE_OF_ROWS if self.plan.is_own else SGD_RATE
-            rate = of_sgd if e.optimizer == "sgd" else ADAM_RATE
+        rate = self.learning_rate
         body = [p for p in network.backbone.parameters() if p.requires_grad]
         of_body = {id(p) for p in body}
         rest = [p for p in training.parameters() if p.requires_grad and id(p) not in of_body]
         groups = [
-            {"params": rest, "lr": float(rate)},
-            {"params": body, "lr": float(rate) * (PRETRAINED_SHARE if self.plan.is_pretrained else 1.0)},
+            {"params": rest, "lr": rate},
+            {"params": body, "lr": rate * (PRETRAINED_SHARE if self.plan.is_pretrained else 1.0)},
         ]
         own = [] if selection is None else [("sktl_selection", selection)]
         return TrainingNet(

@@ -17,8 +17,8 @@ from sktl.adaptation._job import PRETRAINED_SHARE, seed_of
 from sktl.adaptation._meta import TRAINING_CONSTRAINTS, AdaptedMeta
 from sktl.adaptation._shot import InformationStep, RefreshLabels
 from sktl.adaptation._start import network_start
-from sktl.adaptation._target_rows import TargetRows, rate_groups
-from sktl.training import EpochTasks, TrainingNet
+from sktl.adaptation._target_rows import TargetRows, rate_groups, resolved
+from sktl.training import EpochTasks, TrainingNet, history_of
 
 SGD_RATE, ADAM_RATE = 0.01, 1e-3
 
@@ -68,7 +68,7 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
     random_state : int, RandomState instance or None, default=None
         Of the order of rows, of their changes and of dropout.
     verbose : int, default=0
-        Above 0 prints a line an epoch.
+        1 shows a line with the time left, once `fit` takes more than 5 seconds; 2 prints a line an epoch.
 
     Attributes
     ----------
@@ -81,6 +81,10 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
     history_ : list of dict
         A row an epoch: train_loss, its parts (train_entropy, train_diversity, train_pseudo_labels),
         pseudo_labels_changed (the share of rows), lr, dur.
+    learning_rate_, batch_size_, steps_per_epoch_, max_epochs_, augment_
+        What training went by: what "auto" became.
+    n_trained_, n_parameters_ : int
+        Numbers in the network that were trained, and all of them.
     n_features_in_ : int
         For 2-D X only.
 
@@ -198,8 +202,9 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
             callbacks=[("sktl_pseudo_labels", RefreshLabels(target, batches)), *(self.callbacks or [])],
         )  # fmt: skip
         net.fit(batches, progress=EpochTasks(self, context, X, y))
-        history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history.to_list()]
-        fitted_attributes = {"estimator_": start.closed(network.module), "history_": history, "n_iter_": len(history)}
+        history = history_of(net)
+        fitted_attributes = resolved(network, float(rate), size, batches, int(self.max_epochs), self.augment)
+        fitted_attributes |= {"estimator_": start.closed(network.module), "history_": history, "n_iter_": len(history)}
         self.__dict__.update(fitted_attributes)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted_attributes)
         return self

@@ -86,6 +86,19 @@ class TargetRows:
             return [function(batch) for batch in self.in_order(PASSED_ROWS)]
 
 
+def resolved(
+    network: OpenNetwork, learning_rate: float, batch_size: int, batches: DomainBatches, max_epochs: int, augment: Any
+) -> dict[str, Any]:
+    """Return what "auto" became, as fitted attributes."""
+    parameters = list(network.module.parameters())
+    return {
+        "learning_rate_": learning_rate, "batch_size_": batch_size, "steps_per_epoch_": len(batches),
+        "max_epochs_": max_epochs, "augment_": augment,
+        "n_trained_": sum(p.numel() for p in parameters if p.requires_grad),
+        "n_parameters_": sum(p.numel() for p in parameters),
+    }  # fmt: skip
+
+
 def rate_groups(
     network: OpenNetwork, learning_rate: float, body_share: float, *, but: nn.Module | None = None
 ) -> list[dict[str, Any]]:

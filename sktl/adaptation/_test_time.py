@@ -78,7 +78,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
     random_state : int, RandomState instance or None, default=None
         Of the order of rows in TENT.
     verbose : int, default=0
-        Above 0 prints a line an epoch of TENT.
+        1 shows a line with the time left, once it takes more than 5 seconds; 2 prints a line an epoch of TENT.
 
     Attributes
     ----------

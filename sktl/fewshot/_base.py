@@ -33,7 +33,7 @@ from sktl.fewshot._method import FewShotMethod
 from sktl.fewshot._saving import save_learner
 from sktl.fewshot._targets import Targets, checked_labels, checked_targets, checked_values
 from sktl.fewshot.heads import State
-from sktl.training import SCHEDULES, EpochTasks
+from sktl.training import SCHEDULES, EpochTasks, history_of
 
 NO_SETTINGS = ("callbacks", "checkpoint", "verbose", "warm_start", "device", "random_state")
 PREDICTED_ROWS = 128  # pictures that go through a network at once
@@ -153,8 +153,13 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             net.resume(batches, valid, progress=progress)
         else:
             net.fit(batches, valid, progress=progress)
-        history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history.to_list()]
-        fitted |= {"_learned": LearnedMethod.of(net.module, plan), "n_iter_": net.clock_.n_steps, "history_": history}
+        before = (self.n_iter_, self.history_) if goes_on else (0, [])
+        fitted |= {
+            "_learned": LearnedMethod.of(net.module, plan), "n_iter_": before[0] + net.clock_.n_steps,
+            "history_": history_of(net, before[1]), "learning_rate_": float(self.learning_rate),
+            "n_trained_": sum(p.numel() for p in net.module.parameters() if p.requires_grad),
+            "n_parameters_": sum(p.numel() for p in net.module.parameters()),
+        }  # fmt: skip
         self.__dict__.update(fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self

@@ -75,14 +75,18 @@ class ProtoNetLearner(MetricLearner):
     random_state : int, RandomState or None, default=None
         Fixes the result.
     verbose : int, default=0
-        Above 0 prints a line an epoch.
+        1 shows a line with the time left, once `fit` takes more than 5 seconds; 2 prints a line an epoch.
 
     Attributes
     ----------
     n_iter_ : int
         Updates made.
     history_ : list of dict
-        A row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, dur.
+        A row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, dur; `warm_start` adds to it.
+    learning_rate_ : float
+        The rate at its peak.
+    n_trained_, n_parameters_ : int
+        Numbers in the network that were trained, and all of them.
     n_outputs_ : int
         Classes of an episode, at most; or values of a regression.
     n_features_in_ : int

@@ -41,6 +41,7 @@ from sktl.finetuning._lora import LoRA
 from sktl.finetuning._networks import PictureSpec, RowSpec, picture_spec
 from sktl.finetuning._openable import Openable
 from sktl.finetuning._predicting import outputs_of
+from sktl.finetuning._resolved import resolved
 from sktl.finetuning._run import Run, set_head
 from sktl.finetuning._session import SeenWeights, Session
 from sktl.finetuning._strategies import STRATEGIES
@@ -51,6 +52,7 @@ from sktl.training import (
     EpochTasks,
     KeepEpochs,
     TrainingNet,
+    history_of,
     processes_of,
     to_largest,
 )
@@ -208,11 +210,13 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
             head = job.solved_head()
             tensors = {"head.weight": torch.from_numpy(head.weight), "head.bias": torch.from_numpy(head.bias)}
             fitted |= {"_learned": LearnedNetwork(job.spec, tensors), "n_iter_": max(head.n_iter, 1), "history_": []}
+            fitted |= resolved(job, budget, None, head)
         else:
             run = Run(job, self._learned if goes_on else None, schedule=self.schedule)
             so_far = {**fitted, "n_iter_": 1, "history_": [], "_learned": run.live()}
             net = run.train(EpochTasks(self, context, X, y, fitted=lambda: so_far))
-            fitted |= _outcome(net, run.learned())
+            fitted |= _outcome(net, run.learned(), self.history_ if goes_on else [])
+            fitted |= resolved(job, run.budget, run.plan, run.head)
         self.__dict__.update(fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
@@ -222,13 +226,15 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         job, learned = self._job(X, y, sample_weight, goes_on=goes_on, holds_out=False, classes=classes)
         budget = job.budget()
         session: Session = getattr(self, "_session", None) or Session(budget)
+        head: LinearHead | None = None
         if session.net is not None:
             module = session.net.module
         elif goes_on:
             module = self._learned.trainable()
         else:
             has_all = job.task.n_classes in (None, len(np.unique(job.train.target)))
-            module = _started(job, job.solved_head() if job.strategy.solves_head and has_all else None)
+            head = job.solved_head() if job.strategy.solves_head and has_all else None
+            module = _started(job, head)
         seen = (getattr(self, "_seen_weights", SeenWeights()) if goes_on else SeenWeights()).with_rows(
             job.train.weight, len(job.train)
         )
@@ -244,12 +250,12 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
             if goes_on:
                 self._learned = copy.deepcopy(self._learned)  # of the values kept, not the network just spoilt
             raise
-        outcome = _outcome(net, LearnedNetwork.of(net.module, job.spec, job.adapter))
-        history = (self.history_ if goes_on else []) + outcome["history_"][-1:]
+        network = LearnedNetwork.of(net.module, job.spec, job.adapter)
+        outcome = _outcome(net, network, self.history_ if goes_on else [], last=1)
+        outcome |= resolved(job, session.budget, session.plan, head)
         self.__dict__.update(
-            {**learned, "_kind": job.kind, "_scaler": job.scaler, **outcome, "history_": history,
-             "n_iter_": len(history), "_session": session, "_seen_weights": seen}
-        )  # fmt: skip
+            {**learned, "_kind": job.kind, "_scaler": job.scaler, **outcome, "_session": session, "_seen_weights": seen}
+        )
         return self
 
     def find_learning_rate(
@@ -325,8 +331,8 @@ def _started(job: Job, head: LinearHead | None) -> nn.Module:
     return module
 
 
-def _outcome(net: TrainingNet, learned: LearnedNetwork) -> dict[str, Any]:
-    history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history.to_list()]
+def _outcome(net: TrainingNet, learned: LearnedNetwork, before: list, *, last: int | None = None) -> dict[str, Any]:
+    history = history_of(net, before, last=last)
     return {"_learned": learned, "history_": history, "n_iter_": len(history)}
 
 

@@ -18,7 +18,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
 from sktl.finetuning._batches import Examples
-from sktl.finetuning._heads import penalty_of, solve_classifier
+from sktl.finetuning._heads import LinearHead, penalty_of, solve_classifier
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import ValidationStep
@@ -119,7 +119,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     random_state : int, RandomState or None, default=None
         Fixes the result.
     verbose : int, default=0
-        Above 0 prints a line an epoch.
+        1 shows a line with the time left, once `fit` takes more than 5 seconds; 2 prints a line an epoch.
 
     Attributes
     ----------
@@ -128,7 +128,13 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
     n_iter_ : int
         Epochs of training; iterations of the solver with "head".
     history_ : list of dict
-        A row an epoch: train_loss, valid_loss, valid_accuracy, lr, dur.
+        A row an epoch: train_loss, valid_loss, valid_accuracy, lr (the head's), dur; `warm_start` adds to it.
+    learning_rate_, batch_size_, max_epochs_, max_steps_, augment_, freeze_bn_, early_stopping_, C_ : various
+        What training went by: what "auto" became. None where it played no part.
+    frozen_until_ : str or None
+        The last layer that stayed as it was.
+    n_trained_, n_parameters_ : int
+        Numbers in the network that were trained, and all of them.
     module_ : Module
         The network, on `device`. A pickle holds only what differs from the pretrained one.
     n_features_in_ : int
@@ -261,8 +267,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Parameters
         ----------
         X : array-like or sequence of pictures
-            Pictures as arrays of shape (n, H, W), (n, H, W, 1 | 3 | 4) or (n, 1 | 3, H, W), uint8 or float in [0, 1];
-            a sequence of file paths or PIL images; or a 2-D array of feature rows (of flattened images with
+            Pictures, as in `CNNCodesTransformer.fit`; or a 2-D array of feature rows (of flattened images with
             `image_shape` or a named backbone).
         y : array-like of shape (n,)
             Labels of any type.
@@ -335,15 +340,11 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
 
     def _task(self, learned: Mapping[str, Any]) -> Task:
         n_classes = len(learned["classes_"])
-        return Task(
-            n_classes,
-            lambda codes, target, weight, is_start: solve_classifier(
-                codes, target, weight, penalty_of(self.C, is_start), n_classes
-            ),
-            ClassificationStep(self.label_smoothing),
-            ValidationStep(),
-            n_classes,
-        )
+
+        def solve(codes: Any, target: Any, weight: Any, is_start: bool) -> LinearHead:
+            return solve_classifier(codes, target, weight, penalty_of(self.C, is_start), n_classes)
+
+        return Task(n_classes, solve, ClassificationStep(self.label_smoothing), ValidationStep(), n_classes)
 
     def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
         return stratified_parts(target, self.early_stopping, self.validation_fraction, seed)

@@ -57,6 +57,11 @@ class Deployable:
         return load_estimator(cls, path, backbone, weights)
 
     @property
+    def n_parameters_(self) -> int:
+        """Numbers in the network, learned or not; `n_trained_` is how many of them were trained."""
+        return sum(parameter.numel() for parameter in self.module_.parameters())  # type: ignore[attr-defined]
+
+    @property
     def torch_module_(self) -> nn.Module:
         """A copy of the whole model as a plain module on the CPU, to train, script or serve elsewhere.
 

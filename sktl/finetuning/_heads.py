@@ -24,6 +24,7 @@ class LinearHead(NamedTuple):
     weight: np.ndarray  # (n_outputs, n_codes), float64
     bias: np.ndarray  # (n_outputs,)
     n_iter: int
+    penalty: float  # C or alpha, as it was solved with
 
 
 def penalty_of(C: float | str, is_start: bool) -> float:
@@ -49,7 +50,7 @@ def solve_classifier(
         all_weight, all_bias = np.zeros((n_classes, weight.shape[1])), np.full(n_classes, bias.min() - ABSENT)
         all_weight[model.classes_], all_bias[model.classes_] = weight, bias
         weight, bias = all_weight, all_bias
-    return _folded(weight, bias, scaler, int(np.max(model.n_iter_)))
+    return _folded(weight, bias, scaler, int(np.max(model.n_iter_)), C)
 
 
 def solve_regressor(
@@ -64,9 +65,10 @@ def solve_regressor(
     codes = np.asarray(codes, dtype=np.float64)
     scaler = _standardisation(codes, sample_weight)
     standard = scaler.transform(codes)
-    model = Ridge(_chosen_ridge(standard, target, sample_weight) if isinstance(alpha, str) else alpha)
+    alpha = _chosen_ridge(standard, target, sample_weight) if isinstance(alpha, str) else float(alpha)
+    model = Ridge(alpha)
     model.fit(standard, target, sample_weight=sample_weight)
-    return _folded(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), scaler, 1)
+    return _folded(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), scaler, 1, alpha)
 
 
 def _standardisation(codes: np.ndarray, sample_weight: np.ndarray | None) -> StandardScaler:
@@ -98,7 +100,7 @@ def _distinct(codes: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tupl
     return codes[first], sums / total.reshape(columns), total
 
 
-def _folded(weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, n_iter: int) -> LinearHead:
+def _folded(weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, n_iter: int, penalty: float) -> LinearHead:
     # w ((x - m) / s) + b = (w / s) x + (b - (w / s) m)
     weight = weight / scaler.scale_
-    return LinearHead(weight, bias - weight @ scaler.mean_, n_iter)
+    return LinearHead(weight, bias - weight @ scaler.mean_, n_iter, penalty)

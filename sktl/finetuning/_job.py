@@ -147,21 +147,28 @@ class Job:
             max_epochs=e.max_epochs, max_steps=e.max_steps, strategy_epochs=self.strategy.max_epochs,
         )  # fmt: skip
 
+    @property
+    def learning_rate(self) -> float:
+        """Return the head's rate at its peak."""
+        e = self.estimator
+        if e.learning_rate != "auto":
+            return float(e.learning_rate)
+        return LEARNING_RATE * (SGD_FACTOR if e.optimizer == "sgd" else 1.0)
+
+    def freezes_bn(self, budget: Budget) -> bool:
+        """Return whether batch norm keeps its statistics."""
+        asked = self.estimator.freeze_bn
+        return budget.freezes_bn and not self.strategy.is_random if asked == "auto" else bool(asked)
+
     def plan(self, module: nn.Module, budget: Budget) -> Plan:
         """Return which parameters of `module` train at which rates; they are set to do so."""
         e, strategy = self.estimator, self.strategy
-        rate = e.learning_rate
-        if rate == "auto":
-            rate = LEARNING_RATE * (SGD_FACTOR if e.optimizer == "sgd" else 1.0)
         if self.kind.is_rows:  # nothing is pretrained
             strategy = dataclasses.replace(strategy, body_share=1.0)
-        freezes = e.freeze_bn
-        if freezes == "auto":
-            freezes = budget.freezes_bn and not strategy.is_random
         return make_plan(
-            module, self.spec, strategy, freeze_until=e.freeze_until, learning_rate=float(rate),
+            module, self.spec, strategy, freeze_until=e.freeze_until, learning_rate=self.learning_rate,
             layer_decay=1.0 if strategy.is_random else float(e.layer_decay), weight_decay=float(e.weight_decay),
-            l2_sp=float(e.l2_sp), freezes_bn=bool(freezes), adapter=self.adapter, trains_body=strategy.trains,
+            l2_sp=float(e.l2_sp), freezes_bn=self.freezes_bn(budget), adapter=self.adapter, trains_body=strategy.trains,
             seed=int(self.seeds[0]),
         )  # fmt: skip
 

@@ -116,7 +116,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
     random_state : int, RandomState or None, default=None
         Fixes the result.
     verbose : int, default=0
-        Above 0 prints a line an epoch.
+        1 shows a line with the time left, once `fit` takes more than 5 seconds; 2 prints a line an epoch.
 
     Attributes
     ----------
@@ -125,7 +125,13 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
     n_iter_ : int
         Epochs of training; iterations of the solver with "head".
     history_ : list of dict
-        A row an epoch: train_loss, valid_loss, lr, dur.
+        A row an epoch: train_loss, valid_loss, lr (the head's), dur; `warm_start` adds to it.
+    learning_rate_, batch_size_, max_epochs_, max_steps_, augment_, freeze_bn_, early_stopping_, alpha_ : various
+        What training went by: what "auto" became. None where it played no part.
+    frozen_until_ : str or None
+        The last layer that stayed as it was.
+    n_trained_, n_parameters_ : int
+        Numbers in the network that were trained, and all of them.
     module_ : Module
         The network, on `device`. A pickle holds only what differs from the pretrained one.
     n_features_in_ : int

@@ -38,6 +38,7 @@ class Run:
         self.job = job
         self.budget: Budget = job.budget()
         self.goes_on = learned is not None
+        self.head: LinearHead | None = None  # where the strategy solves it
         self.module = (job.network() if learned is None else learned.trainable()).to(job.device)
         self.plan = job.plan(self.module, self.budget)
         self.cut, rest = self._cut(() if learned is None else learned.tensors)
@@ -55,7 +56,8 @@ class Run:
             self.net.resume(batches, valid, progress=progress)
         else:
             if job.strategy.solves_head and not self.goes_on:
-                set_head(self.module, job.solved_head(resumes=self.cut is not None))
+                self.head = job.solved_head(resumes=self.cut is not None)
+                set_head(self.module, self.head)
             self.net.fit(batches, valid, progress=progress)
         if keeper is not None:
             keeper.finish(self.net)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -24,6 +25,7 @@ from sktl.exceptions import WeightsError
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._networks import PictureSpec, RowSpec
+from sktl.finetuning._resolved import RESOLVED
 from sktl.training import encode_tensors, read_tensors, write_whole
 
 FORMAT = 1
@@ -62,7 +64,7 @@ def save_estimator(estimator: Any, path: str | os.PathLike) -> None:
     is_given = "backbone" in left_out
     header = {
         "format": FORMAT, "version": __version__, "class": type(estimator).__name__, "params": params,
-        "attributes": {name: encoded(getattr(estimator, name)) for name in ATTRIBUTES if hasattr(estimator, name)},
+        "attributes": _attributes(estimator),
         "kind": encoded(estimator._kind), "is_given": is_given,
         "spec": encoded(dataclasses.replace(spec, backbone=None) if is_given else spec),
         "adapter": None if learned.adapter is None else learned.adapter.get_params(),
@@ -74,6 +76,15 @@ def save_estimator(estimator: Any, path: str | os.PathLike) -> None:
         for part in OF_SCALERS if scaler is not None else ():
             tensors[f"{name}/{part}"] = torch.as_tensor(np.asarray(getattr(scaler, part)))
     write_whole(Path(path), encode_tensors(tensors, header))
+
+
+def _attributes(estimator: Any) -> dict[str, Any]:
+    """Return what was learned beside the tensors; what "auto" became is left out where it is code."""
+    found = {name: encoded(getattr(estimator, name)) for name in ATTRIBUTES if hasattr(estimator, name)}
+    for name in RESOLVED:
+        with contextlib.suppress(TypeError):
+            found |= {name: encoded(getattr(estimator, name))} if hasattr(estimator, name) else {}
+    return found
 
 
 def load_estimator(cls: type, path: str | os.PathLike, backbone: Any, weights: Any) -> Any:

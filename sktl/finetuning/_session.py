@@ -12,6 +12,7 @@ from torch import nn
 from sktl.finetuning._budget import Budget
 from sktl.finetuning._job import Job
 from sktl.finetuning._losses import StartingPointStep
+from sktl.finetuning._plan import Plan
 from sktl.training import TrainingNet, load_training_state, progress_of, to_arrays
 
 
@@ -35,6 +36,7 @@ class Session:
     budget: Budget
     net: TrainingNet | None = None
     state: dict[str, Any] | None = None
+    plan: Plan | None = None  # of the net
 
     def open(self, job: Job, module: nn.Module) -> TrainingNet:
         """Return the loop; `module` is what has been learned so far."""
@@ -48,11 +50,16 @@ class Session:
             if isinstance(net.step, StartingPointStep):
                 for (_, value), kept in zip(net.step.start, self.state["start"]):
                     value.copy_(torch.as_tensor(kept))
-        self.net, self.state = net, None
+        self.net, self.state, self.plan = net, None, plan
         return net
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"budget": self.budget, "net": None, "state": self.state if self.net is None else _kept(self.net)}
+        return {
+            "budget": self.budget,
+            "net": None,
+            "plan": None,
+            "state": self.state if self.net is None else _kept(self.net),
+        }
 
 
 def _kept(net: TrainingNet) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from sktl.training._checkpoints import CheckpointFolder, KeepEpochs
 from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError
 from sktl.training._files import encode_tensors, read_tensors, write_whole
+from sktl.training._history import history_of
 from sktl.training._net import TrainingNet
 from sktl.training._optimizers import OPTIMIZERS, make_optimizer
 from sktl.training._processes import Processes, processes_of
@@ -56,6 +57,7 @@ __all__ = [
     "encode_tensors",
     "features_and_target",
     "get_schedule",
+    "history_of",
     "inverse_decay",
     "linear",
     "load_training_state",

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from skorch.callbacks import PrintLog
 from torch import nn
 
 from sktl.training._ema import WeightAverage
 from sktl.training._hooks import batch_hooks, gradient_hook
 from sktl.training._interrupts import end_epoch
-from sktl.training._optimizers import ParamGroups, Rates, make_optimizer, parameter_groups, planned_steps
+from sktl.training._optimizers import ParamGroups, Rates, largest_rate, make_optimizer, parameter_groups, planned_steps
 from sktl.training._predicting import PredictingNet
+from sktl.training._printing import TableLog, shown_progress
 from sktl.training._processes import Processes
 from sktl.training._progress import EpochTasks
 from sktl.training._random import borrowed_generators
@@ -74,7 +74,7 @@ class TrainingNet(PredictingNet):
     warm_start : bool, default=False
         Whether a second `fit` goes on, with the optimizer's state.
     verbose : int, default=0
-        Above 0 prints a line an epoch.
+        1 shows the time left, from 5 seconds on; 2 prints a line an epoch.
     device : torch.device or str, default="cpu"
         Where the module goes; batches must be there too.
     random_state : int, default=0
@@ -85,7 +85,7 @@ class TrainingNet(PredictingNet):
     Attributes
     ----------
     history : skorch.history.History
-        A row an epoch: epoch, train_loss, valid_loss, their ``_best`` flags, the step's further means, lr, dur.
+        A row an epoch: epoch, train_loss, valid_loss, ``_best`` flags, further means, lr (the largest), dur.
     clock_ : Clock
         Steps and epochs so far.
     average_ : WeightAverage or None
@@ -161,8 +161,8 @@ class TrainingNet(PredictingNet):
         return [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
 
     def get_default_callbacks(self):
-        """Return the callbacks that are always there: a line an epoch, if verbose."""
-        return [("print_log", PrintLog())] if self.verbose else []
+        """Return the callbacks that are always there: a table of epochs, if verbose above 1."""
+        return [("print_log", TableLog())] if self.verbose > 1 else []
 
     def initialize(self):
         """Set up the optimizer, the callbacks and an empty history; the module's weights stay as they are."""
@@ -298,23 +298,23 @@ class TrainingNet(PredictingNet):
         """Run the epochs; X are the batches and y those of validation."""
         batches, valid_batches = X, y
         data = {"dataset_train": batches, "dataset_valid": valid_batches}
-        for _ in itertools.count() if epochs is None else range(epochs):
-            if self.clock_.n_steps >= stop_at:
-                break
-            start = time.perf_counter()
-            if progress is not None:
-                progress.epoch_begin()
-            self.notify("on_epoch_begin", **data)
-            self.run_single_epoch(batches, training=True, stop_at=stop_at)
-            self.run_single_epoch(valid_batches, training=False)
-            lr = float(self.optimizer_.param_groups[0]["lr"])
-            self.history[-1].update(lr=lr, dur=time.perf_counter() - start)
-            self.trainer_.remember()
-            stops = end_epoch(self, data)
-            if progress is not None:
-                stops = progress.epoch_end() or stops
-            if stops:
-                break
+        with shown_progress(self, batches, epochs, stop_at, progress):
+            for _ in itertools.count() if epochs is None else range(epochs):
+                if self.clock_.n_steps >= stop_at:
+                    break
+                start = time.perf_counter()
+                if progress is not None:
+                    progress.epoch_begin()
+                self.notify("on_epoch_begin", **data)
+                self.run_single_epoch(batches, training=True, stop_at=stop_at)
+                self.run_single_epoch(valid_batches, training=False)
+                self.history[-1].update(lr=largest_rate(self.optimizer_), dur=time.perf_counter() - start)
+                self.trainer_.remember()
+                stops = end_epoch(self, data)
+                if progress is not None:
+                    stops = progress.epoch_end() or stops
+                if stops:
+                    break
         return self
 
     def run_single_epoch(self, iterator, training, *, stop_at: float = math.inf):

@@ -89,6 +89,11 @@ def planned_steps(batches: Any, max_epochs: int | None, max_steps: int | None) -
     return in_epochs if max_steps is None else min(in_epochs, max_steps)
 
 
+def largest_rate(optimizer: Optimizer, name: str = "lr") -> float:
+    """Return the largest rate of all groups: new layers' (the head's), of which pretrained layers take a share."""
+    return max(float(group[name]) for group in optimizer.param_groups)
+
+
 class Rates:
     """Sets each group's rate, and momentum where asked, to its base value times the schedule's factor.
 
@@ -114,8 +119,8 @@ class Rates:
                 group.setdefault("initial_momentum", group["momentum"] if "momentum" in group else group["betas"][0])
 
     def rate_at(self, step: int) -> float:
-        """Return the first group's rate at `step`."""
-        return self.optimizer.param_groups[0]["initial_lr"] * self.factor(min(step, self.n_steps - 1), self.n_steps)
+        """Return the head's rate at `step`."""
+        return largest_rate(self.optimizer, "initial_lr") * self.factor(min(step, self.n_steps - 1), self.n_steps)
 
     def set(self, step: int) -> None:
         """Set the rates of `step`."""

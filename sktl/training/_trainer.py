@@ -14,7 +14,7 @@ from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError, NonFiniteLossError, diverged
 from sktl.training._hooks import BatchHooks
 from sktl.training._meter import LossMeter
-from sktl.training._optimizers import Rates
+from sktl.training._optimizers import Rates, largest_rate
 from sktl.training._steps import Step
 from sktl.training._structure import Batch
 from sktl.training._update import Updater
@@ -64,6 +64,7 @@ class Trainer:
         self.frozen = frozen
         self.keep_last_good = keep_last_good
         self.rates: Rates | None = None
+        self.tick: Callable[[int], None] | None = None  # told the number of steps after each
         self._last_good: dict[str, Tensor] | None = None
         self._last_good_epoch = 0
 
@@ -97,6 +98,8 @@ class Trainer:
                 except NonFiniteLossError:
                     raise self.diverged("The loss is not finite", clock.n_steps) from None
                 clock.n_steps += 1
+                if self.tick is not None:
+                    self.tick(clock.n_steps)
                 meter.add(loss, weight, parts)
                 if average is not None:
                     average.update()
@@ -146,12 +149,13 @@ class Trainer:
     def diverged(self, what: str, step: int) -> DivergenceError:
         """Return the error that training met in this `step` (counted from 0)."""
         rates = self.rates
-        lr = self.updater.optimizer.param_groups[0]["lr"]
         return diverged(
             what,
             epoch=self.clock.n_epochs + 1,
             step=step + 1,
-            learning_rate=float(lr) if rates is None else rates.rate_at(step - self.clock.start_step),
+            learning_rate=largest_rate(self.updater.optimizer)
+            if rates is None
+            else rates.rate_at(step - self.clock.start_step),
             is_clipped=self.updater.clip_norm is not None,
             last_good_state=self._last_good,
             last_good_epoch=self._last_good_epoch,

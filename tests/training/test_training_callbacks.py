@@ -159,7 +159,7 @@ def test_gradient_callbacks_see_gradients_before_the_update(train, mlp, rows, we
 
 
 def test_verbose_prints_a_line_an_epoch(train, capsys):
-    train(verbose=1)
+    train(verbose=2)
     out = capsys.readouterr().out
     assert "valid_loss" in out
     assert len(out.strip().splitlines()) == 5

@@ -1,0 +1,51 @@
+"""What "auto" became in a fit, as fitted attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sktl.backbones import resolve_layers
+from sktl.finetuning._budget import Budget
+from sktl.finetuning._heads import LinearHead
+from sktl.finetuning._job import Job
+from sktl.finetuning._networks import PictureSpec
+from sktl.finetuning._plan import Plan
+
+RESOLVED = (
+    "learning_rate_", "batch_size_", "max_epochs_", "max_steps_", "augment_", "freeze_bn_", "early_stopping_",
+    "frozen_until_", "n_trained_", "C_", "alpha_",
+)  # fmt: skip
+
+
+def resolved(job: Job, budget: Budget, plan: Plan | None, head: LinearHead | None) -> dict[str, Any]:
+    """Return the attributes; `plan` is None where a head is solved and nothing trained, `head` where none is solved."""
+    e, spec = job.estimator, job.spec
+    penalty = None if head is None else head.penalty
+    if plan is None:
+        codes = spec.n_codes if isinstance(spec, PictureSpec) else spec.n_features
+        found: dict[str, Any] = dict.fromkeys(
+            ("learning_rate_", "batch_size_", "max_epochs_", "max_steps_", "augment_")
+        )
+        found |= {
+            "freeze_bn_": True, "n_trained_": (codes + 1) * spec.n_outputs,
+            "frozen_until_": spec.layer if isinstance(spec, PictureSpec) else None,
+        }  # fmt: skip
+    else:
+        found = {
+            "learning_rate_": job.learning_rate, "batch_size_": budget.batch_size, "max_epochs_": budget.max_epochs,
+            "max_steps_": budget.max_steps, "augment_": job.augment, "freeze_bn_": job.freezes_bn(budget),
+            "n_trained_": sum(p.numel() for group in plan.groups for p in group["params"]),
+            "frozen_until_": _frozen_until(job),
+        }  # fmt: skip
+    return {**found, "early_stopping_": job.valid is not None, "C_" if hasattr(e, "C") else "alpha_": penalty}
+
+
+def _frozen_until(job: Job) -> str | None:
+    """Return the name of the last layer that stays as it is, as `freeze_until` takes it."""
+    spec = job.spec
+    asked = job.strategy.freeze_until if job.estimator.freeze_until is None else job.estimator.freeze_until
+    if isinstance(spec, PictureSpec) and not job.strategy.trains:
+        return spec.layer
+    if asked is None or not isinstance(spec, PictureSpec):
+        return None
+    return resolve_layers([asked], spec.trace())[0]
