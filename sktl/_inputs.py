@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_feature_names
 
 from sktl._array_api import validate_data
 from sktl._preprocessing import Preprocessing
-from sktl.images import PictureSource, as_pictures, is_numeric_rows, iter_batches, row_value_range
+from sktl.images import PictureSource, as_pictures, checked_range, is_numeric_rows, iter_batches, row_value_range
 
 ROWS, FLAT_PICTURES, PICTURES = "feature rows", "flattened pictures", "pictures"
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -32,7 +32,7 @@ class InputKind:
     image_shape : tuple of int or None
         Of flattened pictures, as the user gave it.
     value_range : (float, float) or None
-        What was black and white in flattened pictures.
+        What is black and white in pictures: as the user gave it, or as it was in flattened ones.
     """
 
     name: str
@@ -50,13 +50,21 @@ def is_2d(X: Any) -> bool:
     return is_numeric_rows(X) or (getattr(X, "ndim", None) == 2 and _is_lazy(X))
 
 
-def understand(X: Any, image_shape: Any, *, takes_rows: bool) -> InputKind:
+def understand(X: Any, image_shape: Any, *, takes_rows: bool, value_range: Any = None) -> InputKind:
     """Decide what X is; a table holds features if the network takes such rows and no picture's shape is named."""
+    if value_range is not None:
+        value_range = checked_range(value_range)
     if not is_2d(X):
-        return InputKind(PICTURES)
+        return InputKind(PICTURES, value_range=value_range)
     if takes_rows and image_shape is None:
+        if value_range is not None:
+            raise ValueError(
+                f"value_range={value_range} is for pictures, but X is 2-D and its rows are read as features. If they "
+                "are flattened pictures, pass image_shape=(height, width) too."
+            )
         return InputKind(ROWS)
-    return InputKind(FLAT_PICTURES, None if image_shape is None else tuple(image_shape), row_value_range(X))
+    value_range = row_value_range(X) if value_range is None else value_range
+    return InputKind(FLAT_PICTURES, None if image_shape is None else tuple(image_shape), value_range)
 
 
 def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options: Any) -> Any:

@@ -31,6 +31,10 @@ class BackboneNotFoundError(ValueError):
     """A backbone's name that nothing answers to."""
 
 
+class PictureWarning(UserWarning):
+    """Pictures are read, but perhaps not as they were meant."""
+
+
 class CacheWarning(UserWarning):
     """The store of codes cannot be used as asked; the result is right all the same, only slower."""
 

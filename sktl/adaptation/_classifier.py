@@ -88,7 +88,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
     selection : "last" or callable(estimator, X, y), default="last"
         Which epoch is kept: the last, or the one that the scorer finds best. It is given what `fit` was given, the
         unlabelled mark included, so that it cannot peek at the target's labels.
-    image_shape, image_size, preprocessing, n_jobs
+    image_shape, value_range, image_size, preprocessing, n_jobs
         As in `CNNCodesTransformer`.
     callbacks : list, default=None
         skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
@@ -160,6 +160,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         "augment": [StrOptions({"shift", "shift_flip"}), callable, None],
         "selection": [StrOptions({"last"}), callable],
         "image_shape": [tuple, list, None],
+        "value_range": [tuple, list, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "preprocessing": [Preprocessing, Mapping, None],
         "n_jobs": [Integral, None],
@@ -192,6 +193,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         augment: str | Callable | None = None,
         selection: str | Callable = "last",
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         n_jobs: int | None = None,
@@ -220,6 +222,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         self.augment = augment
         self.selection = selection
         self.image_shape = image_shape
+        self.value_range = value_range
         self.image_size = image_size
         self.preprocessing = preprocessing
         self.n_jobs = n_jobs

@@ -233,7 +233,7 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
     device = resolve_device(estimator.device)
     codes, classes = encode(y, estimator.unlabelled, type(estimator).__name__)
     names_network = isinstance(estimator.backbone, str) and estimator.backbone != "auto"
-    kind = understand(X, estimator.image_shape, takes_rows=not names_network)
+    kind = understand(X, estimator.image_shape, takes_rows=not names_network, value_range=estimator.value_range)
     data = read(estimator, X, kind, reset=True, **ROW_OPTIONS)
     n_rows = data.shape[0] if kind.is_rows else len(data)
     check_consistent_length(range(n_rows), codes)

@@ -12,12 +12,12 @@ import torch
 from sklearn.base import TransformerMixin, _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names, validate_data
 from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device, resolve_precision
 from sktl._estimator import ModuleSharingMixin
 from sktl._extraction import Extractor, cache_for
+from sktl._inputs import read, understand
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
     ENGINES,
@@ -32,7 +32,7 @@ from sktl.backbones import (
 )
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
-from sktl.images import PictureSource, as_pictures, is_numeric_rows, row_value_range
+from sktl.images import PictureSource, as_pictures
 
 
 class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
@@ -66,6 +66,10 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     image_shape : tuple of int, default=None
         For rows of a 2-D X: (height, width), (height, width, channels) or (channels, height, width) in pixels. None
         takes a square if the width is a square number, three squares if it is three times one, else one row of pixels.
+    value_range : (float, float), default=None
+        The values that are black and white: (0, 4095) for pictures of 12 bits in 16, (-1024, 3071) for tomograms, any
+        two for floats. What lies outside is clipped. None goes by the type (0..255, 0..65535, or 0.0..1.0), and for
+        rows of a 2-D X by what `fit` sees. In files it is about pixels of more than 8 bits.
     image_size : int or (int, int), default=None
         Height and width in pixels of what the network sees; None takes what the weights expect. Half costs a quarter.
     preprocessing : Preprocessing or dict, default=None
@@ -103,7 +107,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     backbone_fingerprint_ : str
         Digest of the network, its code included: one that was changed after `fit` is refused.
     value_range_ : (float, float) or None
-        For rows of a 2-D X with values beyond [0, 1]: what was black and what was white in `fit`.
+        `value_range`; or for rows of a 2-D X with values beyond [0, 1]: what was black and what was white in `fit`.
     n_features_in_ : int
         Pixels a row; for 2-D X only.
     feature_names_in_ : ndarray of str
@@ -144,6 +148,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         "gem_power": [Interval(Real, 0, None, closed="neither")],
         "pyramid_levels": [tuple, list],
         "image_shape": [tuple, list, None],
+        "value_range": [tuple, list, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "preprocessing": [Preprocessing, Mapping, None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -167,6 +172,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         gem_power: float = 3.0,
         pyramid_levels: tuple[int, ...] = (1, 2),
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         batch_size: int | str = "auto",
@@ -186,6 +192,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         self.gem_power = gem_power
         self.pyramid_levels = pyramid_levels
         self.image_shape = image_shape
+        self.value_range = value_range
         self.image_size = image_size
         self.preprocessing = preprocessing
         self.batch_size = batch_size
@@ -215,10 +222,10 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         CNNCodesTransformer
             Itself.
         """
-        value_range = row_value_range(X) if is_numeric_rows(X) else None
-        self._pictures(X, value_range, reset=True)
+        kind = understand(X, self.image_shape, takes_rows=False, value_range=self.value_range)
+        read(self, X, kind, reset=True)
         extractor = self._extractor()
-        self.value_range_, self.layers_ = value_range, extractor.recipe.layers
+        self._kind, self.value_range_, self.layers_ = kind, kind.value_range, extractor.recipe.layers
         self._identity = extractor.recipe.backbone.identity
         self.backbone_fingerprint_ = self._identity.fingerprint
         ends = np.cumsum(extractor.recipe.n_features).tolist()
@@ -284,7 +291,10 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
     def _ready(self, X: Any) -> tuple[PictureSource, Extractor]:
         self._validate_params()
         fitted = hasattr(self, "backbone_fingerprint_")
-        source = self._pictures(X, self.value_range_ if fitted else None, reset=not fitted, store=fitted)
+        if fitted:
+            source: PictureSource = read(self, X, self._kind, reset=False)
+        else:
+            source = as_pictures(X, image_shape=self.image_shape, value_range=self.value_range)
         extractor = self._extractor()
         if fitted and not self._identity.is_of(extractor.recipe.backbone.identity):
             raise WeightsError(
@@ -293,15 +303,6 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
                 f"{extractor.recipe.backbone.fingerprint[:12]}. Restore those weights, or fit again."
             )
         return source, extractor
-
-    def _pictures(self, X: Any, value_range, *, reset: bool, store: bool = True) -> PictureSource:
-        """Understand X; `store` tells whether the number and names of its columns are learned or compared."""
-        if store:
-            if is_numeric_rows(X):
-                X = validate_data(self, X, reset=reset, dtype=None if _is_byte_like(X) else "numeric")
-            else:
-                _check_feature_names(self, X, reset=reset)
-        return as_pictures(X, image_shape=self.image_shape, value_range=value_range)
 
     def _extractor(self) -> Extractor:
         backbone = load_backbone(self.backbone, self.weights, seed=self.random_state)
@@ -340,10 +341,6 @@ def _as_size(image_size: Any) -> int | tuple[int, int] | None:
     if len(image_size) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in image_size):
         raise ValueError(f"image_size must be a side in pixels, or (height, width); got {image_size!r}.")
     return int(image_size[0]), int(image_size[1])
-
-
-def _is_byte_like(X: Any) -> bool:
-    return getattr(X, "dtype", None) in (np.uint8, np.bool_)
 
 
 def _shown(backbone: Any) -> str:

@@ -59,6 +59,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         "warm_start": ["boolean"],
         "checkpoint": [str, Path, None],
         "image_shape": [tuple, list, None],
+        "value_range": [tuple, list, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "callbacks": [list, tuple, None],
         "device": [str, torch.device],
@@ -76,8 +77,8 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
 
     def __init__(
         self, *, module, n_way, n_shot, n_query, n_episodes, meta_batch_size, learning_rate, schedule, rotations,
-        validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, image_size, callbacks, device,
-        precision, random_state, verbose,
+        validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, value_range, image_size,
+        callbacks, device, precision, random_state, verbose,
     ):  # fmt: skip
         self.module = module
         self.n_way = n_way
@@ -93,6 +94,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         self.warm_start = warm_start
         self.checkpoint = checkpoint
         self.image_shape = image_shape
+        self.value_range = value_range
         self.image_size = image_size
         self.callbacks = callbacks
         self.device = device

@@ -53,9 +53,9 @@ class CNAPsLearner(EmbedsTasks, MetaLearner):
         Of Adam, at its peak.
     schedule : str, callable(step, n_steps) or None, default="cosine"
         Factor of the rate, as in `ProtoNetLearner`.
-    module, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, image_size, callbacks
+    module, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, value_range
         As in `ProtoNetLearner`.
-    device, precision, random_state, verbose
+    image_size, callbacks, device, precision, random_state, verbose
         As in `ProtoNetLearner`.
 
     Attributes
@@ -109,6 +109,7 @@ class CNAPsLearner(EmbedsTasks, MetaLearner):
         warm_start: bool = False,
         checkpoint: str | Path | None = None,
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         callbacks: list | None = None,
         device: str | torch.device = "auto",
@@ -120,8 +121,8 @@ class CNAPsLearner(EmbedsTasks, MetaLearner):
             module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
             meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
-            checkpoint=checkpoint, image_shape=image_shape, image_size=image_size, callbacks=callbacks, device=device,
-            precision=precision, random_state=random_state, verbose=verbose,
+            checkpoint=checkpoint, image_shape=image_shape, value_range=value_range, image_size=image_size,
+            callbacks=callbacks, device=device, precision=precision, random_state=random_state, verbose=verbose,
         )  # fmt: skip
         self.hidden = hidden
         self.n_film = n_film

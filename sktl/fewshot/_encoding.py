@@ -31,6 +31,7 @@ ENCODER_CONSTRAINTS: dict = {
     "backbone": [str, Path, nn.Module, callable, HasMethods(["fit"])],
     "encoder": [str, Path, nn.Module, callable, HasMethods(["fit"]), None],
     "image_shape": [tuple, list, None],
+    "value_range": [tuple, list, None],
     "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
     "cache": [str, Path, CodeCache, None],
     "device": [str, torch.device],
@@ -86,7 +87,7 @@ def fitted_encoder(estimator: Any, X: Any, y: Any) -> tuple[Any, InputKind | Non
     if is_file:
         return load_learner(encoder), None
     if isinstance(encoder, (str, nn.Module)) or (callable(encoder) and not hasattr(encoder, "transform")):
-        kind = understand(X, estimator.image_shape, takes_rows=is_auto)
+        kind = understand(X, estimator.image_shape, takes_rows=is_auto, value_range=estimator.value_range)
         if kind.is_rows:
             return None, kind
         backbone = DEFAULT_BACKBONE if is_auto else encoder

@@ -33,7 +33,7 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
     backbone, encoder
         What turns rows or pictures into codes for a head, as in `ProtoNetClassifier`: by default the embedded network
         for pictures, and feature rows as they are.
-    image_shape, image_size, cache, device
+    image_shape, value_range, image_size, cache, device
         As in `ProtoNetClassifier`, for a backbone.
 
     Attributes
@@ -69,6 +69,7 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
         backbone: str | nn.Module | Callable = "auto",
         encoder: str | Path | nn.Module | Any = None,
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         cache: str | Path | CodeCache | None = None,
         device: str | torch.device = "auto",
@@ -78,6 +79,7 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
             backbone=backbone,
             encoder=encoder,
             image_shape=image_shape,
+            value_range=value_range,
             image_size=image_size,
             cache=cache,
             device=device,

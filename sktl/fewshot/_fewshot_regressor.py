@@ -26,7 +26,7 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
     learner : "ridge", path, Head or meta-learner, default="ridge"
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one; or ridge regression on the
         encoder's codes, without any meta-training. See `FewShotClassifier`.
-    backbone, encoder, image_shape, image_size, cache, device
+    backbone, encoder, image_shape, value_range, image_size, cache, device
         As in `FewShotClassifier`.
 
     Attributes
@@ -57,6 +57,7 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
         backbone: str | nn.Module | Callable = "auto",
         encoder: str | Path | nn.Module | Any = None,
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         cache: str | Path | CodeCache | None = None,
         device: str | torch.device = "auto",
@@ -66,6 +67,7 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
             backbone=backbone,
             encoder=encoder,
             image_shape=image_shape,
+            value_range=value_range,
             image_size=image_size,
             cache=cache,
             device=device,

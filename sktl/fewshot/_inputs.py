@@ -31,7 +31,7 @@ class InputSpec:
     image_shape : tuple of int or None
         Of flattened pictures, as the user gave it.
     value_range : (float, float) or None
-        What was black and white in flattened pictures.
+        What is black and white in pictures, where their type does not say it.
     """
 
     kind: str
@@ -65,7 +65,7 @@ def learn_input(estimator: Any, X: Any) -> tuple[InputSpec, Tensor]:
     """Understand X in `fit`; returns what it is, and its rows: float64 (n, d) or uint8 (n, channels, height, width)."""
     module = estimator.module
     is_named = isinstance(module, str) and module not in ("auto", "mlp", "identity")
-    kind = understand(X, estimator.image_shape, takes_rows=not is_named)
+    kind = understand(X, estimator.image_shape, takes_rows=not is_named, value_range=estimator.value_range)
     data = _data(estimator, X, kind, reset=True)
     if kind.is_rows:
         return InputSpec(kind.name, (data.shape[1],)), torch.from_numpy(data)

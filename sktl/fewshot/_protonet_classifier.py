@@ -61,6 +61,8 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         distance and a scale of their own, and keep the support set's codes.
     image_shape : tuple of int, default=None
         (H, W), (H, W, C) or (C, H, W): 2-D rows are flattened pictures of this shape.
+    value_range : (float, float), default=None
+        What is black and white in pictures, as in `CNNCodesTransformer`.
     image_size : int or (int, int), default=None
         Height and width in pixels at which a backbone sees pictures; None takes what its weights expect. Smaller
         pictures take less time, and networks know less of them.
@@ -130,6 +132,7 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         scale: float | None = None,
         transductive: bool | str | TransductiveMethod = False,
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         cache: str | Path | CodeCache | None = None,
         device: str | torch.device = "auto",
@@ -141,6 +144,7 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         self.scale = scale
         self.transductive = transductive
         self.image_shape = image_shape
+        self.value_range = value_range
         self.image_size = image_size
         self.cache = cache
         self.device = device

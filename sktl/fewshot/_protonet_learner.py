@@ -63,6 +63,8 @@ class ProtoNetLearner(MetricLearner):
     image_shape : tuple of int, default=None
         For 2-D X that holds flattened pictures: (height, width), (height, width, channels) or (channels, height,
         width).
+    value_range : (float, float), default=None
+        What is black and white in pictures, as in `CNNCodesTransformer`.
     image_size : int or (int, int), default=None
         Height and width in pixels at which the network sees pictures. None is their own size in arrays, 84 pixels for
         files, or what the backbone expects.
@@ -140,6 +142,7 @@ class ProtoNetLearner(MetricLearner):
         warm_start: bool = False,
         checkpoint: str | Path | None = None,
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         callbacks: list | None = None,
         device: str | torch.device = "auto",
@@ -151,8 +154,8 @@ class ProtoNetLearner(MetricLearner):
             module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
             meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
-            checkpoint=checkpoint, image_shape=image_shape, image_size=image_size, callbacks=callbacks, device=device,
-            precision=precision, random_state=random_state, verbose=verbose,
+            checkpoint=checkpoint, image_shape=image_shape, value_range=value_range, image_size=image_size,
+            callbacks=callbacks, device=device, precision=precision, random_state=random_state, verbose=verbose,
         )  # fmt: skip
         self.distance = distance
         self.head = head

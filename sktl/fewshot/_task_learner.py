@@ -36,12 +36,14 @@ class TaskLearner(ModuleSharingMixin):
     _kind: InputKind | None
 
     def __init__(
-        self, learner: Any, *, backbone: Any, encoder: Any, image_shape: Any, image_size: Any, cache: Any, device: Any
-    ):
+        self, learner: Any, *, backbone: Any, encoder: Any, image_shape: Any, value_range: Any, image_size: Any,
+        cache: Any, device: Any,
+    ):  # fmt: skip
         self.learner = learner
         self.backbone = backbone
         self.encoder = encoder
         self.image_shape = image_shape
+        self.value_range = value_range
         self.image_size = image_size
         self.cache = cache
         self.device = device

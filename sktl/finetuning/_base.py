@@ -89,6 +89,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "image_shape": [tuple, list, None],
+        "value_range": [tuple, list, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "preprocessing": [Preprocessing, Mapping, None],
         "n_views": [Interval(Integral, 1, None, closed="left"), None],
@@ -176,7 +177,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
 
     def _understood(self, X: Any) -> InputKind:
         is_auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        return understand(X, self.image_shape, takes_rows=is_auto)
+        return understand(X, self.image_shape, takes_rows=is_auto, value_range=self.value_range)
 
     def _spec(self, kind: InputKind, data: Any, task: Task, seed: int) -> PictureSpec | RowSpec:
         if kind.is_rows:

@@ -101,7 +101,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         Epochs without improvement until training stops.
     warm_start : bool, default=False
         Whether `fit` goes on from where the last one ended.
-    image_shape, image_size, preprocessing, n_jobs
+    image_shape, value_range, image_size, preprocessing, n_jobs
         As in `CNNCodesTransformer`.
     cache : None, "memory", path or CodeCache, default=None
         Where the fixed network's codes and the frozen layers' outputs are kept by content, so that folds and grid
@@ -198,6 +198,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         image_shape: tuple[int, ...] | None = None,
+        value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         n_jobs: int | None = None,
@@ -237,6 +238,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.image_shape = image_shape
+        self.value_range = value_range
         self.image_size = image_size
         self.preprocessing = preprocessing
         self.n_jobs = n_jobs

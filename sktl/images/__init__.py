@@ -1,7 +1,7 @@
 """Anything a user holds -> uint8 batches."""
 
 from sktl.images._array_source import ArraySource
-from sktl.images._as_pictures import as_pictures
+from sktl.images._as_pictures import as_pictures, checked_range
 from sktl.images._item_source import ItemSource
 from sktl.images._iter_batches import iter_batches
 from sktl.images._numeric_rows import is_numeric_rows
@@ -14,6 +14,7 @@ __all__ = [
     "ItemSource",
     "PictureSource",
     "as_pictures",
+    "checked_range",
     "infer_image_shape",
     "is_numeric_rows",
     "iter_batches",

@@ -11,7 +11,7 @@ import xxhash
 
 from sktl._preprocessing import Preprocessing
 from sktl.images._arraylike import blocks, dtype_of, is_lazy, take, to_numpy
-from sktl.images._pixels import check_extremes, check_values, over_white, to_uint8
+from sktl.images._pixels import check_extremes, check_values, over_white, to_uint8, warn_if_shallow
 from sktl.images._resample import placement, write_scaled
 from sktl.images._shapes import Layout
 from sktl.images._source import PictureSource
@@ -54,6 +54,7 @@ class ArraySource(PictureSource):
         self._value_range = value_range
         self._name = name
         self._in_memory = not is_lazy(array)
+        self._is_scaled_from_16_bits = value_range is None and dtype_of(array).newbyteorder("=") == np.uint16
         self._hash = xxhash.xxh3_128(f"sktl picture in an array {layout.shape}\0".encode())
         if self._in_memory:
             self._check_all()
@@ -105,6 +106,8 @@ class ArraySource(PictureSource):
         """Return rows of the array as uint8 pictures (b, H, W, C)."""
         if not self._in_memory:
             check_values(rows, self._value_range, indices, self._name)
+            if self._is_scaled_from_16_bits:
+                warn_if_shallow(int(rows.max()), self._name)
         pixels = to_uint8(rows, self._value_range).reshape(len(rows), *self._layout.stored)
         if pixels.ndim == 3:
             return pixels[..., None]
@@ -126,6 +129,10 @@ class ArraySource(PictureSource):
                 if self._value_range is None:
                     check_extremes(low, high, dtype_of(self._array), self._name)
                 return
+        largest = 0
         for indices in blocks(tuple(self._array.shape)):
             rows = to_numpy(self._array[int(indices[0]) : int(indices[-1]) + 1])
             check_values(rows, self._value_range, indices, self._name)
+            if self._is_scaled_from_16_bits:
+                largest = max(largest, int(rows.max()))
+        warn_if_shallow(largest, self._name)

@@ -39,7 +39,8 @@ def as_pictures(
     image_shape : tuple of int, default=None
         (H, W), (H, W, C) or (C, H, W) of flattened pictures; None means `infer_image_shape`.
     value_range : (float, float), default=None
-        Values of an array that become 0 and 255; what is outside is clipped. None goes by the dtype, as above.
+        Values that become 0 and 255; what is outside is clipped. None goes by the dtype, as above. Of files and PIL
+        images those of more than 8 bits are meant (modes "I", "I;16" and "F"); the others are 0..255 always.
     name : str, default="X"
         What messages call `X`.
 
@@ -67,10 +68,10 @@ def as_pictures(
     """
     if isinstance(X, PictureSource):
         return X
-    checked_range = _checked_range(value_range)
+    value_range = checked_range(value_range)
     array = as_array_or_items(X, name)
     if isinstance(array, Items):
-        return ItemSource(array.values)
+        return ItemSource(array.values, value_range=value_range)
     if hasattr(array, "__dask_graph__"):
         array = DaskRows(array)
     shape = tuple(map(int, array.shape))
@@ -78,10 +79,11 @@ def as_pictures(
         layout = row_layout(shape[1], image_shape, name)
     else:
         layout = picture_layout(shape, is_tensor=isinstance(array, torch.Tensor), name=name)
-    return ArraySource(array, layout, value_range=checked_range, name=name)
+    return ArraySource(array, layout, value_range=value_range, name=name)
 
 
-def _checked_range(value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+def checked_range(value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return a `value_range` as two floats, or raise ValueError where it is none."""
     if value_range is None:
         return None
     try:

@@ -10,9 +10,10 @@ from PIL import Image
 
 from sktl._forking import ForkSafeLock
 from sktl._preprocessing import Preprocessing
+from sktl.exceptions import PictureWarning
 from sktl.images._errors import UnreadableError
 from sktl.images._formats import FORMATS, check_undecoded, open_picture, too_large, why_unknown
-from sktl.images._pixels import TOLERANCE, over_white, to_uint8
+from sktl.images._pixels import TOLERANCE, as_range, over_white, to_uint8, warn_if_shallow
 from sktl.images._resample import placement
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 only while that leaves this many times the pixels needed along each axis.
@@ -20,14 +21,19 @@ DRAFT_MARGIN = 2
 
 _ORIENTATION_TAG = 0x0112
 
+Range = tuple[float, float] | None  # what is black and white in pixels of more than 8 bits; None goes by their type
+
 # PIL loads pixels on first use and is not thread-safe there; the same object may be in a list twice.
 _LOAD_LOCKS = tuple(ForkSafeLock() for _ in range(16))
 
 
-def decode_bytes(data: bytes, preprocessing: Preprocessing | None = None) -> tuple[np.ndarray, tuple[int, int]]:
+def decode_bytes(
+    data: bytes, preprocessing: Preprocessing | None = None, value_range: Range = None
+) -> tuple[np.ndarray, tuple[int, int]]:
     """Return uint8 pixels (H, W, 1 or 3) of an encoded picture, upright, and the (height, width) it has in full.
 
-    With `preprocessing`, a JPEG much larger than it needs is decoded at a reduced scale.
+    With `preprocessing`, a JPEG much larger than it needs is decoded at a reduced scale. `value_range` is black and
+    white in pixels of more than 8 bits.
     """
     if not data:
         raise UnreadableError("empty file")
@@ -42,19 +48,19 @@ def decode_bytes(data: bytes, preprocessing: Preprocessing | None = None) -> tup
             if is_jpeg and preprocessing is not None:
                 height, width = (DRAFT_MARGIN * length for length in placement(size, preprocessing)[0])
                 image.draft(None, (height, width) if orientation >= 5 else (width, height))
-            return _upright(_pixels(image), orientation), size
-    except (UnreadableError, MemoryError):
+            return _upright(_pixels(image, value_range), orientation), size
+    except (UnreadableError, MemoryError, PictureWarning):
         raise
     except Exception as error:
         raise UnreadableError(why_unreadable(error, data)) from error
 
 
-def decode_image(image: Image.Image) -> np.ndarray:
+def decode_image(image: Image.Image, value_range: Range = None) -> np.ndarray:
     """Return uint8 pixels (H, W, 1 or 3) of a PIL image, upright."""
     orientation = load(image)
     try:
-        return _upright(_pixels(image), orientation)
-    except (UnreadableError, MemoryError):
+        return _upright(_pixels(image, value_range), orientation)
+    except (UnreadableError, MemoryError, PictureWarning):
         raise
     except Exception as error:
         raise UnreadableError(why_unreadable(error)) from error
@@ -99,11 +105,11 @@ def _size_unchecked(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def _pixels(image: Image.Image, value_range: Range) -> np.ndarray:
     if image.mode.startswith("I"):
-        return _deep_pixels(np.asarray(image))
+        return _deep_pixels(np.asarray(image), value_range)
     if image.mode == "F":
-        return _float_pixels(np.asarray(image))
+        return _float_pixels(np.asarray(image), value_range)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
         image.mode in ("1", "L", "P", "RGB") and image.has_transparency_data
     ):
@@ -115,18 +121,31 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _deep_pixels(values: np.ndarray) -> np.ndarray:
+def _deep_pixels(values: np.ndarray, value_range: Range) -> np.ndarray:
+    if value_range is not None:
+        return to_uint8(values, value_range)[..., None]
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
-        raise UnreadableError(f"integer pixels from {low} to {high}; they must lie within 0..65535")
+        raise UnreadableError(
+            f"integer pixels from {low} to {high}; they must lie within 0..65535. Pass "
+            f"value_range={as_range(low, high)}, or whatever is black and white in all of your pictures"
+        )
+    warn_if_shallow(high, "A picture")
     return to_uint8(values.astype(np.uint16))[..., None]
 
 
-def _float_pixels(values: np.ndarray) -> np.ndarray:
+def _float_pixels(values: np.ndarray, value_range: Range) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
-    if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
-        raise UnreadableError(f"float pixels (mode 'F') from {low:g} to {high:g}; they must lie within [0, 1]")
-    return to_uint8(values)[..., None]
+    if not np.isfinite([low, high]).all():
+        raise UnreadableError(
+            "float pixels (mode 'F') that are NaN or infinite; they must lie within [0, 1], or in value_range"
+        )
+    if value_range is None and not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
+        raise UnreadableError(
+            f"float pixels (mode 'F') from {low:g} to {high:g}; they must lie within [0, 1]. Pass "
+            f"value_range={as_range(low, high)}, or whatever is black and white in all of your pictures"
+        )
+    return to_uint8(values, value_range)[..., None]
 
 
 def _orientation(image: Image.Image) -> int:

@@ -31,6 +31,8 @@ class ItemSource(PictureSource):
     ----------
     items : sequence of str, path-like or PIL.Image.Image
         The pictures.
+    value_range : (float, float), default=None
+        What is black and white in pixels of more than 8 bits; None is 0 and 65535, or 0.0 and 1.0 for floats.
 
     Examples
     --------
@@ -42,10 +44,14 @@ class ItemSource(PictureSource):
     torch.Size([2, 3, 224, 224])
     """
 
-    def __init__(self, items: Sequence[str | os.PathLike | Image.Image]) -> None:
+    def __init__(
+        self, items: Sequence[str | os.PathLike | Image.Image], *, value_range: tuple[float, float] | None = None
+    ) -> None:
         self.kind = "items"
         self.shape = None
         self._items = tuple(item if isinstance(item, Image.Image) else os.fsdecode(item) for item in items)
+        self._value_range = value_range
+        self._scale = b"" if value_range is None else f"{value_range!r}\0".encode()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -71,7 +77,7 @@ class ItemSource(PictureSource):
         """Return 16 bytes that name the bytes of file `i`, or all that shows in PIL image `i`."""
         raw = self.read(i) if raw is None else raw
         try:
-            return _digest_image(raw) if isinstance(raw, Image.Image) else _digest_bytes(bytes(raw))
+            return self._digest_of(raw if isinstance(raw, Image.Image) else bytes(raw))
         except UnreadableError as error:
             raise bad_images({i: self._named(i, error)}, len(self)) from error
 
@@ -82,7 +88,7 @@ class ItemSource(PictureSource):
         def digest(i: int) -> bytes:
             try:
                 item = self._items[i]
-                return _digest_image(item) if isinstance(item, Image.Image) else _digest_bytes(_read_file(item))
+                return self._digest_of(item if isinstance(item, Image.Image) else _read_file(item))
             except UnreadableError as error:
                 failures[i] = self._named(i, error)
                 return b""
@@ -123,9 +129,12 @@ class ItemSource(PictureSource):
     def _decoded(self, i: int, preprocessing: Preprocessing | None) -> tuple[np.ndarray, tuple[int, int]]:
         item = self._items[i]
         if isinstance(item, Image.Image):
-            pixels = decode_image(item)
+            pixels = decode_image(item, self._value_range)
             return pixels, pixels.shape[:2]
-        return decode_bytes(_read_file(item), preprocessing)
+        return decode_bytes(_read_file(item), preprocessing, self._value_range)
+
+    def _digest_of(self, raw: bytes | Image.Image) -> bytes:
+        return _digest_image(raw, self._scale) if isinstance(raw, Image.Image) else _digest_bytes(raw, self._scale)
 
     def _named(self, i: int, error: UnreadableError) -> str:
         item = self._items[i]
@@ -181,18 +190,18 @@ def _check_header(path: str) -> None:
         raise UnreadableError(reason) from error
 
 
-def _digest_bytes(data: bytes) -> bytes:
-    state = xxhash.xxh3_128(b"sktl picture in a file\0")
+def _digest_bytes(data: bytes, scale: bytes) -> bytes:
+    state = xxhash.xxh3_128(b"sktl picture in a file\0" + scale)
     state.update(data)
     return state.digest()
 
 
-def _digest_image(image: Image.Image) -> bytes:
+def _digest_image(image: Image.Image, scale: bytes) -> bytes:
     orientation = load(image)
     # Not getpalette(None): converting an image to RGBA leaves its transparency in the palette's alpha.
     has_alpha = image.palette is not None and image.palette.mode.endswith("A")
     palette = bytes(image.getpalette("RGBA" if has_alpha else "RGB") or ())
     shows = (image.mode, image.size, palette, image.info.get("transparency"), orientation)
-    state = xxhash.xxh3_128(f"sktl picture in PIL {shows!r}\0".encode())
+    state = xxhash.xxh3_128(f"sktl picture in PIL {shows!r}\0".encode() + scale)
     state.update(np.ascontiguousarray(np.asarray(image)).data)
     return state.digest()

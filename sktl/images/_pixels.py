@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+
+from sktl.exceptions import PictureWarning
 
 # Floats that went through a resize or a division miss 0 and 1 by rounding.
 TOLERANCE = 1e-5
+
+# Cameras and scanners of so many bits write into containers of 16.
+_DEPTHS = (1, 8, 10, 12, 14)
 
 
 def to_uint8(values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
@@ -49,11 +56,13 @@ def check_values(
 
 def check_extremes(low: float, high: float, dtype: np.dtype, name: str) -> None:
     """Raise ValueError, with what to do, where pixel values of `dtype` lie outside what it may hold."""
+    asked = f"value_range={as_range(low, high)}"
     if dtype.kind in "iu":
         if low < 0 or high > 255:
             raise ValueError(
-                f"{name} holds {dtype} values from {low:g} to {high:g}; integers must lie within 0..255 (uint16 is "
-                f"scaled from 0..65535). Pass value_range=({low:g}, {high:g}), or scale them to uint8."
+                f"{name} holds {dtype} values from {low:.17g} to {high:.17g}; integers must lie within 0..255 (uint16 "
+                f"is scaled from 0..65535). Pass {asked}, or whatever is black and white in all of your pictures, or "
+                "scale them to uint8."
             )
     elif low < -TOLERANCE or high > 1 + TOLERANCE:
         if low >= 0 and high <= 255:
@@ -63,9 +72,29 @@ def check_extremes(low: float, high: float, dtype: np.dtype, name: str) -> None:
             )
         raise ValueError(
             f"{name} holds floats from {low:g} to {high:g}; floats must lie within [0, 1]. "
-            f"Scale them, or pass value_range=({low:g}, {high:g}). Pictures must not be standardised beforehand: "
-            "normalisation belongs to the network's own preprocessing."
+            f"Scale them, or pass {asked}, or whatever is black and white in all of your pictures. Pictures must not "
+            "be standardised beforehand: normalisation belongs to the network's own preprocessing."
         )
+
+
+def as_range(low: float, high: float) -> tuple[float, float]:
+    """Return both as a `value_range` that a user can copy: whole numbers without a point, equal ones set apart."""
+    low, high = (int(bound) if float(bound).is_integer() else float(bound) for bound in (low, high))
+    return low, high if high > low else low + 1
+
+
+def warn_if_shallow(high: int, name: str) -> None:
+    """Warn where values of 16 bits, of which `high` is the largest, use a part of their range only."""
+    white = next((2**depth - 1 for depth in _DEPTHS if high < 2**depth), None)
+    if white is None or high < 1:
+        return
+    warnings.warn(
+        f"{name} holds 16-bit values of at most {white}: scaled from 0..65535 they keep {100 * white / 65535:.2g} % of "
+        f"the range from black to white. If {white} is white in them, pass value_range=(0, {white}); if they are as "
+        "dark as that, pass value_range=(0, 65535).",
+        PictureWarning,
+        stacklevel=2,
+    )
 
 
 def _raise_not_finite(values: np.ndarray, indices: np.ndarray, name: str) -> None:
