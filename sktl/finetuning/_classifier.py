@@ -53,8 +53,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         Inverse strength of the penalty where the head is solved, on standardised codes. "auto" is 1, and 0.001 where
         pretrained layers train from there: a head that fits to the end leaves them nothing to learn [5]_.
     learning_rate : float or "auto", default="auto"
-        Peak rate of the head. Pretrained layers take a tenth of it, 0.3 of it in "lp-ft". "auto" is 1e-3, and 1e-2
-        for ``optimizer="sgd"``.
+        Peak rate of the head, "auto" 1e-3 (1e-2 for "sgd"). Pretrained layers take a tenth, 0.3 of it in "lp-ft".
     layer_decay : float, default=0.9
         Each layer further from the head learns at this multiple of the rate of the one above it.
     max_epochs : int or "auto", default="auto"
@@ -279,8 +278,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
 
         Returns
         -------
-        FineTunedClassifier
-            Itself.
+        self
         """
         return self._fit(X, y, sample_weight)
 
@@ -300,8 +298,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
 
         Returns
         -------
-        FineTunedClassifier
-            Itself.
+        self
         """
         check_known_weights(self.class_weight)
         return self._partial_fit(X, y, sample_weight, classes)
