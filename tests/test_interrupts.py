@@ -54,7 +54,7 @@ def test_meta_training_goes_on_after_it(tmp_path, monkeypatch):
     options = {"n_episodes": 1600, "meta_batch_size": 4, "n_way": 2, "n_shot": 1, "n_query": 1, "random_state": 0}
     expected = ProtoNetLearner(**options).fit(X, Y)
     assert len(expected.history_) > 2
-    model = ProtoNetLearner(checkpoint=tmp_path / "kept.safetensors", **options)
+    model = ProtoNetLearner(checkpoint_dir=tmp_path / "kept", **options)
     replace, n_calls = os.replace, 0
 
     def pressed(*args):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -20,22 +20,19 @@ from torch import Tensor, nn
 
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
-from sktl._identity import callbacks_that_matter, cannot_be_resumed
-from sktl.backbones import load_backbone
-from sktl.exceptions import CheckpointWarning, DivergenceError
-from sktl.fewshot._checkpoint import TrainingCheckpoint, fingerprint_of
+from sktl.exceptions import DivergenceError
+from sktl.fewshot._checkpoint import kept_training
 from sktl.fewshot._encoders import EncoderPlan
 from sktl.fewshot._episodes import EpisodeIndices
-from sktl.fewshot._inputs import OWN_NETWORKS, InputSpec, learn_input, read_input
+from sktl.fewshot._inputs import InputSpec, learn_input, read_input
 from sktl.fewshot._job import Job
 from sktl.fewshot._learned import LearnedMethod, MethodPlan, TaskState
 from sktl.fewshot._method import FewShotMethod
 from sktl.fewshot._saving import save_learner
-from sktl.fewshot._targets import Targets, checked_labels, checked_targets, checked_values
+from sktl.fewshot._targets import checked_labels, checked_targets, checked_values
 from sktl.fewshot.heads import State
 from sktl.training import SCHEDULES, EpochTasks, history_of
 
-NO_SETTINGS = ("callbacks", "checkpoint", "verbose", "warm_start", "device", "random_state")
 PREDICTED_ROWS = 128  # pictures that go through a network at once
 
 
@@ -57,7 +54,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
-        "checkpoint": [str, Path, None],
+        "checkpoint_dir": [str, Path, None],
         "image_shape": [tuple, list, None],
         "value_range": [tuple, list, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
@@ -77,7 +74,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
 
     def __init__(
         self, *, module, n_way, n_shot, n_query, n_episodes, meta_batch_size, learning_rate, schedule, rotations,
-        validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, value_range, image_size,
+        validation_fraction, n_iter_no_change, warm_start, checkpoint_dir, image_shape, value_range, image_size,
         callbacks, device, precision, random_state, verbose,
     ):  # fmt: skip
         self.module = module
@@ -92,7 +89,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
-        self.checkpoint = checkpoint
+        self.checkpoint_dir = checkpoint_dir
         self.image_shape = image_shape
         self.value_range = value_range
         self.image_size = image_size
@@ -131,12 +128,17 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         return self._fit(X, y, groups)
 
     def _fit(self, X: Any, y: Any, groups: Any, *, is_regression: bool | None = None) -> Any:
+        with contextlib.ExitStack() as lasting:
+            return self._fit_in(X, y, groups, is_regression, lasting)
+
+    def _fit_in(self, X: Any, y: Any, groups: Any, is_regression: bool | None, lasting: contextlib.ExitStack) -> Any:
         goes_on = bool(self.warm_start) and hasattr(self, "_learned")
         device = resolve_device(self.device)
         spec, rows = (self._spec, read_input(self, X, self._spec)) if goes_on else learn_input(self, X)
         targets = checked_targets(self, y, groups, len(rows), self.takes_values, is_regression)
-        seeds = np.random.SeedSequence(_seed_of(self.random_state)).generate_state(4) >> 1
-        job = Job.of(self, spec, rows, targets, device, seeds)
+        keeper, saved, seed = kept_training(self, rows, targets, _seed_of(self.random_state), lasting)
+        seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
+        job = Job.of(self, spec, rows, targets, device, seeds, keeper)
         plan = self._learned.plan if goes_on else self._plan(spec, job.n_outputs, int(seeds[0]))
         module = self._learned.trainable() if goes_on else job.started(plan)
         n_epochs = job.n_epochs
@@ -150,11 +152,10 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             self, context, X, y,
             fitted=lambda: {**fitted, "_learned": LearnedMethod.of(net.module, plan), "n_iter_": net.clock_.n_steps},
         )  # fmt: skip
-        checkpoint = next((c for c in _objects(net.callbacks) if isinstance(c, TrainingCheckpoint)), None)
-        if checkpoint is not None and checkpoint.restore(net):
-            net.resume(batches, valid, progress=progress)
-        else:
+        if keeper is None:
             net.fit(batches, valid, progress=progress)
+        else:
+            keeper.train(net, saved, batches, valid, progress=progress)
         before = (self.n_iter_, self.history_) if goes_on else (0, [])
         fitted |= {
             "_learned": LearnedMethod.of(net.module, plan), "n_iter_": before[0] + net.clock_.n_steps,
@@ -312,33 +313,12 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     def _check_support(self, n_rows: int) -> None:
         """Warn where a support set is larger than the learner was made for."""
 
-    def _fingerprint(self, rows: Tensor, targets: Targets, seeds: np.ndarray) -> str | None:
-        """Return what the checkpoint is told from others' by; None, with a warning, where that cannot be made out."""
-        settings = {name: value for name, value in self.get_params(deep=False).items() if name not in NO_SETTINGS}
-        settings["callbacks"] = callbacks_that_matter(self.callbacks)
-        settings["seeds"] = None if self.random_state is None else seeds
-        settings["the class"], settings["optimizer"] = type(self), self._optimizer()
-        if isinstance(self.module, str) and self.module not in OWN_NETWORKS:
-            settings["weights"] = load_backbone(self.module).fingerprint
-        if self.warm_start and hasattr(self, "_learned"):
-            settings["start"] = self._learned.tensors
-        fingerprint, unknown = fingerprint_of(settings, rows, targets)
-        if not unknown:
-            return fingerprint
-        message = cannot_be_resumed(self, f"checkpoint={str(self.checkpoint)!r}", unknown)
-        warnings.warn(message, CheckpointWarning, stacklevel=5)
-        return None
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         return tags
-
-
-def _objects(callbacks: Any) -> list[Any]:
-    return [callback[1] if isinstance(callback, tuple) else callback for callback in callbacks]
 
 
 def _seed_of(random_state: Any) -> int:

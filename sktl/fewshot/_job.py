@@ -11,14 +11,13 @@ from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
 from sktl._device import resolve_precision
-from sktl.fewshot._checkpoint import TrainingCheckpoint
 from sktl.fewshot._encoders import standardised, wants_standardised_rows
 from sktl.fewshot._episodes import EpisodeBatches, EpisodeSampler, as_range
 from sktl.fewshot._inputs import InputSpec
 from sktl.fewshot._learned import MethodPlan
 from sktl.fewshot._method import method_step
 from sktl.fewshot._targets import Targets, held_out, with_rotations
-from sktl.training import TrainingNet
+from sktl.training import KeepEpochs, TrainingNet
 
 UPDATES_AN_EPOCH = 100
 VALID_EPISODES = 200
@@ -40,6 +39,8 @@ class Job:
         The classes that are held out.
     seeds : array of int
         For the network, the episodes, the training and the held-out part, in this order.
+    keeper : KeepEpochs or None
+        Keeps checkpoints.
     """
 
     estimator: Any
@@ -49,14 +50,14 @@ class Job:
     valid: tuple[Tensor, Targets] | None
     device: torch.device
     seeds: np.ndarray
-    fingerprint: str | None
+    keeper: KeepEpochs | None = None
 
     @classmethod
     def of(
-        cls, estimator: Any, spec: InputSpec, rows: Tensor, targets: Targets, device: torch.device, seeds: np.ndarray
-    ) -> Job:
+        cls, estimator: Any, spec: InputSpec, rows: Tensor, targets: Targets, device: torch.device, seeds: np.ndarray,
+        keeper: KeepEpochs | None = None,
+    ) -> Job:  # fmt: skip
         """Hold classes out, turn pictures, move rows to the device; raises where episodes cannot be drawn."""
-        fingerprint = None if estimator.checkpoint is None else estimator._fingerprint(rows, targets, seeds)
         least = 1 if targets.groups is not None else as_range(estimator.n_way, "n_way")[1]
         rows = rows.float() if rows.is_floating_point() else rows
         parts = held_out(targets, estimator.validation_fraction, least, int(seeds[3]))
@@ -66,7 +67,7 @@ class Job:
             if estimator.rotations:
                 part, part_targets = with_rotations(part, part_targets)
             sets.append((part.to(device), part_targets))
-        job = cls(estimator, spec, *sets[0], sets[1] if len(sets) > 1 else None, device, seeds, fingerprint)
+        job = cls(estimator, spec, *sets[0], sets[1] if len(sets) > 1 else None, device, seeds, keeper)
         job.batches()
         job.valid_batches()
         return job
@@ -128,8 +129,8 @@ class Job:
         if self.valid is not None:
             stopping = EarlyStopping(patience=int(e.n_iter_no_change), load_best=True, sink=lambda *a, **k: None)
             own.append(("sktl_early_stopping", stopping))
-        if self.fingerprint is not None:
-            own.append(("sktl_checkpoint", TrainingCheckpoint(e.checkpoint, self.fingerprint)))
+        if self.keeper is not None:
+            own.append(("sktl_checkpoint", self.keeper))
         if plan.trains_channels_last:
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # meta-gradients of steps in bfloat16 are mostly noise

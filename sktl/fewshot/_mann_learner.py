@@ -54,7 +54,7 @@ class MANNLearner(MetaLearner):
         Of Adam, at its peak.
     schedule : str, callable(step, n_steps) or None, default="cosine"
         Factor of the rate, as in `ProtoNetLearner`.
-    module, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint, image_shape, value_range
+    module, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint_dir, image_shape, value_range
         As in `ProtoNetLearner`.
     image_size, callbacks, device, precision, random_state, verbose
         As in `ProtoNetLearner`.
@@ -119,7 +119,7 @@ class MANNLearner(MetaLearner):
         validation_fraction: float = 0.0,
         n_iter_no_change: int = 10,
         warm_start: bool = False,
-        checkpoint: str | Path | None = None,
+        checkpoint_dir: str | Path | None = None,
         image_shape: tuple[int, ...] | None = None,
         value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -133,7 +133,7 @@ class MANNLearner(MetaLearner):
             module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
             meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
-            checkpoint=checkpoint, image_shape=image_shape, value_range=value_range, image_size=image_size,
+            checkpoint_dir=checkpoint_dir, image_shape=image_shape, value_range=value_range, image_size=image_size,
             callbacks=callbacks, device=device, precision=precision, random_state=random_state, verbose=verbose,
         )  # fmt: skip
         self.hidden = hidden

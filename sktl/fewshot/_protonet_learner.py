@@ -58,8 +58,9 @@ class ProtoNetLearner(MetricLearner):
         Epochs without improvement until training stops.
     warm_start : bool, default=False
         Whether `fit` goes on from what the last one learned.
-    checkpoint : str or path, default=None
-        A file that the training is saved to after each epoch, and goes on from if it is there.
+    checkpoint_dir : str or path, default=None
+        A folder that the training is saved to after each epoch, and goes on from if it was stopped. Any number of
+        trainings may share it: each is told from the others by its data and its parameters.
     image_shape : tuple of int, default=None
         For 2-D X that holds flattened pictures: (height, width), (height, width, channels) or (channels, height,
         width).
@@ -140,7 +141,7 @@ class ProtoNetLearner(MetricLearner):
         validation_fraction: float = 0.0,
         n_iter_no_change: int = 10,
         warm_start: bool = False,
-        checkpoint: str | Path | None = None,
+        checkpoint_dir: str | Path | None = None,
         image_shape: tuple[int, ...] | None = None,
         value_range: tuple[float, float] | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -154,7 +155,7 @@ class ProtoNetLearner(MetricLearner):
             module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
             meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
-            checkpoint=checkpoint, image_shape=image_shape, value_range=value_range, image_size=image_size,
+            checkpoint_dir=checkpoint_dir, image_shape=image_shape, value_range=value_range, image_size=image_size,
             callbacks=callbacks, device=device, precision=precision, random_state=random_state, verbose=verbose,
         )  # fmt: skip
         self.distance = distance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sktl.fewshot._checkpoint import read_tensors, write_tensors
+from sktl.exceptions import WeightsError
 from sktl.fewshot._inputs import InputSpec
 from sktl.fewshot._learned import LearnedMethod
+from sktl.training import encode_tensors, read_tensors, write_whole
 
 FORMAT = "sktl meta-learner 1"
-NOT_SAVED = ("callbacks", "checkpoint", "warm_start", "verbose")
+NOT_SAVED = ("callbacks", "checkpoint_dir", "warm_start", "verbose")
 
 
 def save_learner(learner: Any, path: str | Path) -> None:
@@ -47,7 +47,7 @@ def save_learner(learner: Any, path: str | Path) -> None:
         "n_features_in": getattr(learner, "n_features_in_", None),
         "seed": learner._learned.plan.encoder.seed,
     }
-    write_tensors(Path(path), learner._learned.tensors, {"sktl": json.dumps(header)})
+    write_whole(Path(path), encode_tensors(learner._learned.tensors, header))
 
 
 def load_learner(path: str | Path, **modules: nn.Module) -> Any:
@@ -62,8 +62,8 @@ def load_learner(path: str | Path, **modules: nn.Module) -> Any:
 
     Raises
     ------
-    ValueError
-        If the file is none of a meta-learner, or a module that it needs is not given.
+    WeightsError
+        If the file is damaged, is none of a meta-learner, or a module that it needs is not given.
 
     Examples
     --------
@@ -79,15 +79,14 @@ def load_learner(path: str | Path, **modules: nn.Module) -> Any:
     from sktl import fewshot
 
     try:
-        tensors, metadata = read_tensors(Path(path))
-    except Exception as error:
-        raise ValueError(f"{str(path)!r} cannot be read as a meta-learner's file: {error}") from error
-    header = json.loads(metadata.get("sktl", "{}"))
-    if header.get("format") != FORMAT or header.get("learner") not in fewshot.__all__:
-        raise ValueError(f"{str(path)!r} is no file that a meta-learner's save wrote.")
+        tensors, header = read_tensors(Path(path))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{str(path)!r} cannot be read as a meta-learner's file: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("learner") not in fewshot.__all__:
+        raise WeightsError(f"{str(path)!r} is no file that a meta-learner's save wrote.")
     missing = sorted(set(header["given"]) ^ set(modules))
     if missing:
-        raise ValueError(
+        raise WeightsError(
             f"{str(path)!r} was saved by a learner with modules of its own for {header['given'] or 'none'}: pass "
             f"them to load_learner by these names; got {sorted(modules) or 'none'}."
         )

@@ -46,6 +46,7 @@ from sktl.finetuning._run import Run, set_head
 from sktl.finetuning._session import SeenWeights, Session
 from sktl.finetuning._strategies import STRATEGIES
 from sktl.training import (
+    OF_TRAININGS,
     OPTIMIZERS,
     SCHEDULES,
     CheckpointFolder,
@@ -155,7 +156,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
                 warnings.warn(message, CheckpointWarning, stacklevel=5)
             else:
                 if processes is None or processes.is_first:
-                    saved = lasting.enter_context(folder).latest()
+                    saved = lasting.enter_context(folder).latest(OF_TRAININGS)
                 saved = saved if processes is None else processes.agreed(saved)
                 base = base if saved is None else saved["seed"]
                 keeper = KeepEpochs(folder, {"seed": base})

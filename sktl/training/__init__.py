@@ -1,7 +1,7 @@
 """The only gradient loop of the library: one skorch net, its batches, steps and schedules."""
 
 from sktl.training._batches import TensorBatches
-from sktl.training._checkpoints import CheckpointFolder, KeepEpochs
+from sktl.training._checkpoints import OF_TRAININGS, CheckpointFolder, KeepEpochs
 from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError
 from sktl.training._files import encode_tensors, read_tensors, write_whole
@@ -36,6 +36,7 @@ from sktl.training._stream import StreamBatches
 from sktl.training._structure import features_and_target, map_tensors, n_rows, split_rows
 
 __all__ = [
+    "OF_TRAININGS",
     "OPTIMIZERS",
     "SCHEDULES",
     "CheckpointFolder",

@@ -13,13 +13,14 @@ import xxhash
 from filelock import FileLock, Timeout
 from skorch.callbacks import Callback, EarlyStopping
 
-from sktl.exceptions import CheckpointWarning
-from sktl.training._files import encode_tensors, read_tensors, write_whole
+from sktl.exceptions import CheckpointWarning, WeightsError
+from sktl.training._files import decode_tensors, encode_tensors, read_whole, write_whole
 from sktl.training._state import load_training_state, pack, training_state, unpack
 
 KEPT = 2  # the last one, and the one before in case that is damaged
 SUFFIX, ENDED = ".safetensors", "-end-"
 _TOLD: set[Path] = set()  # folders in which others' checkpoints were spoken of
+OF_TRAININGS = {"net": dict, "patience": list, "is_finished": bool, "seed": int}  # what is kept of them
 PATIENCE_STATE = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")
 
 
@@ -100,11 +101,14 @@ class CheckpointFolder:
         lock.release(force=True)
         return True
 
-    def latest(self) -> dict[str, Any] | None:
-        """Return the state kept last, or the one before if that is damaged, or None."""
+    def latest(self, kinds: Mapping[str, type] | None = None) -> dict[str, Any] | None:
+        """Return the state kept last, or the one before if that is damaged, or None.
+
+        One that lacks a value by a name of `kinds`, of that type, is damaged too.
+        """
         for path in reversed(self._files() if self.is_open else []):
             try:
-                return _read(path)
+                return _read(path, kinds or {})
             except (OSError, ValueError) as error:
                 self._warn(f"include a damaged one, {path.name} ({error}); the one before it is used")
         return None
@@ -118,7 +122,7 @@ class CheckpointFolder:
         name, end = f"{self.key}-{epoch:06d}", ENDED if state.get("is_finished") else "-"
         path = self.folder / f"{name}{end}{xxhash.xxh3_64_hexdigest(content)}{SUFFIX}"
         try:
-            write_whole(path, content, beside=f".{name}")
+            write_whole(path, content, label=name)
         except OSError as error:
             self._has_failed = True
             self._warn(f"can no longer be written ({error.strerror or error}); training goes on without")
@@ -138,10 +142,20 @@ class CheckpointFolder:
         warnings.warn(f"Checkpoints in {str(self.folder)!r} {what}.", CheckpointWarning, stacklevel=3)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if xxhash.xxh3_64_hexdigest(path.read_bytes()) != path.stem.rpartition("-")[2]:
+def _read(path: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
+    content = read_whole(path)
+    if xxhash.xxh3_64_hexdigest(content) != path.stem.rpartition("-")[2]:
         raise ValueError("its content is not what was written")
-    return unpack(*read_tensors(path))
+    try:
+        state = unpack(*decode_tensors(content))
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it holds something else than a state: {error}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__}, not a state")
+    odd = [name for name, kind in kinds.items() if type(state.get(name)) is not kind]
+    if odd or ("seed" in kinds and not 0 <= state["seed"] < 2**128):
+        raise ValueError(f"it holds no sound value for {', '.join(odd) or 'seed'}")
+    return state
 
 
 class KeepEpochs(Callback):
@@ -165,9 +179,42 @@ class KeepEpochs(Callback):
         self._patience: list | None = None
 
     def restore(self, net: Any, state: Mapping[str, Any]) -> None:
-        """Put the net where the state was taken."""
-        load_training_state(net, state["net"])
+        """Put the net where the state was taken.
+
+        Raises
+        ------
+        WeightsError
+            If the state is none of such a net.
+        """
+        try:
+            load_training_state(net, state["net"])
+            if not all(set(values) == set(PATIENCE_STATE) for values in state["patience"]):
+                raise ValueError("the patience of early stopping is not all there")
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise WeightsError(
+                f"The checkpoint in {str(self.folder.folder)!r} does not fit this training: {error}. Remove the files "
+                f"that begin with {self.folder.key}, or name another folder."
+            ) from error
         self._patience = state["patience"]
+
+    def train(
+        self,
+        net: Any,
+        state: Mapping[str, Any] | None,
+        batches: Any,
+        valid_batches: Any = None,
+        *,
+        progress: Any = None,
+    ) -> None:
+        """Train a net that was not yet begun, or do what a state has left to do, and keep the end."""
+        if state is None:
+            net.fit(batches, valid_batches, progress=progress)
+        else:
+            self.restore(net, state)
+            if state["is_finished"]:
+                return
+            net.resume(batches, valid_batches, progress=progress)
+        self.finish(net)
 
     def finish(self, net: Any) -> None:
         """Keep the end of the training."""
