@@ -15,7 +15,7 @@ from sktl.adaptation.losses._reversal import warm_up
 def local_mmd(source: Tensor, target: Tensor, labels: Tensor, target_proba: Tensor) -> Tensor:
     """Return the squared distance between the domains' mean embeddings of each class, averaged over the classes.
 
-    Classes that the source rows lack count for nothing.
+    Classes that the source rows lack are left out of the mean.
 
     Parameters
     ----------
@@ -26,7 +26,8 @@ def local_mmd(source: Tensor, target: Tensor, labels: Tensor, target_proba: Tens
     target_proba : Tensor (n_t, n_classes)
         Predicted probabilities of the target rows.
     """
-    # 1/C sum_c || sum_i w_i^sc phi(x_i) - sum_j w_j^tc phi(y_j) ||^2,   w^c: a class's share of each row, summing to 1
+    # 1/C sum_c || sum_i w_i^sc phi(x_i) - sum_j w_j^tc phi(y_j) ||^2 over the C classes of the source rows,
+    # w^c: a class's share of each row, summing to 1
     n_classes = target_proba.shape[1]
     of_source = F.one_hot(labels, n_classes).to(source.dtype)
     present = (of_source.sum(0) > 0).to(source.dtype)
@@ -34,7 +35,7 @@ def local_mmd(source: Tensor, target: Tensor, labels: Tensor, target_proba: Tens
     of_target = target_proba / target_proba.sum(0).clamp_min(1e-6) * present
     weights = cat([of_source, -of_target])  # (n, C)
     kernel = gaussian_kernel(cat([source, target]))
-    return ((weights @ weights.T) * kernel).sum() / n_classes
+    return ((weights @ weights.T) * kernel).sum() / present.sum()
 
 
 class DSAN(DomainLoss):
