@@ -46,8 +46,8 @@ class GradualAdaptedClassifier(AdaptedMeta):
         Without ``sample_domain``: even parts into which the target rows are cut, in the order in which they stand;
         fewer where a part would hold less than 100 rows or `batch_size`, for the errors of small parts add up.
     drop : float, default=0.1
-        Share of a step's rows, the least sure ones of each class, that are not learned. [1]_ ranks all classes
-        together, by which those that are less sure dwindle from step to step.
+        Share of a step's rows, the least sure ones, that are not learned. No class loses more than one and a half times
+        this share of its rows: without that limit, as in [1]_, classes that are less sure dwindle from step to step.
     keep : {"step", "all"}, default="step"
         What is learned in a step: its rows alone, or those of all steps before too, and the labelled rows if the
         estimator learned from them here. "step" follows long ways, along which old rows become wrong; "all" is steadier

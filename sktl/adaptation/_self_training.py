@@ -16,29 +16,34 @@ from sktl.adaptation._target_rows import TargetRows, rate_groups
 from sktl.training import ClassificationStep, TrainingNet
 
 BODY_SHARE = 0.1
+MOST_OF_A_CLASS = 1.5  # times its share of the rows that are left out
 
 
 def confident(scores: np.ndarray, drop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that are surest among those of their class, in their order, and the class codes of all rows.
+    """Return the rows that are surest, in their order, and the class codes of all rows.
+
+    Certainty is ranked over all classes, but no class loses more than `MOST_OF_A_CLASS` times the share `drop` of its
+    rows: by the one rank alone, classes that are less sure shrink step by step, and vanish; by a rank for each class,
+    as many rows go from classes that are found with ease as from those that are mistaken for each other.
 
     Parameters
     ----------
     scores : array (n, n_classes), or (n,) of two classes' decision values
         Higher is more probable.
     drop : float
-        Share of each class's rows that are left out, the least sure ones: by one rank over all classes the classes that
-        are less sure shrink step by step, and vanish.
+        Share of the rows that are left out, the least sure ones.
     """
     if scores.ndim == 1:
         codes, certainty = (scores > 0).astype(np.intp), np.abs(scores)
     else:
         codes, certainty = scores.argmax(axis=1), scores.max(axis=1)
     n_kept = max(1, round((1 - drop) * len(scores)))
-    share = np.empty(len(codes))  # of the class's rows, those that are surer than this one
+    may_go = np.zeros(len(codes), dtype=bool)
     for code in np.unique(codes):
         own = np.flatnonzero(codes == code)
-        share[own[np.argsort(-certainty[own], kind="stable")]] = np.arange(len(own)) / len(own)
-    return np.sort(np.argsort(share, kind="stable")[:n_kept]), codes
+        n_stay = len(own) - int(min(1.0, MOST_OF_A_CLASS * drop) * len(own))
+        may_go[own[np.argsort(-certainty[own], kind="stable")][n_stay:]] = True
+    return np.sort(np.lexsort((-certainty, may_go))[:n_kept]), codes
 
 
 def scores_of(estimator: Any, X: Any) -> np.ndarray:

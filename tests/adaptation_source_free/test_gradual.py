@@ -70,11 +70,12 @@ class TestOrder:
         for step in range(2, 12):
             rows = X[period == step]
             proba = expected.predict_proba(rows)
-            surest = []  # four fifths of each class
-            for k in range(2):
-                own = np.flatnonzero(proba.argmax(1) == k)
-                surest += [(i / len(own), row) for i, row in enumerate(own[np.argsort(-proba[own, k])])]
-            surest = np.array([row for _, row in sorted(surest)[:80]])
+            certainty, codes = proba.max(1), proba.argmax(1)
+            gone: list[int] = []  # a fifth of the rows, the least sure ones, but no more than 30 % of a class
+            for row in np.argsort(certainty):
+                if len(gone) < 20 and (codes[gone] == codes[row]).sum() < int(0.3 * (codes == codes[row]).sum()):
+                    gone.append(row)
+            surest = np.setdiff1d(np.arange(100), gone)
             expected = LogisticRegression().fit(rows[surest], expected.classes_[proba[surest].argmax(1)])
         assert np.allclose(model.estimator_.coef_, expected.coef_, rtol=1e-3)
 
@@ -149,9 +150,22 @@ class TestPseudoLabels:
         assert codes.tolist() == [0, 1, 1]
 
     def test_no_class_shrinks_by_being_less_sure(self):
-        proba = np.array([[0.9, 0.1]] * 8 + [[0.4, 0.6]] * 8)
-        kept, codes = confident(proba, 0.25)
-        assert np.bincount(codes[kept]).tolist() == [6, 6]
+        proba = np.array([[0.9, 0.1]] * 40 + [[0.4, 0.6]] * 40)
+        kept, codes = confident(proba, 0.2)
+        assert np.bincount(codes[kept]).tolist() == [36, 28]  # one and a half times 20 % of the less sure class go
+
+    def test_rows_go_where_they_are_less_sure(self):
+        rng = np.random.default_rng(0)
+        certainty = np.where(np.arange(200) < 100, rng.uniform(0.9, 1, 200), rng.uniform(0.5, 0.9, 200))
+        proba = np.c_[certainty, 1 - certainty]
+        proba[100:] = proba[100:, ::-1]
+        for drop in (0.0, 0.1, 0.5, 0.8):
+            kept, codes = confident(proba, drop)
+            gone = np.setdiff1d(np.arange(200), kept)
+            assert len(gone) == round(drop * 200)
+            of_second = gone[codes[gone] == 1]
+            assert len(of_second) == min(100, round(1.5 * drop * 100))
+            assert set(of_second) == set(100 + np.argsort(certainty[100:])[: len(of_second)])  # the least sure ones
 
     @pytest.mark.parametrize(("n_steps", "n_rows"), [(10, 300), (20, 300), (20, 1000)])
     def test_it_holds_where_nothing_drifts(self, n_steps, n_rows):
