@@ -43,7 +43,10 @@ PACS_PAIRS = tuple(f"{a}->{b}" for a, b in itertools.permutations(DOMAINS, 2))
 OFFICE = ("amazon", "caltech", "dslr", "webcam")
 OFFICE_PAIRS = tuple(f"{a}->{b}" for a, b in itertools.permutations(OFFICE, 2))
 PAIRS = (*DIGIT_PAIRS, *PACS_PAIRS, *OFFICE_PAIRS)
-METHODS = ("none", "dann", "cdan+e", "mmd", "coral", "mcc", "bnm", "entropy", "pseudo_labels")
+METHODS = (
+    "none", "dann", "cdan", "cdan+e", "mmd", "coral", "mcc", "bnm", "entropy", "pseudo_labels", "mdd", "dsan",
+    "deepjdot",
+)  # fmt: skip
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 EPOCHS = (1, 2, 3, 5, 7, 10, 15, 20)
 SCORERS = tuple(name for name in DOMAIN_SCORERS if name not in ("domain_default", "reverse_validation"))
