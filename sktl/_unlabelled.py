@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import datetime
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,12 @@ MARK = -1  # what means unlabelled by default
 
 
 def as_labels(y: Any) -> np.ndarray:
-    """Return y as an array of shape (n,); lists of text and other things as objects, for NumPy makes text of them."""
+    """Return y as an array of shape (n,); lists of text and other things as objects, for NumPy makes text of them.
+
+    So are pandas' own types, of whose integers and Booleans NumPy makes floats where one is missing.
+    """
+    if type(y).__module__.startswith("pandas") and not isinstance(getattr(y, "dtype", np.dtype("O")), np.dtype):
+        y = np.asarray(y, dtype=object)
     if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y}) == 2:
         objects = np.empty(len(y), dtype=object)
         objects[:] = y
@@ -39,18 +46,59 @@ def is_labelled(y: np.ndarray, unlabelled: Any = MARK) -> np.ndarray:
     return ~(is_missing(y) | _equals(y, unlabelled))
 
 
+def known_labels(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the labels of labelled rows; of objects that are all numbers, or all Booleans, an array of that type.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        As `as_labels` returns it.
+    rows : ndarray
+        A mask, or row numbers.
+
+    Returns
+    -------
+    ndarray of shape (n_labelled,)
+    """
+    labels = y[rows]
+    if labels.dtype.kind != "O":
+        return labels
+    is_bool = [isinstance(label, (bool, np.bool_)) for label in labels]
+    if all(is_bool):
+        return labels.astype(bool)
+    for number in (Integral, Real):
+        if not any(is_bool) and all(isinstance(label, number) for label in labels):
+            return np.array(labels.tolist())
+    return labels
+
+
+def warn_of_negatives(labels: np.ndarray, unlabelled: Any, *, stacklevel: int) -> None:
+    """Say that negative numbers other than the mark are classes, where the user has not chosen a mark that is none."""
+    if unlabelled is None or is_scalar_nan(unlabelled) or labels.dtype.kind not in "if":
+        return
+    negative = np.unique(labels[labels < 0]).tolist()
+    if negative:
+        warnings.warn(
+            f"y holds {', '.join(map(str, negative[:5]))}: a negative label is a class, unless it is the mark of "
+            f"unlabelled rows, unlabelled={unlabelled!r}. If it marks unlabelled rows, set unlabelled={negative[0]}.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
 def is_missing(y: np.ndarray) -> np.ndarray:
     """Return a mask of shape (n,): which labels are NaN, None, NaT or the like."""
     if y.dtype.kind in "mM":
         return np.isnat(y)
     if y.dtype.kind == "f":
         return np.isnan(y)
-    if y.dtype.kind == "O":
-        return np.array([_is_missing(label) for label in y], dtype=bool)
+    if y.dtype.kind in "OT":
+        return np.array([is_missing_label(label) for label in y], dtype=bool)
     return np.zeros(len(y), dtype=bool)
 
 
-def _is_missing(label: Any) -> bool:
+def is_missing_label(label: Any) -> bool:
+    """Whether a label is None, NaN, NaT or pandas' NA."""
     if label is None or is_scalar_nan(label) or is_pandas_na(label):
         return True
     return isinstance(label, (datetime, np.datetime64, np.timedelta64)) and bool(label != label)  # pandas' NaT too
@@ -59,8 +107,10 @@ def _is_missing(label: Any) -> bool:
 def _equals(y: np.ndarray, unlabelled: Any) -> np.ndarray:
     if unlabelled is None or is_scalar_nan(unlabelled):
         return np.zeros(len(y), dtype=bool)
-    if y.dtype.kind in "UST":
-        return y == str(unlabelled)
+    if y.dtype.kind == "S":
+        return y == _text(unlabelled).encode()
+    if y.dtype.kind in "UT":
+        return y == _text(unlabelled)
     if y.dtype.kind == "O":
         return np.array([_same(label, unlabelled) for label in y], dtype=bool)
     if y.dtype.kind == "b" or isinstance(unlabelled, str):
@@ -69,6 +119,14 @@ def _equals(y: np.ndarray, unlabelled: Any) -> np.ndarray:
 
 
 def _same(label: Any, unlabelled: Any) -> bool:
-    if is_pandas_na(label) or isinstance(label, bool) != isinstance(unlabelled, bool):
+    booleans = (bool, np.bool_)
+    if is_pandas_na(label) or isinstance(label, booleans) != isinstance(unlabelled, booleans):
         return False
-    return bool(label == unlabelled) or (isinstance(label, str) and label == str(unlabelled))
+    return bool(label == unlabelled) or (isinstance(label, str) and label == _text(unlabelled))
+
+
+def _text(unlabelled: Any) -> str:
+    """Return the mark as it stands among labels of text: "-1" for -1.0 too."""
+    if isinstance(unlabelled, (float, np.floating)) and float(unlabelled).is_integer():
+        return str(int(unlabelled))
+    return str(unlabelled)

@@ -57,8 +57,10 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
     head : {"linear", "weight_norm"}, default="linear"
         The classifier; with "weight_norm" the directions of its weights and their lengths are learned apart.
     unlabelled : scalar or None, default=-1
-        The label that marks unlabelled rows. Missing values (NaN, None) mark them too. None says that every row is
-        labelled, for labels such as {-1, 1}; NaN that only missing values mark.
+        The label that marks unlabelled rows, among labels of text also its text, "-1". Missing values (NaN, None) mark
+        them too, but scikit-learn's splitters by class (``cv=3``, ``stratify=y``) have to sort labels, which -1 and
+        "-1" bear and None does not. Other negative numbers are classes. None says that every row is labelled, for
+        labels such as {-1, 1}; NaN that only missing values mark.
     target_domain : int, str, list of these or None, default=None
         Which of the domains in ``sample_domain`` are the target; by default those without any label.
     batch_norm : {"shared", "separate", "target"}, default="separate"

@@ -154,7 +154,7 @@ def _check(roles: Roles, codes: np.ndarray, losses: list[DomainLoss], *, has_dom
     if needing and len(roles.target) == 0:
         warnings.warn(
             "No row is unlabelled, so there is no target to adapt to: this is plain supervised training. Mark target "
-            "rows in y as unlabelled (-1, or None among labels of text).",
+            "rows in y as unlabelled (-1, or '-1' among labels of text).",
             UserWarning,
             stacklevel=6,
         )

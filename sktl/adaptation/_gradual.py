@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from sktl._unlabelled import known_labels
 from sktl._validation import shorten
 from sktl.adaptation._job import seed_of
 from sktl.adaptation._meta import TRAINING_CONSTRAINTS, AdaptedMeta, has
@@ -196,7 +197,9 @@ class GradualAdaptedClassifier(AdaptedMeta):
             check_batch(min(map(len, steps.values())), self.batch_size, type(self).__name__)
         source = given.fitted(self.estimator)
         training = SelfTraining(self, X, source.classes_)
-        last = Labelled(given.labelled, np.array([]) if given.labels is None else given.labels[given.labelled])
+        last = Labelled(
+            given.labelled, np.array([]) if given.labels is None else known_labels(given.labels, given.labelled)
+        )
         seeds = np.random.SeedSequence(seed_of(self.random_state)).generate_state(len(steps)) >> 1
         found: dict[Any, Any] = {}
         model, known = source, last

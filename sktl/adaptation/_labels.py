@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
-from sktl._unlabelled import as_labels, is_missing
+from sktl._unlabelled import as_labels, is_missing, known_labels, warn_of_negatives
 from sktl._unlabelled import is_labelled as labelled_rows
 
 UNLABELLED = -1  # the code of a row without label
@@ -48,7 +48,7 @@ def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
             "unlabelled=np.nan to mark unlabelled rows by missing values alone."
         )
     is_labelled = labelled_rows(y, unlabelled)
-    labels = y[is_labelled]
+    labels = known_labels(y, is_labelled)
     if len(labels) == 0:
         raise ValueError(
             f"y holds no label: all {len(y)} rows are {unlabelled!r} or missing, which means unlabelled. Give labels "
@@ -62,6 +62,7 @@ def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"The labels in y cannot be sorted: {error}. Use labels of one type.") from error
     if len(classes) < 2:
         raise ValueError(_one_class(classes, is_labelled, unlabelled, name))
+    warn_of_negatives(classes, unlabelled, stacklevel=5)
     codes = np.full(len(y), UNLABELLED, dtype=np.int64)
     codes[is_labelled] = np.searchsorted(classes, labels)
     return codes, classes

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
-MARK = -1
+from sktl._unlabelled import MARK, is_missing_label
 
 
 def stack_domains(Xs: Any, ys: Any, Xt: Any, yt: Any = None) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -24,14 +25,17 @@ def stack_domains(Xs: Any, ys: Any, Xt: Any, yt: Any = None) -> tuple[Any, np.nd
     Xt : as Xs
         The target's rows, or in a dict those of several targets.
     yt : array-like or dict, default=None
-        Labels of the target rows, with -1, None or NaN where there is none; by default there is none at all.
+        Labels of the target rows, with -1 (among text also "-1"), None or NaN where there is none; by default there is
+        none at all.
 
     Returns
     -------
     X : of the kind of Xs
         All rows, sources first.
     y : ndarray
-        Labels; -1 for unlabelled rows, or None where labels are text or other objects.
+        Labels; -1 for unlabelled rows, "-1" among labels of text: marks that sort, so that ``cv=3`` and
+        ``train_test_split(..., stratify=y)`` work. Beside unlabelled rows Booleans become 0 and 1. Labels that are
+        neither numbers, Booleans nor text are marked by None.
     sample_domain : ndarray of str
         "source" and "target", or the names in the dicts; sources in a list are "source_0", "source_1", ...
 
@@ -92,18 +96,20 @@ def _as_list(y: Any) -> list:
 
 
 def _is_mark(label: Any) -> bool:
-    if label is None or (isinstance(label, float) and np.isnan(label)):
+    if is_missing_label(label):
         return True
-    return not isinstance(label, (str, bool)) and bool(label == MARK)
+    if isinstance(label, str):
+        return label == str(MARK)
+    return not isinstance(label, (bool, np.bool_)) and bool(label == MARK)
 
 
 def _marked(labels: list) -> np.ndarray:
-    """Return numbers with -1, or objects with None, where there is no label."""
-    is_number = all(
-        label is None or (isinstance(label, (int, float)) and not isinstance(label, bool)) for label in labels
-    )
-    if is_number:
+    """Return labels with the mark where there is none: -1 among numbers, "-1" among text, None among other objects."""
+    known = [label for label in labels if label is not None]
+    if all(isinstance(label, (Real, np.bool_)) for label in known):  # Booleans too
         return np.array([MARK if label is None else label for label in labels])
+    if all(isinstance(label, str) for label in known):
+        return np.array([str(MARK) if label is None else label for label in labels])
     out = np.empty(len(labels), dtype=object)
     out[:] = labels
     return out

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length, chec
 from torch import nn
 
 from sktl._estimator import OpenNetwork
-from sktl._unlabelled import as_labels, is_labelled
+from sktl._unlabelled import as_labels, is_labelled, known_labels, warn_of_negatives
 
 FIT_FIRST = (
     "Fit it, wrap it in sklearn.frozen.FrozenEstimator where it will be cloned (in cross-validation or a grid search), "
@@ -69,6 +69,8 @@ class Given:
         if labels is not None:
             check_consistent_length(range(n_rows), labels)
             has_label = is_labelled(labels, unlabelled)
+            if is_fitted(estimator) or not hasattr(_last(estimator), "unlabelled"):  # which says so itself
+                warn_of_negatives(known_labels(labels, has_label), unlabelled, stacklevel=5)
         rows = np.flatnonzero(~has_label) if not has_label.all() else np.arange(n_rows)
         if is_fitted(estimator):
             return cls(X, labels, np.array([], dtype=np.intp), rows)
@@ -96,7 +98,7 @@ class Given:
         """Return a fitted estimator as it is, or a clone of another one that has learned the labelled rows."""
         if self.labels is None or not len(self.labelled):
             return estimator
-        return clone(estimator).fit(chosen(self.X, self.labelled), self.labels[self.labelled])
+        return clone(estimator).fit(chosen(self.X, self.labelled), known_labels(self.labels, self.labelled))
 
 
 def chosen(X: Any, rows: np.ndarray) -> Any:
@@ -113,6 +115,12 @@ def unwrapped(estimator: Any) -> Any:
     while isinstance(estimator, FrozenEstimator):
         estimator = estimator.estimator
     return estimator
+
+
+def _last(estimator: Any) -> Any:
+    """Return the classifier itself, the last step of a pipeline."""
+    held = unwrapped(estimator)
+    return unwrapped(held[-1]) if isinstance(held, Pipeline) else held
 
 
 @dataclass(frozen=True)
@@ -165,10 +173,9 @@ def network_start(estimator: Any, name: str) -> Start:
     """
     start = Start.of(estimator)
     if start is None:
-        held = unwrapped(estimator)
-        held = unwrapped(held[-1]) if isinstance(held, Pipeline) else held
         raise TypeError(
             f"{name} changes a network: estimator must be a FineTunedClassifier or a DomainAdaptedClassifier, or a "
-            f"Pipeline that ends in one; got {type(held).__name__}. GradualAdaptedClassifier takes any classifier."
+            f"Pipeline that ends in one; got {type(_last(estimator)).__name__}. GradualAdaptedClassifier takes any "
+            "classifier."
         )
     return start

@@ -33,7 +33,6 @@ TABLES = ("codes", "order", "claims")
 READERS = 1024
 LOCK_BYTES = READERS * 64 + 4096  # LMDB: one cache line a reader, and a head
 FULL = 64 * 2**10  # a disk with less space than this has none
-FULL = 64 * 2**10  # a disk with less space than this has none
 FIRST_MAP = 64 * 2**20
 LARGEST_STEP = 2**30
 REST = 60.0  # seconds for which a store that failed is left alone

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import _num_samples
 
-from sktl._unlabelled import as_labels, is_labelled
+from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl.metrics._domain_scorer import DomainScorer, metric_scorer
 
 
@@ -87,7 +87,7 @@ class CheatingOracleScorer(DomainScorer):
         unknown = int((~is_labelled(truth, self.unlabelled)).sum())
         if unknown:
             raise ValueError(f"true_labels has no label for {unknown} of the {len(truth)} unlabelled rows.")
-        return float(metric_scorer(self.scoring)(estimator, rows.X_target, truth))
+        return float(metric_scorer(self.scoring)(estimator, rows.X_target, known_labels(truth, np.arange(len(truth)))))
 
     def _of_rows(self, y: Any, true_labels: Any) -> np.ndarray:
         truth = self.true_labels if true_labels is None else true_labels

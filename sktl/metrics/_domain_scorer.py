@@ -11,7 +11,7 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from sktl._unlabelled import as_labels, is_labelled
+from sktl._unlabelled import as_labels, is_labelled, known_labels
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ class DomainScorer(BaseEstimator):
                 f"{self.unlabelled!r} in y, score folds that hold both domains (cv=StratifiedDomainKFold()), or use "
                 "LabelledScorer."
             )
-        return DomainRows(X, _safe_indexing(X, labelled), _safe_indexing(X, target), y[labelled], labelled, target)
+        return DomainRows(
+            X, _safe_indexing(X, labelled), _safe_indexing(X, target), known_labels(y, labelled), labelled, target
+        )
 
 
 def metric_scorer(scoring: Any) -> Any:

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
 from sktl._array_api import column_or_1d
-from sktl._unlabelled import as_labels, is_labelled, is_missing
+from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
 from sktl._validation import shorten
 
 
@@ -50,8 +50,9 @@ def strata(splitter: str, y: Any, groups: Any, unlabelled: Any) -> Strata:
         raise ValueError(f"{splitter} needs y, whose classes it spreads over the splits; got y=None.")
     y = as_labels(y)
     labelled = is_labelled(y, unlabelled)
-    check_classification_targets(y[labelled])
-    classes, codes = np.unique(y[labelled], return_inverse=True)
+    labels = known_labels(y, labelled)
+    check_classification_targets(labels)
+    classes, codes = np.unique(labels, return_inverse=True)
     label = np.full(len(y), -1)
     label[labelled] = codes
     if groups is not None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 from scipy import sparse
+from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 
-from sktl.adaptation import stack_domains
+from sktl.adaptation import DomainAdaptedClassifier, stack_domains
 
 A, B, C = np.zeros((2, 3)), np.ones((3, 3)), np.full((1, 3), 2.0)
 
@@ -28,7 +29,28 @@ def test_some_target_labels():
 
 def test_text_labels():
     y = stack_domains(A, ["x", "y"], B)[1]
-    assert y.tolist() == ["x", "y", None, None, None]
+    assert y.tolist() == ["x", "y", "-1", "-1", "-1"]
+    y = stack_domains(A, np.array(["x", "yes"]), B, ["x", None, "-1"])[1]
+    assert y.tolist() == ["x", "yes", "x", "-1", "-1"]
+
+
+def test_truth_values_and_missing_ones_of_pandas():
+    assert stack_domains(A, [True, False], B)[1].tolist() == [1, 0, -1, -1, -1]
+    y = stack_domains(A, np.array([True, False]), B, np.array([True, True, False]))[1]
+    assert y.tolist() == [True, False, True, True, False]
+    assert y.dtype == bool
+    unknown = pd.Series([4, pd.NA, pd.NA], dtype="Int64")
+    assert stack_domains(A, pd.Series([4, 5], dtype="Int64"), B, unknown)[1].tolist() == [4, 5, 4, -1, -1]
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0.0, 1.0], [True, False], ["cat", "dog"]])
+def test_its_marks_sort_and_split(labels):
+    X, y, _ = stack_domains(np.zeros((12, 2)), labels * 6, np.ones((9, 2)))
+    for _, test in StratifiedKFold(3).split(X, y):
+        assert sorted(np.unique(y[test], return_counts=True)[1]) == [2, 2, 3]
+    assert [len(part) for part in train_test_split(y, stratify=y, test_size=1 / 3, random_state=0)] == [14, 7]
+    scores = cross_val_score(DomainAdaptedClassifier(max_epochs=1, random_state=0), X, y, cv=3)
+    assert np.isfinite(scores).all()
 
 
 def test_several_domains():
@@ -62,6 +84,7 @@ def test_pictures_in_lists():
     [
         ((A, [0], B), "'source' has 2 rows, but 1 labels"),
         ((A, [0, -1], B), "'source' has the label -1"),
+        ((A, ["x", "-1"], B), "'source' has the label -1"),
         ((A, [0, 1], np.ones((3, 4))), r"shape \(3,\), but those of 'target' have shape \(4,\)"),
         (({"a": A}, {"a": [0, 1]}, {"a": B}), "both have 'a'"),
         (({"a": A}, [0, 1], B), "so must y"),

@@ -1,0 +1,101 @@
+"""Which labels mean that a row has none: alike in all adapted classifiers, splitters and scorers."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktl.adaptation import (
+    DomainAdaptedClassifier,
+    GradualAdaptedClassifier,
+    SourceFreeAdaptedClassifier,
+    TestTimeAdaptedClassifier,
+)
+from sktl.metrics import DOMAIN_SCORERS, CheatingOracleScorer, get_domain_scorer
+from sktl.model_selection import SourceTargetShuffleSplit, StratifiedDomainKFold
+
+N = 40
+X = np.random.default_rng(0).normal(size=(N, 3))
+IS_ONE = X[: N // 2, 0] > 0
+WHOLE = IS_ONE.astype(int)
+MARKED = np.concatenate([WHOLE, np.full(N // 2, -1)])  # as the other tests have it
+BLANK = [None] * (N // 2)
+TEXT = np.array(["no", "yes"])[WHOLE].tolist()
+HELD = {  # what users hold, and its classes
+    "integers, None": (WHOLE.tolist() + BLANK, [0, 1]),
+    "integers, None, in an array": (np.array(WHOLE.tolist() + BLANK, dtype=object), [0, 1]),
+    "truth values, None": (IS_ONE.tolist() + BLANK, [False, True]),
+    "truth values, NaN": (IS_ONE.tolist() + [np.nan] * (N // 2), [0.0, 1.0]),
+    "decimals, None": (WHOLE.astype(float).tolist() + BLANK, [0.0, 1.0]),
+    "text, None": (TEXT + BLANK, ["no", "yes"]),
+    "text, -1": (TEXT + [-1] * (N // 2), ["no", "yes"]),
+    "text, '-1'": (np.array(TEXT + ["-1"] * (N // 2)), ["no", "yes"]),
+    "Int64, NA": (pd.Series(WHOLE.tolist() + BLANK, dtype="Int64"), [0, 1]),
+    "boolean, NA": (pd.Series(IS_ONE.tolist() + BLANK, dtype="boolean"), [False, True]),
+    "string, NA": (pd.Series(TEXT + BLANK, dtype="string"), ["no", "yes"]),
+    "category, NaN": (pd.Series(TEXT + BLANK, dtype="category"), ["no", "yes"]),
+}
+
+
+def unfitted(kind):
+    source = DomainAdaptedClassifier(loss=None, max_epochs=1, random_state=0)
+    if kind is DomainAdaptedClassifier:
+        return kind(max_epochs=1, random_state=0)
+    return kind(source, random_state=0)
+
+
+@pytest.mark.parametrize("held", HELD)
+@pytest.mark.parametrize(
+    "kind",
+    [DomainAdaptedClassifier, SourceFreeAdaptedClassifier, TestTimeAdaptedClassifier, GradualAdaptedClassifier],
+)
+def test_every_classifier_takes_them(kind, held):
+    y, classes = HELD[held]
+    model = unfitted(kind).fit(X, y)
+    assert model.classes_.tolist() == classes
+    assert [type(label) for label in model.classes_.tolist()] == [type(label) for label in classes]
+    expected = unfitted(kind).fit(X, MARKED)
+    np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X))
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_splitters_and_scorers_take_them(held):
+    y, classes = HELD[held]
+    for splitter in (StratifiedDomainKFold(3), SourceTargetShuffleSplit(2, random_state=0)):
+        for (train, test), (same_train, same_test) in zip(splitter.split(X, y), splitter.split(X, MARKED), strict=True):
+            np.testing.assert_array_equal(train, same_train)
+            np.testing.assert_array_equal(test, same_test)
+    model = unfitted(DomainAdaptedClassifier).fit(X, y)
+    other = unfitted(DomainAdaptedClassifier).fit(X, MARKED)
+    for name in sorted(set(DOMAIN_SCORERS) - {"domain_default"}):
+        assert get_domain_scorer(name)(model, X, y) == pytest.approx(get_domain_scorer(name)(other, X, MARKED)), name
+    truth = [classes[int(label)] for label in X[:, 0] > 0]
+    expected = np.mean(model.predict(X[N // 2 :]) == np.array(truth)[N // 2 :])
+    assert CheatingOracleScorer(truth)(model, X, y) == expected
+
+
+@pytest.mark.parametrize("mark", [-1, np.int64(-1), -1.0, "-1"])
+def test_the_mark_among_text_is_its_text(mark):
+    y = np.array(TEXT + ["-1"] * (N // 2))
+    assert DomainAdaptedClassifier(max_epochs=1, unlabelled=mark).fit(X, y).classes_.tolist() == ["no", "yes"]
+
+
+@pytest.mark.parametrize("kind", [DomainAdaptedClassifier, SourceFreeAdaptedClassifier])
+def test_other_negatives_are_classes_and_that_is_said_once(kind):
+    y = np.where(MARKED == 0, -100, MARKED)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = unfitted(kind).fit(X, y)
+    said = [one for one in caught if "a negative label is a class" in str(one.message)]
+    assert len(said) == 1
+    assert "y holds -100" in str(said[0].message)
+    assert "set unlabelled=-100" in str(said[0].message)
+    assert model.classes_.tolist() == [-100, 1]
+    if kind is DomainAdaptedClassifier:  # the other's is that of the source within
+        assert said[0].filename == __file__
+    signs = np.where(MARKED == 0, -1.0, np.where(MARKED == 1, 1.0, np.nan))
+    chosen = {name: np.nan for name in model.get_params() if name.endswith("unlabelled")}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "y holds")
+        assert unfitted(kind).set_params(**chosen).fit(X, signs).classes_.tolist() == [-1, 1]
