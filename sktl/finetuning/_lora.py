@@ -55,17 +55,26 @@ class LoRA(BaseEstimator):
     def attach(self, network: nn.Module, wanted: Callable[[str], bool], seed: int) -> list[str]:
         """Give the layers whose names are `wanted` an adapter each; returns the names of those that got one.
 
-        A layer that has one, of an earlier fit, keeps it.
+        A layer that has one, of an earlier fit, keeps it. Layers that share one weight share its adapter.
         """
         self._validate_params()
         scale = (self.rank if self.alpha is None else self.alpha) / self.rank
         generator = torch.Generator().manual_seed(seed)
         adapted = []
-        for name, layer in list(network.named_modules()):
-            is_plain = isinstance(layer, ADAPTED) and not parametrize.is_parametrized(layer, "weight")
-            if is_plain and getattr(layer, "groups", 1) == 1 and wanted(name):
-                change = LowRankChange(layer.weight, self.rank, scale, generator)
-                parametrize.register_parametrization(layer, "weight", change, unsafe=True)
+        layers = {
+            name: layer
+            for name, layer in network.named_modules()
+            if isinstance(layer, ADAPTED)
+            and not parametrize.is_parametrized(layer, "weight")
+            and getattr(layer, "groups", 1) == 1
+        }
+        weights = {id(layer.weight) for name, layer in layers.items() if wanted(name)}
+        changes: dict[int, LowRankChange] = {}  # by the identity of the weight
+        for name, layer in layers.items():
+            key = id(layer.weight)
+            if key in weights:
+                changes[key] = changes.get(key) or LowRankChange(layer.weight, self.rank, scale, generator)
+                parametrize.register_parametrization(layer, "weight", changes[key], unsafe=True)
                 adapted.append(name)
         return adapted
 
@@ -88,10 +97,18 @@ class LowRankChange(nn.Module):
 
 
 def merge_adapters(network: nn.Module) -> nn.Module:
-    """Add every adapter's change to its weight for good."""
+    """Add every adapter's change to its weight for good.
+
+    Layers that shared one weight share the changed one; a layer that had no adapter keeps the weight as it was.
+    """
+    changed: dict[int, nn.Parameter] = {}  # by the identity of the weight as it was
     for layer in list(network.modules()):
         if isinstance(layer, ADAPTED) and parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+            original = layer.parametrizations["weight"].original
+            if id(original) not in changed:
+                changed[id(original)] = nn.Parameter(layer.weight.detach().clone(), original.requires_grad)
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+            layer.weight = changed[id(original)]
     return network
 
 
