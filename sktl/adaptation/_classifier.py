@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -25,12 +25,13 @@ from sktl.adaptation._job import Job, understood
 from sktl.adaptation._learned import LearnedNetwork
 from sktl.adaptation._networks import HEADS
 from sktl.adaptation._openable import Openable
+from sktl.adaptation._scoring import LabelledScoreMixin
 from sktl.adaptation._selection import KeepBest
 from sktl.adaptation.losses import DomainLoss, get_loss
 from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet, history_of
 
 
-class DomainAdaptedClassifier(Openable, ClassifierMixin, CallbackSupportMixin, ModuleSharingMixin):
+class DomainAdaptedClassifier(Openable, LabelledScoreMixin, CallbackSupportMixin, ModuleSharingMixin):
     """A network learned from labels in one domain that predicts in another, where there are none.
 
     Rows whose label is `unlabelled` are the target; the others are the source. Source and target rows go through the

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from sktl._array_api import validate_data
 from sktl._inputs import is_2d
+from sktl.adaptation._scoring import LabelledScoreMixin
 from sktl.adaptation._start import Given, is_fitted
 from sktl.training import OPTIMIZERS, SCHEDULES
 
@@ -30,7 +31,7 @@ def has(name: str) -> Callable[[Any], bool]:
     return check
 
 
-class AdaptedMeta(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class AdaptedMeta(MetaEstimatorMixin, LabelledScoreMixin, BaseEstimator):
     """Abstract: wraps a classifier; what predicts after `fit` is ``estimator_``."""
 
     estimator: Any

@@ -1,0 +1,90 @@
+"""Accuracy where some rows have no label."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.validation import check_consistent_length
+
+from sktl._unlabelled import as_labels, is_labelled, known_labels
+
+_SAID: set[tuple[str, str, int]] = set()
+
+
+class LabelledScoreMixin(ClassifierMixin):
+    """A classifier with the parameter `unlabelled`, whose `score` leaves marked rows out."""
+
+    unlabelled: Any
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on the labelled rows.
+
+        Rows that are marked as unlabelled are left out, with a warning: where they are the target, the accuracy is that
+        of the source. `sktl.metrics.get_domain_scorer` looks at both, and `sktl.metrics.LabelledScorer` takes any other
+        metric of the labelled rows. Metrics of scikit-learn given by name (``scoring="accuracy"``) do not know marks,
+        and count marked rows as errors.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or sequence of pictures
+            As in `predict`.
+        y : array-like of shape (n,)
+            True labels; `unlabelled`, NaN or None where there is none.
+        sample_weight : array-like of shape (n,), default=None
+            Of the rows.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If no row has a label.
+        """
+        name = type(self).__name__
+        if y is None:
+            raise ValueError(f"{name}.score needs y, the true labels; got y=None.")
+        labels = as_labels(y)
+        known = is_labelled(labels, self.unlabelled)
+        if not known.any():
+            raise ValueError(
+                f"{name}.score needs labels, but all {len(labels)} rows are {self.unlabelled!r} or missing, which "
+                "means unlabelled. Without labels, score by sktl.metrics.get_domain_scorer('information_maximization')."
+            )
+        if not known.all():
+            _warn_once(
+                f"{name}.score leaves out rows that are marked as unlabelled: it is the accuracy on the labelled rows, "
+                "which says nothing about a target without labels. To choose between adapted models, use "
+                "scoring=sktl.metrics.get_domain_scorer() with cv=sktl.model_selection.StratifiedDomainKFold()."
+            )
+        predicted = np.asarray(self.predict(X))  # type: ignore[attr-defined]
+        check_consistent_length(predicted, labels, sample_weight)
+        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(accuracy_score(known_labels(labels, known), predicted[known], sample_weight=weight))
+
+
+def _warn_once(text: str) -> None:
+    """Warn once for a line of the user's code: cross-validation calls `score` often, and forgets what was shown."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("sktl.", "sklearn.", "joblib.")):
+        frame = frame.f_back
+    place = (text, frame.f_code.co_filename, frame.f_lineno)
+    if place in _SAID and not _is_always_shown(text):
+        return
+    _SAID.add(place)
+    warnings.warn_explicit(text, UserWarning, *place[1:])
+
+
+def _is_always_shown(text: str) -> bool:
+    """Whether the user's filters want every such warning, or an error."""
+    for action, message, category, module, line in warnings.filters:
+        if issubclass(UserWarning, category) and module is None and not line and (not message or message.match(text)):  # type: ignore[union-attr]
+            return action in ("always", "all", "error")
+    return False
