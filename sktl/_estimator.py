@@ -11,10 +11,11 @@ import torch
 from sklearn.base import BaseEstimator, _clone_parametrized
 from torch import Tensor, nn
 
+from sktl._modes import InPlainModes
 from sktl._preprocessing import Preprocessing
 
 
-class ModuleSharingMixin(BaseEstimator):
+class ModuleSharingMixin(InPlainModes, BaseEstimator):
     """An estimator whose clones share the networks given to its constructor, instead of copying them.
 
     Networks given as parameters are only looked at, so that a grid search over a hundred clones needs one.

@@ -8,7 +8,17 @@ import pytest
 SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
     {"_array_api", "_forking", "_progress"},
-    {"exceptions", "_device", "_draws", "_identity", "_functional", "_validation", "_preprocessing", "_unlabelled"},
+    {
+        "exceptions",
+        "_device",
+        "_draws",
+        "_functional",
+        "_identity",
+        "_modes",
+        "_preprocessing",
+        "_unlabelled",
+        "_validation",
+    },
     {"backbones", "images", "training", "cache"},
     {"metrics", "_extraction", "_inputs", "adaptation.losses", "fewshot.heads"},
     {"_estimator", "features", "finetuning", "aligners", "adaptation", "fewshot"},

@@ -81,7 +81,7 @@ def assign(
             f"{left_out} unlabelled rows of source domains take no part in training; give labels, or name their domain "
             "in target_domain.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     roles = Roles(sources, np.flatnonzero(is_target & is_labelled & takes_part), target)
     _check(roles, codes, losses, has_domains=sample_domain is not None)
@@ -156,7 +156,7 @@ def _check(roles: Roles, codes: np.ndarray, losses: list[DomainLoss], *, has_dom
             "No row is unlabelled, so there is no target to adapt to: this is plain supervised training. Mark target "
             "rows in y as unlabelled (-1, or '-1' among labels of text).",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
     of_source = np.concatenate(roles.sources) if roles.sources else labelled
     n_only = len(np.setdiff1d(codes[roles.target_labelled], codes[of_source]))
@@ -165,5 +165,5 @@ def _check(roles: Roles, codes: np.ndarray, losses: list[DomainLoss], *, has_dom
             f"{n_only} classes have labels in the target only. They are learned from these rows; aligning the domains "
             "assumes that both hold the same classes.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )

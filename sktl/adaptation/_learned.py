@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sktl._device import autocast
 from sktl._forking import ForkSafeLock
 from sktl._inputs import as_rows, in_channels
+from sktl._modes import evaluating
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation._networks import AdaptedNetwork
 from sktl.backbones import auto_batch_size
@@ -52,7 +53,7 @@ class LearnedNetwork:
             key = (str(device), dtype)
             if key not in self._ready:
                 is_plain = device.type == "cpu" and dtype == torch.float32
-                self._ready[key] = self.network if is_plain else copy.deepcopy(self.network).to(device, dtype)
+                self._ready[key] = self.network if is_plain else copy.deepcopy(self.network).eval().to(device, dtype)
             return self._ready[key]
 
     def outputs(
@@ -116,6 +117,6 @@ class LearnedNetwork:
         return LearnedNetwork(copy.deepcopy(self.network), self.preprocessing, self.n_channels, self.is_own)
 
 
-@torch.inference_mode()
 def _run(network: AdaptedNetwork, batch: Tensor, features: bool) -> Tensor:
-    return network.features(batch) if features else network(batch)
+    with evaluating(network), torch.inference_mode():
+        return network.features(batch) if features else network(batch)

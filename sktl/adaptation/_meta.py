@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from sktl._array_api import validate_data
 from sktl._inputs import is_2d
+from sktl._modes import InPlainModes
 from sktl.adaptation._scoring import LabelledScoreMixin
 from sktl.adaptation._start import Given, is_fitted
 from sktl.training import OPTIMIZERS, SCHEDULES
@@ -31,7 +32,7 @@ def has(name: str) -> Callable[[Any], bool]:
     return check
 
 
-class AdaptedMeta(MetaEstimatorMixin, LabelledScoreMixin, BaseEstimator):
+class AdaptedMeta(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, BaseEstimator):
     """Abstract: wraps a classifier; what predicts after `fit` is ``estimator_``."""
 
     estimator: Any

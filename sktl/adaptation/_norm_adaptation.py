@@ -175,7 +175,7 @@ class NormAdaptation:
             f"an entropy of {now.entropy:.2f} instead of {before.entropy:.2f}. The rows are left out. Adapt to rows of "
             "all classes in random order; undo_collapse=False adapts all the same.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         self.moments = held[0]
         self._put_back(held[1])
@@ -190,7 +190,7 @@ class NormAdaptation:
             "norms' scales and shifts are put back to where they started. Rows of a single class, a batch too small or "
             "a learning_rate too large do that.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         self._put_back(self.start)
         return True

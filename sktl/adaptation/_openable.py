@@ -29,7 +29,7 @@ class Openable:
 
     def _open(self) -> OpenNetwork:
         learned = self._learned
-        network = copy.deepcopy(learned.network).requires_grad_(True)
+        network = copy.deepcopy(learned.network).requires_grad_(True).eval()
         network.split.n_source = None  # all rows to come are the target's
         return OpenNetwork(
             network, network.features, network.classifier, tuple(network.backbone.parameters()), self._is_pretrained,

@@ -14,6 +14,7 @@ from torch import nn
 
 from sktl._draws import OwnDraws
 from sktl._forking import ForkSafeLock
+from sktl._modes import in_plain_modes
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._channels import first_channels
 from sktl.backbones._fingerprint import (
@@ -52,7 +53,7 @@ class Backbone:
 
     def __init__(self, name: str, module: nn.Module, preprocessing: Preprocessing, identity: NetworkIdentity):
         self.name = name
-        self.module = module.eval().requires_grad_(False)
+        self._module = module.requires_grad_(False)
         self.preprocessing = preprocessing
         self.identity = identity
         self.fingerprint = identity.fingerprint
@@ -61,6 +62,11 @@ class Backbone:
         self._traces: dict[tuple[int, int], Trace] = {}
         self._prepared: dict[Any, nn.Module] = {}
         self._facts: dict[Hashable, Any] = {}
+
+    @property
+    def module(self) -> nn.Module:
+        """The network; whoever has put a part of it into training mode finds it in evaluation mode again."""
+        return self._module.eval() if any(part.training for part in self._module.modules()) else self._module
 
     def remembered(self, question: Hashable, find: Callable[[], T]) -> T:
         """Return what `find` returns: a fact about the network, found once; `question` names it."""
@@ -165,6 +171,7 @@ class BackboneStore:
 STORE = BackboneStore()
 
 
+@in_plain_modes
 def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0) -> Backbone:
     """Return the network that `backbone` and `weights` mean, from the process-wide store.
 
@@ -249,6 +256,7 @@ def _preprocessing_of(module: nn.Module) -> Preprocessing:
     return timm_preprocessing(cfg)
 
 
+@in_plain_modes
 def list_layers(
     backbone: Any = "efficientnet_lite0", *, weights: Any = None, image_size: int | tuple[int, int] | None = None
 ) -> LayerTable:

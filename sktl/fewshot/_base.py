@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
+from sktl._modes import usable
 from sktl.exceptions import DivergenceError
 from sktl.fewshot._checkpoint import kept_training
 from sktl.fewshot._encoders import EncoderPlan
@@ -239,7 +240,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         targets = torch.from_numpy(checked_values(self, y)).to(device, dtype) if self.is_regression_ else None
         self._check_outputs(episodes.n_way if targets is None else targets.shape[1])
         self._check_support(int((episodes.support_y >= 0).sum(1).max()))
-        indices = episodes.apply(lambda part: part.to(device))
+        indices = episodes.apply(lambda part: usable(part).to(device))
         with self._learned.lock, torch.no_grad():
             module = self._ready(device, dtype)
             return module.episode_logits(self._on_device(rows), indices, targets).double().cpu().numpy()

@@ -32,7 +32,7 @@ def kept_training(
     folder = CheckpointFolder(estimator.checkpoint_dir, key)
     if unknown:
         message = cannot_be_resumed(estimator, f"checkpoint_dir={str(estimator.checkpoint_dir)!r}", unknown)
-        warnings.warn(message, CheckpointWarning, stacklevel=5)
+        warnings.warn(message, CheckpointWarning, stacklevel=6)
         return None, None, seed
     saved = lasting.enter_context(folder).latest(OF_TRAININGS)
     seed = seed if saved is None else saved["seed"]

@@ -106,7 +106,7 @@ class EncoderPlan:
         shift, scale = torch.zeros(spec.shape[0]).view(shape), torch.ones(spec.shape[0]).view(shape)
         scale = scale if spec.is_rows else scale / 255
         if isinstance(module, nn.Module):
-            network = copy.deepcopy(module).requires_grad_(True)
+            network = copy.deepcopy(module).float().requires_grad_(True)
         elif module not in OWN_NETWORKS:
             network, shift, scale = _backbone(module, spec)
         elif module == "identity":

@@ -10,6 +10,7 @@ import torch
 from sklearn.utils import check_consistent_length
 from torch import Tensor
 
+from sktl._modes import InPlainModes, in_plain_modes
 from sktl._unlabelled import is_missing
 from sktl._validation import shorten
 
@@ -47,7 +48,7 @@ class Episodes(NamedTuple):
     n_way: int
 
 
-class EpisodeSampler:
+class EpisodeSampler(InPlainModes):
     """Draws episodes: some classes, and rows of each for support and query.
 
     Parameters
@@ -81,6 +82,7 @@ class EpisodeSampler:
     (torch.Size([10, 2]), [0, 1])
     """
 
+    @in_plain_modes
     def __init__(
         self,
         y: Any,

@@ -163,5 +163,5 @@ class MANNLearner(MetaLearner):
                 f"{self.n_slots} slots, {self.n_heads} for each row. Slots unused for longest are overwritten. Train "
                 f"with n_slots={n_rows * self.n_heads} or more to keep all.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._modes import in_plain_modes
 from sktl.exceptions import WeightsError
 from sktl.fewshot._inputs import InputSpec
 from sktl.fewshot._learned import LearnedMethod
@@ -50,6 +51,7 @@ def save_learner(learner: Any, path: str | Path) -> None:
     write_whole(Path(path), encode_tensors(learner._learned.tensors, header))
 
 
+@in_plain_modes
 def load_learner(path: str | Path, **modules: nn.Module) -> Any:
     """Return the meta-learner that `save` wrote.
 

@@ -139,5 +139,5 @@ class SNAILLearner(MetaLearner):
                 f"A support set of {n_rows} rows is longer than any that this {type(self).__name__} was trained on "
                 f"({self._length()}); its answers may be worse for that. Train with more n_shot or n_way.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )

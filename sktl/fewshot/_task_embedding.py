@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from sklearn.utils.metaestimators import available_if
 
+from sktl._modes import InPlainModes
+
 
 def _embeds(learner: Any) -> bool:
     if not learner._embeds_tasks:
@@ -17,7 +19,7 @@ def _embeds(learner: Any) -> bool:
     return True
 
 
-class EmbedsTasks:
+class EmbedsTasks(InPlainModes):
     """A meta-learner that makes one vector of a support set, by which it chooses what suits the task."""
 
     @property

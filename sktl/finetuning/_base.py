@@ -153,7 +153,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
             folder = CheckpointFolder(self.checkpoint_dir, key)
             if unknown:
                 message = cannot_be_resumed(self, f"checkpoint_dir={str(self.checkpoint_dir)!r}", unknown)
-                warnings.warn(message, CheckpointWarning, stacklevel=5)
+                warnings.warn(message, CheckpointWarning, stacklevel=6)
             else:
                 if processes is None or processes.is_first:
                     saved = lasting.enter_context(folder).latest(OF_TRAININGS)

@@ -8,12 +8,13 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._modes import InPlainModes
 from sktl.finetuning._deployed import DeployedNetwork, as_list, described_input, export_onnx
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._saving import load_estimator, save_estimator
 
 
-class Deployable:
+class Deployable(InPlainModes):
     """Mixin of the fine-tuned estimators."""
 
     _learned: LearnedNetwork

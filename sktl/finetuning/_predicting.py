@@ -12,6 +12,7 @@ import torch
 from sktl._device import autocast, resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl._functional import call_with
+from sktl._modes import evaluating
 from sktl.finetuning._frozen import block_extractor
 from sktl.finetuning._job import codes_of, extractor_of, predicting_batch_size
 from sktl.finetuning._learned import LearnedNetwork
@@ -29,7 +30,7 @@ def outputs_of(estimator: Any, learned: LearnedNetwork, data: Any, device: torch
         return _of_pictures(estimator, learned, data, device)
     module = learned.module(torch.device("cpu") if device.type == "mps" else device)
     # call_with puts the values into the module for the while: threads take turns.
-    with learned.lock, torch.inference_mode():
+    with learned.lock, evaluating(module), torch.inference_mode():
         values = {name: value.detach().cpu().double() for name, value in module.named_parameters()}
         return call_with(module, values, torch.as_tensor(data, dtype=torch.float64)).numpy()
 
@@ -55,7 +56,7 @@ def _of_pictures(estimator: Any, learned: LearnedNetwork, source: PictureSource,
             # Kernels go by a batch's shape: filled up with black, outputs differ by rounding only in other company.
             filled = torch.cat([batch, batch.new_zeros(size - len(batch), *batch.shape[1:])])
             # A network that is cut at a layer listens to it by a hook, which threads must not share.
-            with learned.lock, torch.inference_mode(), autocast(device, dtype):
+            with learned.lock, evaluating(module), torch.inference_mode(), autocast(device, dtype):
                 outputs = _within_memory(module, filled.to(device))
             out[which] = outputs[: len(batch)].double().cpu().numpy()
     return out

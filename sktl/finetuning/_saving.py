@@ -58,7 +58,7 @@ def save_estimator(estimator: Any, path: str | os.PathLike) -> None:
             f"{', '.join(unneeded)} of this {type(estimator).__name__} hold code or live objects, which are not saved. "
             "Predictions do not need them; the loaded estimator has their defaults.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     spec: Any = learned.spec
     is_given = "backbone" in left_out

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import clone, is_regressor
 from sklearn.utils import _safe_indexing, check_consistent_length
 
+from sktl._modes import in_plain_modes
 from sktl.model_selection._episode_split import EpisodeSplit, Range
 
 
@@ -49,6 +50,7 @@ class EpisodeScores:
         return f"{self.mean:.4f} +- {self.ci95:.4f} (95%, {len(self.scores)} episodes)"
 
 
+@in_plain_modes
 def episode_scores(
     estimator: Any,
     X: Any,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sktl._array_api import check_array
 from sktl._device import resolve_device
+from sktl._modes import in_plain_modes, usable
 from sktl.fewshot._episodes import EpisodeIndices
 from sktl.fewshot.transductive._sources import GivenRows, Source, TableRows
 from sktl.fewshot.transductive._span import unit
@@ -30,6 +31,7 @@ class TransductiveMethod(BaseEstimator, ABC):
 
     is_regression_: ClassVar[bool] = False  # for sktl.model_selection.episode_scores
 
+    @in_plain_modes
     def __call__(self, support: Tensor, y: Tensor, query: Tensor, n_way: int) -> Tensor:
         """Return the logarithms of the queries' class probabilities.
 
@@ -57,10 +59,12 @@ class TransductiveMethod(BaseEstimator, ABC):
         if support.ndim == 2:
             return self(support.unsqueeze(0), y.unsqueeze(0), query.unsqueeze(0), n_way).squeeze(0)
         _check(support, y, query, n_way)
+        support, y, query = usable(support), usable(y), usable(query)
         if query.shape[1] == 0:
             return query.new_empty(len(query), 0, n_way)
         return self._classified(GivenRows(support, query, self.prepared), y, n_way)
 
+    @in_plain_modes
     def episode_logits(
         self, X: Any, episodes: EpisodeIndices, y: Any = None, *, device: str | torch.device = "auto"
     ) -> np.ndarray:
@@ -85,7 +89,7 @@ class TransductiveMethod(BaseEstimator, ABC):
         """
         self._validate_params()
         codes = torch.from_numpy(check_array(X, dtype=np.float32)).to(resolve_device(device))
-        support, labels, query, _ = (part.to(codes.device) for part in episodes[:4])
+        support, labels, query, _ = (usable(part).to(codes.device) for part in episodes[:4])
         with torch.no_grad():
             source = TableRows(self.prepared(codes), torch.cat([support, query], dim=1))
         return self._classified(source, labels, episodes.n_way).double().cpu().numpy()
