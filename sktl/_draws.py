@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,14 +14,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sktl._forking import ForkSafeLock
 
 _lock = ForkSafeLock()
+_trainings = threading.local()  # `depth`: how many trainings of this thread draw from the global generators
 _OVERLOADS = {"default": "generator", "low": "low_generator", "names": "generator_with_names"}
 
 
 @contextlib.contextmanager
 def global_generators() -> Iterator[None]:
-    """Run a block while no other thread of the library has the state of torch's global generators changed."""
+    """Run a block while no other thread of the library has the state of torch's global generators changed.
+
+    Draws in it are from the global generators, even if the block is within an `OwnDraws`.
+    """
     with _lock:
-        yield
+        _trainings.depth = _depth() + 1
+        try:
+            yield
+        finally:
+            _trainings.depth -= 1
+
+
+def _depth() -> int:
+    return getattr(_trainings, "depth", 0)
 
 
 class OwnDraws(TorchDispatchMode):
@@ -30,18 +43,28 @@ class OwnDraws(TorchDispatchMode):
 
     Parameters
     ----------
-    seed : int
+    seed : int, default=0
         Where the generator starts.
+    state : Tensor, optional
+        The state that it starts from instead, as ``torch.get_rng_state`` gives it.
     """
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int = 0, state: Tensor | None = None):
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
+        if state is not None:
+            self.generator.set_state(state)
+        self._depth = 0
+
+    def __enter__(self) -> OwnDraws:
+        self._depth = _depth()
+        return super().__enter__()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the function, with the generator if it is one that draws."""
         kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags or kwargs.get("generator") is not None:
+        is_here = self._depth == _depth()
+        if not is_here or torch.Tag.nondeterministic_seeded not in func.tags or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
         tensors = [value for value in args if isinstance(value, Tensor)]
         device = tensors[0].device if tensors else torch.device(kwargs.get("device") or "cpu")

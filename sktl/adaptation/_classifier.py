@@ -97,7 +97,8 @@ class DomainAdaptedClassifier(Openable, LabelledScoreMixin, CallbackSupportMixin
     image_shape, value_range, image_size, preprocessing, n_jobs
         As in `CNNCodesTransformer`.
     callbacks : list, default=None
-        skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
+        skorch callbacks, which see every epoch; on a GPU none may wait for a fit in another thread. scikit-learn's own
+        come by `set_callbacks`.
     device, precision
         As in `CNNCodesTransformer`.
     random_state : int, RandomState or None, default=None

@@ -110,7 +110,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
         Folder that keeps the state of training after each epoch; several fits may share it. A fit of the same data
         and parameters goes on from the last epoch kept there, with the same result, and is done at once if it was.
     callbacks : list, default=None
-        skorch callbacks, which see every epoch. scikit-learn's own come by `set_callbacks`.
+        skorch callbacks, which see every epoch; on a GPU none may wait for a fit in another thread. scikit-learn's own
+        come by `set_callbacks`.
     device, precision, compile
         As in `CNNCodesTransformer`.
     random_state : int, RandomState or None, default=None

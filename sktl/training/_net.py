@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sktl._modes import plain_modes
 from sktl.training._ema import WeightAverage
 from sktl.training._hooks import batch_hooks, gradient_hook
 from sktl.training._interrupts import end_epoch
@@ -20,7 +21,7 @@ from sktl.training._predicting import PredictingNet
 from sktl.training._printing import TableLog, shown_progress
 from sktl.training._processes import Processes
 from sktl.training._progress import EpochTasks
-from sktl.training._random import borrowed_generators
+from sktl.training._random import BorrowedGenerators
 from sktl.training._schedules import Schedule, get_schedule
 from sktl.training._state import state_of_batches
 from sktl.training._steps import Step
@@ -283,7 +284,9 @@ class TrainingNet(PredictingNet):
             self.processes.align(self.module)
         seed = self.random_state + (0 if self.processes is None else self.processes.rank)
         try:
-            with borrowed_generators(torch.device(self.device), seed, self._generators) as self._generators:
+            self._borrowed = own = BorrowedGenerators(torch.device(self.device), seed, self._generators)
+            self._generators = own.left
+            with plain_modes(), own:
                 self.notify("on_train_begin", X=None, y=None)
                 self.fit_loop(batches, valid_batches, epochs, stop_at=stop_at, progress=progress)
                 if not trainer.has_finite_weights():
@@ -291,7 +294,7 @@ class TrainingNet(PredictingNet):
                 self.notify("on_train_end", X=None, y=None)
         finally:
             self._batches_state = state_of_batches(batches)
-            self._batches = None  # the data is not kept
+            self._batches = self._borrowed = None  # the data is not kept
         return self
 
     def fit_loop(self, X, y=None, epochs=None, *, stop_at: float = math.inf, progress: EpochTasks | None = None):
@@ -303,16 +306,18 @@ class TrainingNet(PredictingNet):
                 if self.clock_.n_steps >= stop_at:
                     break
                 start = time.perf_counter()
-                if progress is not None:
-                    progress.epoch_begin()
-                self.notify("on_epoch_begin", **data)
+                with self.lent_generators():
+                    if progress is not None:
+                        progress.epoch_begin()
+                    self.notify("on_epoch_begin", **data)
                 self.run_single_epoch(batches, training=True, stop_at=stop_at)
                 self.run_single_epoch(valid_batches, training=False)
                 self.history[-1].update(lr=largest_rate(self.optimizer_), dur=time.perf_counter() - start)
                 self.trainer_.remember()
-                stops = end_epoch(self, data)
-                if progress is not None:
-                    stops = progress.epoch_end() or stops
+                with self.lent_generators():
+                    stops = end_epoch(self, data)
+                    if progress is not None:
+                        stops = progress.epoch_end() or stops
                 if stops:
                     break
         return self

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 
 from sktl.training._batches import TensorBatches
+from sktl.training._random import BorrowedGenerators
 from sktl.training._structure import features_and_target
 
 PREDICTED_ROWS = 256
@@ -18,6 +21,16 @@ class PredictingNet(NeuralNet):
     """A net that predicts on arrays and tensors, or on batches; abstract: training is `TrainingNet`'s."""
 
     classify: bool
+    _borrowed: BorrowedGenerators | None = None  # while training
+
+    def notify(self, method_name, **cb_kwargs):
+        """Tell the callbacks; each may wait for a training in another thread."""
+        with self.lent_generators():
+            super().notify(method_name, **cb_kwargs)
+
+    def lent_generators(self) -> AbstractContextManager[None]:
+        """Return a block of the user's code, during which other threads may train."""
+        return contextlib.nullcontext() if self._borrowed is None else self._borrowed.lent()
 
     def get_dataset(self, X, y=None):
         """Return X: batches need no dataset."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sktl._draws import global_generators
+from sktl._draws import OwnDraws, global_generators
 
 
-@contextlib.contextmanager
-def borrowed_generators(
-    device: torch.device, seed: int, state: Mapping[str, Tensor] | None = None
-) -> Iterator[dict[str, Tensor]]:
-    """Run a block with torch's global generators of the CPU and of `device` seeded, and restore them afterwards.
+class BorrowedGenerators:
+    """A block with torch's global generators of the CPU and of `device` seeded; they are restored afterwards.
 
     The generators belong to the process: trainings in its threads take turns, so that none draws from another's.
     On CUDA, cuDNN keeps to its deterministic algorithms within.
@@ -29,28 +27,76 @@ def borrowed_generators(
     state : mapping, optional
         What they go on from instead: what an earlier block left.
 
-    Yields
-    ------
-    dict
+    Attributes
+    ----------
+    left : dict
         Filled, at the end of the block, with the generators' state there.
     """
-    with global_generators():
-        found = generator_states(device)
-        was_deterministic = torch.backends.cudnn.deterministic
-        left: dict[str, Tensor] = {}
+
+    def __init__(self, device: torch.device, seed: int, state: Mapping[str, Tensor] | None = None):
+        self.device = device
+        self.seed = seed
+        self.state = state
+        self.left: dict[str, Tensor] = {}
+        self._found: dict[str, Tensor] = {}
+        self._own_draws: OwnDraws | None = None
+        self._held = contextlib.ExitStack()
+        self._was_deterministic = False
+
+    def __enter__(self) -> BorrowedGenerators:
+        self._take()
+        if self.state:
+            _restore(self.state, self.device)
+        else:
+            _seed(self.seed, self.device)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.left.update(self._give_back())
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give the generators back for a block of the user's code, which may wait for a training in another thread.
+
+        What the block draws on the CPU is what it would have drawn without. On other devices nothing is given back.
+        """
+        if self.device.type != "cpu" or self._own_draws is not None:
+            yield
+            return
+        self._own_draws = OwnDraws(state=self._give_back()["cpu"])
         try:
-            if state:
-                _restore(state, device)
-            else:
-                _seed(seed, device)
-            if device.type == "cuda":
-                torch.backends.cudnn.deterministic = True
-            yield left
+            with self._own_draws:
+                yield
         finally:
-            left.update(generator_states(device))
-            _restore(found, device)
-            if device.type == "cuda":
-                torch.backends.cudnn.deterministic = was_deterministic
+            own, self._own_draws = self._own_draws.generator.get_state(), None
+            self._take()
+            _restore({"cpu": own}, self.device)
+
+    def now(self) -> dict[str, Tensor]:
+        """Return where the generators of the block stand."""
+        if self._own_draws is not None:
+            return {"cpu": self._own_draws.generator.get_state()}
+        return generator_states(self.device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()  # a copy of what is being trained borrows nothing
+
+    def _take(self) -> None:
+        self._held.enter_context(global_generators())
+        self._found = generator_states(self.device)
+        self._was_deterministic = torch.backends.cudnn.deterministic
+        if self.device.type == "cuda":
+            torch.backends.cudnn.deterministic = True
+
+    def _give_back(self) -> dict[str, Tensor]:
+        try:
+            own = generator_states(self.device)
+            _restore(self._found, self.device)
+            if self.device.type == "cuda":
+                torch.backends.cudnn.deterministic = self._was_deterministic
+        finally:
+            self._held.close()
+        return own
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:

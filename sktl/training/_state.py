@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sktl.training._random import generator_states
 from sktl.training._structure import as_tensors, map_tensors
 
 
@@ -28,7 +27,7 @@ def training_state(net: Any) -> dict[str, Any]:
             "optimizer": net.optimizer_.state_dict(),
             "average": None if net.average_ is None else net.average_.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
-            "generators": generator_states(torch.device(net.device)) if is_running else net._generators,
+            "generators": net._generators if net._borrowed is None else net._borrowed.now(),
             "batches": state_of_batches(net._batches) if is_running else net._batches_state,
             "clock": asdict(net.clock_),
             "history": net.history.to_list(),
