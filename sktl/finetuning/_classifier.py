@@ -112,8 +112,7 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         and parameters goes on from the last epoch kept there, with the same result, and is done at once if it was.
         Settings that cannot be told apart in another process are not resumed, with a warning.
     callbacks : list, default=None
-        skorch callbacks, which see every epoch; on a GPU none may wait for a fit in another thread. scikit-learn's own
-        come by `set_callbacks`.
+        skorch callbacks (on a GPU, none may wait for a fit in another thread). scikit-learn's come by `set_callbacks`.
     device, precision, compile
         As in `CNNCodesTransformer`. With "accelerate", a script that ``accelerate launch`` (or torchrun) has started
         in several processes trains in all of them, each on its device with a share of every batch.
