@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = [
+    "BackboneNotFoundError",
+    "BadImageError",
+    "CacheWarning",
+    "CheckpointWarning",
+    "DivergenceError",
+    "EngineWarning",
+    "PictureWarning",
+    "WeightsError",
+]
+
 
 class BadImageError(ValueError):
     """Pictures that cannot be read; every bad one of a list is named in one error.

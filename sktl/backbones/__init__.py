@@ -1,4 +1,7 @@
-"""From a name to a pretrained network: weights, layers, surgery."""
+"""Pretrained networks: loading them by name, listing their layers, reading what a layer puts out.
+
+`__all__` lists what users call. The other names serve the families of this library; they are internal and may change.
+"""
 
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._agreement import agreeing_precision
@@ -26,39 +29,9 @@ from sktl.backbones._weights import read_state_dict
 
 __all__ = [
     "ENGINES",
-    "PENULTIMATE",
     "POOLINGS",
-    "Backbone",
-    "CodeRecipe",
-    "Engine",
-    "LayerInfo",
-    "LayerOutputs",
     "LayerTable",
-    "NetworkIdentity",
-    "Normalisation",
-    "ParameterGroup",
-    "Pooling",
     "Preprocessing",
-    "Suffix",
-    "Trace",
-    "agreeing_precision",
-    "auto_batch_size",
-    "block_recipe",
-    "cut_head",
-    "declared_channels",
-    "ends_in_codes",
-    "get_engine",
-    "layer_info",
     "list_backbones",
     "list_layers",
-    "load_backbone",
-    "parameter_groups",
-    "planned_engine",
-    "read_state_dict",
-    "resolve_layers",
-    "resuming_engine",
-    "split_at",
-    "trace_of",
-    "unflattened",
-    "without_heads",
 ]

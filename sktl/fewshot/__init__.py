@@ -21,7 +21,6 @@ from sktl.fewshot._snail_learner import SNAILLearner
 __all__ = [
     "CNAPsLearner",
     "ConditionalNeuralProcessLearner",
-    "EpisodeIndices",
     "EpisodeSampler",
     "FewShotClassifier",
     "FewShotRegressor",
@@ -35,6 +34,5 @@ __all__ = [
     "RelationNetLearner",
     "ReptileLearner",
     "SNAILLearner",
-    "TaskState",
     "load_learner",
 ]

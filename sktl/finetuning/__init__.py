@@ -1,4 +1,4 @@
-"""Pretrained networks adjusted to new data, behind fit and predict."""
+"""Pretrained networks that are trained further on new data: fine-tuning."""
 
 from sktl.finetuning._classifier import FineTunedClassifier
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay

@@ -37,6 +37,15 @@ class LearningRateDisplay:
     References
     ----------
     .. [1] L. N. Smith, "Cyclical learning rates for training neural networks", WACV, 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sktl.finetuning import FineTunedClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> display = FineTunedClassifier(random_state=0).find_learning_rate(X, y)
+    >>> bool(display.suggestion > 0)
+    True
     """
 
     learning_rates: np.ndarray

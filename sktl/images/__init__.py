@@ -1,4 +1,7 @@
-"""Anything a user holds -> uint8 batches."""
+"""Reading pictures, in files or in memory, as uint8 batches.
+
+`__all__` lists what users call. The other names serve the families of this library; they are internal and may change.
+"""
 
 from sktl.images._array_source import ArraySource
 from sktl.images._as_pictures import as_pictures, checked_range
@@ -10,13 +13,7 @@ from sktl.images._shapes import infer_image_shape
 from sktl.images._source import PictureSource
 
 __all__ = [
-    "ArraySource",
-    "ItemSource",
-    "PictureSource",
     "as_pictures",
-    "checked_range",
     "infer_image_shape",
-    "is_numeric_rows",
     "iter_batches",
-    "row_value_range",
 ]

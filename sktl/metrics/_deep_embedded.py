@@ -25,6 +25,13 @@ def deep_embedded_risk(losses: np.ndarray, weights: np.ndarray) -> float:
     -------
     float
         Estimated risk in the target; it may be below 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.metrics import deep_embedded_risk
+    >>> round(deep_embedded_risk(np.array([0.2, 0.4, 0.9]), np.array([0.5, 1.0, 1.5])), 2)  # the plain mean is 0.5
+    0.62
     """
     # R = mean(w l) + eta mean(w) - eta,   eta = -Cov(w l, w) / Var(w)
     weighted = weights * losses

@@ -23,6 +23,13 @@ def mutual_information(proba: np.ndarray) -> float:
     -------
     float
         Between 0 and log(n_classes).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.metrics import mutual_information
+    >>> round(mutual_information(np.eye(2)), 3)  # certain of each row, and of both classes: log(2)
+    0.693
     """
     # I = H(mean_i p_i) - mean_i H(p_i)
     return float(entr(proba.mean(axis=0)).sum() - entr(proba).sum(axis=1).mean())

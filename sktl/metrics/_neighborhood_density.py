@@ -29,6 +29,13 @@ def soft_neighborhood_density(proba: np.ndarray, temperature: float = 0.05) -> f
     -------
     float
         Between 0 and log(n - 1). It is computed in blocks of rows: memory grows with n, not with its square.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.metrics import soft_neighborhood_density
+    >>> round(soft_neighborhood_density(np.repeat(np.eye(2), 3, axis=0)), 3)  # two neighbours each: log(2)
+    0.693
     """
     # S_ij = <p_i, p_j> / (|p_i| |p_j|),   q_i = softmax_{j != i}(S_ij / temperature),   mean_i H(q_i)
     units = proba / np.linalg.norm(proba, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)

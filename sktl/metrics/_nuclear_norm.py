@@ -22,6 +22,13 @@ def nuclear_norm_share(proba: np.ndarray) -> float:
     -------
     float
         Up to 1, which predictions reach that are certain and spread evenly over the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.metrics import nuclear_norm_share
+    >>> round(nuclear_norm_share(np.eye(2)), 3), round(nuclear_norm_share(np.full((2, 2), 0.5)), 3)
+    (1.0, 0.5)
     """
     # ||P||_* <= sqrt(rank P) ||P||_F <= sqrt(min(n, c) n)
     values = np.linalg.svd(proba, compute_uv=False)

@@ -1,4 +1,7 @@
-"""The only gradient loop of the library: one skorch net, its batches, steps and schedules."""
+"""How the networks of all families are trained: schedules, optimisers, and one gradient loop (a skorch net).
+
+`__all__` lists what users call. The other names serve the families of this library; they are internal and may change.
+"""
 
 from sktl.training._batches import TensorBatches
 from sktl.training._checkpoints import OF_TRAININGS, CheckpointFolder, KeepEpochs
@@ -36,48 +39,13 @@ from sktl.training._stream import StreamBatches
 from sktl.training._structure import features_and_target, map_tensors, n_rows, split_rows
 
 __all__ = [
-    "OF_TRAININGS",
     "OPTIMIZERS",
     "SCHEDULES",
-    "CheckpointFolder",
-    "ClassificationStep",
     "DivergenceError",
-    "EpochTasks",
-    "KeepEpochs",
-    "Processes",
-    "RegressionStep",
-    "Step",
-    "StepResult",
-    "StreamBatches",
-    "TensorBatches",
-    "TrainingNet",
-    "WeightAverage",
-    "classification_losses",
     "constant",
     "cosine",
-    "encode_tensors",
-    "features_and_target",
-    "get_schedule",
-    "history_of",
     "inverse_decay",
     "linear",
-    "load_training_state",
-    "make_optimizer",
-    "map_tensors",
-    "n_rows",
     "one_cycle",
-    "one_cycle_momentum",
-    "pack",
-    "processes_of",
-    "progress_of",
-    "read_tensors",
-    "split_rows",
     "steps",
-    "to_arrays",
-    "to_largest",
-    "training_state",
-    "unit_mean",
-    "unpack",
-    "weighted_mean",
-    "write_whole",
 ]

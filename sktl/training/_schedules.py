@@ -23,19 +23,80 @@ def _warm_up(step: int, n_steps: int, warmup: float) -> tuple[float | None, floa
 
 
 def constant(step: int, n_steps: int, *, warmup: float = 0.0) -> float:
-    """Return 1 after the warm-up."""
+    """Return 1 after the warm-up.
+
+    Parameters
+    ----------
+    step, n_steps : int
+        This step, from 0, and how many there are.
+    warmup : float, default=0.0
+        A share of all steps below 1, or a number of steps, in which the rate climbs.
+
+    Returns
+    -------
+    float
+        Factor of the base rate.
+
+    Examples
+    --------
+    >>> from sktl.training import constant
+    >>> [constant(step, 4, warmup=1) for step in range(4)]
+    [0.5, 1.0, 1.0, 1.0]
+    """
     rising, _ = _warm_up(step, n_steps, warmup)
     return 1.0 if rising is None else rising
 
 
 def linear(step: int, n_steps: int, *, warmup: float = 0.0, end: float = 0.0) -> float:
-    """Return 1 falling to `end` along a line."""
+    """Return 1 falling to `end` along a line.
+
+    Parameters
+    ----------
+    step, n_steps : int
+        This step, from 0, and how many there are.
+    warmup : float, default=0.0
+        A share of all steps below 1, or a number of steps, in which the rate climbs.
+    end : float, default=0.0
+        What it falls to.
+
+    Returns
+    -------
+    float
+        Factor of the base rate.
+
+    Examples
+    --------
+    >>> from sktl.training import linear
+    >>> [linear(step, 4) for step in range(4)]
+    [1.0, 0.75, 0.5, 0.25]
+    """
     rising, p = _warm_up(step, n_steps, warmup)
     return 1.0 - (1.0 - end) * p if rising is None else rising
 
 
 def cosine(step: int, n_steps: int, *, warmup: float = 0.0, end: float = 0.0) -> float:
-    """Return 1 falling to `end` along half a cosine (Loshchilov and Hutter 2017, without restarts)."""
+    """Return 1 falling to `end` along half a cosine (Loshchilov and Hutter 2017, without restarts).
+
+    Parameters
+    ----------
+    step, n_steps : int
+        This step, from 0, and how many there are.
+    warmup : float, default=0.0
+        A share of all steps below 1, or a number of steps, in which the rate climbs.
+    end : float, default=0.0
+        What it falls to.
+
+    Returns
+    -------
+    float
+        Factor of the base rate.
+
+    Examples
+    --------
+    >>> from sktl.training import cosine
+    >>> [round(cosine(step, 4), 2) for step in range(4)]
+    [1.0, 0.85, 0.5, 0.15]
+    """
     # end + (1 - end) (1 + cos(pi p)) / 2
     rising, p = _warm_up(step, n_steps, warmup)
     return end + (1.0 - end) * (1.0 + math.cos(math.pi * p)) / 2.0 if rising is None else rising
@@ -44,14 +105,58 @@ def cosine(step: int, n_steps: int, *, warmup: float = 0.0, end: float = 0.0) ->
 def steps(
     step: int, n_steps: int, *, at: Sequence[float] = (0.5, 0.75), gamma: float = 0.1, warmup: float = 0.0
 ) -> float:
-    """Return 1, multiplied by `gamma` at each of the shares (or numbers) of all steps in `at`."""
+    """Return 1, multiplied by `gamma` at each of the shares (or numbers) of all steps in `at`.
+
+    Parameters
+    ----------
+    step, n_steps : int
+        This step, from 0, and how many there are.
+    warmup : float, default=0.0
+        A share of all steps below 1, or a number of steps, in which the rate climbs.
+    at : sequence of float, default=(0.5, 0.75)
+        Where the rate drops: shares below 1, or numbers of steps.
+    gamma : float, default=0.1
+        Factor of each drop.
+
+    Returns
+    -------
+    float
+        Factor of the base rate.
+
+    Examples
+    --------
+    >>> from sktl.training import steps
+    >>> [steps(step, 4, at=(0.5,)) for step in range(4)]
+    [1.0, 1.0, 0.1, 0.1]
+    """
     rising, _ = _warm_up(step, n_steps, warmup)
     passed = sum(step >= (round(point * n_steps) if point < 1 else point) for point in at)
     return gamma**passed if rising is None else rising
 
 
 def inverse_decay(step: int, n_steps: int, *, alpha: float = 10.0, power: float = 0.75, warmup: float = 0.0) -> float:
-    """Return the decay of domain-adversarial training (Ganin et al. 2016)."""
+    """Return the decay of domain-adversarial training (Ganin et al. 2016).
+
+    Parameters
+    ----------
+    step, n_steps : int
+        This step, from 0, and how many there are.
+    warmup : float, default=0.0
+        A share of all steps below 1, or a number of steps, in which the rate climbs.
+    alpha, power : float, default=10.0, 0.75
+        The factor is ``(1 + alpha * p) ** -power`` where the share p of the steps has passed.
+
+    Returns
+    -------
+    float
+        Factor of the base rate.
+
+    Examples
+    --------
+    >>> from sktl.training import inverse_decay
+    >>> [round(inverse_decay(step, 4), 2) for step in range(4)]
+    [1.0, 0.39, 0.26, 0.2]
+    """
     # (1 + alpha p)^-power
     rising, p = _warm_up(step, n_steps, warmup)
     return (1.0 + alpha * p) ** -power if rising is None else rising
@@ -72,7 +177,28 @@ def _one_cycle(step: int, n_steps: int, peak_at: float, start: float, peak: floa
 def one_cycle(
     step: int, n_steps: int, *, warmup: float = 0.3, start: float = 1 / 25, end: float = 1 / 250_000
 ) -> float:
-    """Return `start` rising to 1, then falling to `end` (Smith and Topin 2018; the numbers are fastai's)."""
+    """Return `start` rising to 1, then falling to `end` (Smith and Topin 2018; the numbers are fastai's).
+
+    Parameters
+    ----------
+    step, n_steps : int
+        This step, from 0, and how many there are.
+    warmup : float, default=0.0
+        A share of all steps below 1, or a number of steps, in which the rate climbs.
+    start, end : float, default=1/25, 1/250_000
+        The factor at the first and at the last step.
+
+    Returns
+    -------
+    float
+        Factor of the base rate.
+
+    Examples
+    --------
+    >>> from sktl.training import one_cycle
+    >>> [round(one_cycle(step, 5, warmup=0.4), 2) for step in range(5)]
+    [0.04, 1.0, 0.75, 0.25, 0.0]
+    """
     return _one_cycle(step, n_steps, warmup, start, 1.0, end)
 
 

@@ -77,9 +77,9 @@ def exact_plan(cost: Tensor) -> Tensor:
 class DeepJDOT(DomainLoss):
     """Deep joint distribution optimal transport: the plan that moves the batch cheapest, then cheaper moves [1]_.
 
-    The plan is that of the batch and is not differentiated. Two batches hardly ever hold as many rows of each class, so
-    that a plan that keeps all masses moves some rows to other classes; by default masses may be given up, as in
-    [2]_. Departs from the papers in the scale of the features' cost (the mean over features, not the sum), and in
+    The plan is that of the batch and is not differentiated. Two batches seldom hold equally many rows of each class. A
+    plan that moves every row would therefore move some to another class. By default some rows may stay unmatched, as
+    in [2]_. Departs from the papers in the scale of the features' cost (the mean over features, not the sum), and in
     the warm-up.
 
     Parameters
