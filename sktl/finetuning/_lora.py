@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
@@ -104,7 +105,8 @@ def merge_adapters(network: nn.Module) -> nn.Module:
     changed: dict[int, nn.Parameter] = {}  # by the identity of the weight as it was
     for layer in list(network.modules()):
         if isinstance(layer, ADAPTED) and parametrize.is_parametrized(layer, "weight"):
-            original = layer.parametrizations["weight"].original
+            chain: Any = layer.parametrizations
+            original = chain["weight"].original
             if id(original) not in changed:
                 changed[id(original)] = nn.Parameter(layer.weight.detach().clone(), original.requires_grad)
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
