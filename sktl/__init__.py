@@ -17,6 +17,7 @@ _HEADLINES = {
     "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
     "ProtoNetClassifier": "sktl.fewshot",
+    "clear_memory": "sktl._memory",
     "list_backbones": "sktl.backbones",
     "list_layers": "sktl.backbones",
     "open_cache": "sktl.cache",
@@ -31,6 +32,7 @@ __all__ = [
     "Preprocessing",
     "ProtoNetClassifier",
     "__version__",
+    "clear_memory",
     "list_backbones",
     "list_layers",
     "open_cache",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from sktl._memory import clear_memory
     from sktl.adaptation import DomainAdaptedClassifier, stack_domains
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache

@@ -166,7 +166,7 @@ def after_openvino() -> None:
     options = {"image_size": 32, "cache": None}
     compiled = sktl.CNNCodesTransformer(network(), engine="openvino", **options).fit(PICTURES)
     expected = compiled.transform(PICTURES)
-    engines = [engine.name for engine in sktl.backbones._engines._built.values()]
+    engines = [engine.name for engine in sktl.backbones._engines.built_engines().values()]
     assert "openvino" in engines
     automatic = sktl.CNNCodesTransformer(compiled.backbone, **options).fit(PICTURES)
     in_child(lambda: agrees(automatic, PICTURES, expected))  # without a warning

@@ -88,7 +88,7 @@ def test_codes_are_computed_in_a_child_as_in_its_parent(engine, n_threads, monke
     monkeypatch.setattr(_engines, "_built", type(_engines._built)())
     transformer = CNNCodesTransformer(network(), engine=engine).fit(PICTURES)
     expected = transformer.transform(PICTURES)
-    assert [key[0] for key in _engines._built] == [engine]
+    assert [key[0] for key in _engines.built_engines()] == [engine]
     assert holds_in_child(lambda: np.allclose(transformer.transform(PICTURES), expected, atol=1e-5))
     np.testing.assert_array_equal(transformer.transform(PICTURES), expected)
 

@@ -7,7 +7,7 @@ import pytest
 
 SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
-    {"_array_api", "_forking", "_progress"},
+    {"_array_api", "_forking", "_memory", "_progress"},
     {
         "exceptions",
         "_device",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,10 @@ import xxhash
 from sktl._identity._bystanders import matters
 from sktl._identity._walk import identify
 
+MOST_HELD = 256
+
 _KEYS: dict[int, tuple[Any, str]] = {}  # of objects, by id: (weak reference, key)
+_held: OrderedDict[int, None] = OrderedDict()  # of those, by id, that cannot be referred to weakly and so stay
 
 
 def key_of_object(value: Any) -> str:
@@ -28,8 +32,11 @@ def key_of_object(value: Any) -> str:
 
     try:
         reference: Any = weakref.ref(value, forget)
-    except TypeError:  # it cannot be referred to weakly, so it stays
+    except TypeError:  # a list, say: once it is let go, it is given another key, and what was kept for it is made anew
         reference = lambda: value  # noqa: E731
+        _held[number] = None
+        if len(_held) > MOST_HELD:
+            _KEYS.pop(_held.popitem(last=False)[0], None)
     _KEYS[number] = (reference, uuid.uuid4().hex)
     return _KEYS[number][1]
 

@@ -8,15 +8,11 @@ from dataclasses import replace
 import torch
 
 from sktl._device import autocast, exact_float32, reduced_precisions
-from sktl._forking import ForkSafeLock
 from sktl.backbones._engine import CodeNetwork
 from sktl.backbones._recipe import CodeRecipe
 
 TOLERANCE = 5e-3  # relative to the codes' length, on examples; on real pictures it is then below 1e-2
 N_EXAMPLES = 4
-
-_known: dict[tuple, torch.dtype] = {}
-_lock = ForkSafeLock()
 
 
 def agreeing_precision(
@@ -40,11 +36,9 @@ def agreeing_precision(
     recipe = replace(recipe, dtype=torch.float32)
     if not candidates:
         return recipe
-    key = (recipe.backbone.fingerprint, recipe.layers, recipe.pooling, recipe.preprocessing, device, *candidates)
-    with _lock:
-        if key not in _known:
-            _known[key] = _first_that_agrees(recipe, device, candidates)
-    return replace(recipe, dtype=_known[key])
+    question = ("precision", recipe.layers, recipe.pooling, recipe.preprocessing, device, *candidates)
+    found = recipe.backbone.remembered(question, lambda: _first_that_agrees(recipe, device, candidates))
+    return replace(recipe, dtype=found)
 
 
 @torch.inference_mode()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import os
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +16,7 @@ from torch import nn
 
 from sktl._draws import OwnDraws
 from sktl._forking import ForkSafeLock
+from sktl._memory import Remembered, emptied_on_request, trim
 from sktl._modes import in_plain_modes
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._channels import first_channels
@@ -30,6 +33,10 @@ from sktl.backbones._surgery import split_at, trace_of
 from sktl.backbones._weights import load_strictly, looks_like_path, read_state_dict
 
 T = TypeVar("T")
+
+KEPT_BYTES = 96 * 2**20  # of networks that nobody holds just now, with what was made of them
+KEPT_SIZES = 16  # traces of a network
+KEPT_PREPARED = 4  # copies of a network
 
 
 class Backbone:
@@ -59,9 +66,21 @@ class Backbone:
         self.fingerprint = identity.fingerprint
         self.is_stable = identity.is_stable
         self.lock = ForkSafeLock()
-        self._traces: dict[tuple[int, int], Trace] = {}
-        self._prepared: dict[Any, nn.Module] = {}
-        self._facts: dict[Hashable, Any] = {}
+        self._traces: Remembered[tuple[int, int], Trace] = Remembered(KEPT_SIZES)
+        self._prepared: Remembered[Any, nn.Module] = Remembered(KEPT_PREPARED)
+        self._facts: Remembered[Hashable, Any] = Remembered()
+        self._n_bytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+
+    @property
+    def n_bytes(self) -> int:
+        """Return how much memory it takes, its prepared copies included."""
+        return self._n_bytes * (1 + len(self._prepared))
+
+    def release(self) -> None:
+        """Give back what can be made again."""
+        with self.lock:
+            self._traces.clear()
+            self._prepared.clear()
 
     @property
     def module(self) -> nn.Module:
@@ -71,9 +90,7 @@ class Backbone:
     def remembered(self, question: Hashable, find: Callable[[], T]) -> T:
         """Return what `find` returns: a fact about the network, found once; `question` names it."""
         with self.lock:
-            if question not in self._facts:
-                self._facts[question] = find()
-            return self._facts[question]
+            return self._facts.get_or_make(question, find)
 
     def can_split_at(self, layer: str, size: tuple[int, int]) -> bool:
         """Whether the network can be cut in two after a layer, for pictures of `size`."""
@@ -90,9 +107,13 @@ class Backbone:
     def trace(self, size: tuple[int, int]) -> Trace:
         """Return the layers as a picture of `size` (height, width) in pixels meets them."""
         with self.lock:
-            if size not in self._traces:
-                self._traces[size] = trace_of(self.module, size)
-            return self._traces[size]
+            return self._traces.get_or_make(size, lambda: self._traced(size))
+
+    def _traced(self, size: tuple[int, int]) -> Trace:
+        try:
+            return trace_of(self.module, size)
+        finally:
+            trim()  # of the activations of all layers, which tracing needs at once
 
     def prepared(self, device: torch.device, size: tuple[int, int], keep: tuple[str, ...] = ()) -> nn.Module:
         """Return the network as it runs fastest on `device`: batch norms folded, channels last. Shared and cached.
@@ -109,12 +130,14 @@ class Backbone:
         with self.lock:
             trace = self.trace(size)
             convolutions = tuple(n for n in keep if isinstance(trace.call(n).module, nn.Conv2d))  # type: ignore[union-attr]
-            key = (device, convolutions)
-            if key not in self._prepared:
-                example = torch.linspace(-1, 1, math.prod(trace.input_shape)).reshape(trace.input_shape)
-                folded = fold_batch_norms(self.module, example, convolutions)
-                self._prepared[key] = folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            return self._prepared[key]
+            return self._prepared.get_or_make(
+                (device, convolutions), lambda: self._folded(device, trace.input_shape, convolutions)
+            )
+
+    def _folded(self, device: torch.device, shape: tuple[int, ...], convolutions: tuple[str, ...]) -> nn.Module:
+        example = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
+        folded = fold_batch_norms(self.module, example, convolutions)
+        return folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def fresh_module(self) -> nn.Module:
         """Return a copy of the network that may be trained."""
@@ -122,11 +145,17 @@ class Backbone:
 
 
 class BackboneStore:
-    """Every loaded network once per process, by what was asked for and by fingerprint. Thread-safe."""
+    """Every loaded network once per process, by what was asked for and by fingerprint. Thread-safe.
+
+    A network lives as long as somebody holds it; of the others, those used last stay, `KEPT_BYTES` of them and always
+    the very last.
+    """
 
     def __init__(self) -> None:
-        self._by_reference: dict[tuple, str] = {}
-        self._by_fingerprint: dict[str, Backbone] = {}
+        self._by_reference: Remembered[tuple, str] = Remembered(1024)
+        self._alive: weakref.WeakValueDictionary[str, Backbone] = weakref.WeakValueDictionary()
+        self._kept: OrderedDict[str, Backbone] = OrderedDict()
+        self._held: weakref.WeakKeyDictionary[Any, Backbone] = weakref.WeakKeyDictionary()
         self._lock = ForkSafeLock()
 
     def named(self, name: str, weights: Any, seed: int) -> Backbone:
@@ -134,18 +163,18 @@ class BackboneStore:
         drawn = None if weights is not None else seed
         reference = (canonical_name(name), *_weights_reference(weights), drawn, hooks_of_all_modules())
         with self._lock:
-            fingerprint = self._by_reference.get(reference)
-            if fingerprint is None:
+            backbone = self._alive.get(self._by_reference.get(reference, ""))
+            if backbone is None:
                 provider = find_provider(name)
                 module = build_named(name, weights, seed)
                 preprocessing = provider.preprocessing(canonical_name(name), weights)
                 identity = named_identity(canonical_name(name), module)
-                fingerprint = identity.fingerprint
-                self._by_fingerprint.setdefault(
-                    fingerprint, Backbone(canonical_name(name), module, preprocessing, identity)
-                )
-                self._by_reference[reference] = fingerprint
-            return self._by_fingerprint[fingerprint]
+                backbone = self._alive.get(identity.fingerprint)
+                if backbone is None:
+                    backbone = Backbone(canonical_name(name), module, preprocessing, identity)
+            self._by_reference.pop(reference, None)
+            self._by_reference.get_or_make(reference, lambda: backbone.fingerprint)
+            return self._keep(backbone)
 
     def given(self, module: nn.Module, owner: Any = None, setting: Any = None) -> Backbone:
         """Return the backbone of a module of the user's, which stays untouched: the store works on a copy.
@@ -153,26 +182,46 @@ class BackboneStore:
         `owner` and `setting` say where it comes from; see `module_identity`.
         """
         identity = module_identity(module, owner, setting)
-        fingerprint = identity.fingerprint
         with self._lock:
-            if fingerprint not in self._by_fingerprint:
+            backbone = self._alive.get(identity.fingerprint)
+            if backbone is None:
                 own = copy.deepcopy(module).cpu().float()
-                preprocessing = _preprocessing_of(module)
-                self._by_fingerprint[fingerprint] = Backbone(type(module).__name__, own, preprocessing, identity)
-            return self._by_fingerprint[fingerprint]
+                backbone = Backbone(type(module).__name__, own, _preprocessing_of(module), identity)
+            return self._keep(backbone)
+
+    def hold(self, owner: Any, backbone: Backbone) -> None:
+        """Keep a network as long as an estimator that runs it exists."""
+        with self._lock:
+            self._held[owner] = backbone
 
     def clear(self) -> None:
         """Forget all networks; those still needed are loaded again."""
         with self._lock:
-            self._by_reference.clear()
-            self._by_fingerprint.clear()
+            for part in (self._by_reference, self._alive, self._kept, self._held):
+                part.clear()
+
+    def _keep(self, backbone: Backbone) -> Backbone:
+        """Note that a network is used, and let go of those used longest ago if there are too many."""
+        self._alive[backbone.fingerprint] = self._kept[backbone.fingerprint] = backbone
+        self._kept.move_to_end(backbone.fingerprint)
+        while len(self._kept) > 1 and sum(kept.n_bytes for kept in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+            trim()
+        return backbone
 
 
 STORE = BackboneStore()
 
 
+@emptied_on_request
+def _release_all() -> None:
+    for backbone in list(STORE._alive.values()):
+        backbone.release()
+    STORE.clear()
+
+
 @in_plain_modes
-def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0) -> Backbone:
+def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0, holder: Any = None) -> Backbone:
     """Return the network that `backbone` and `weights` mean, from the process-wide store.
 
     Parameters
@@ -183,6 +232,8 @@ def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0) -> 
         Published weights (the best, or by name), random values, or a file. For a module, "default" keeps its values.
     seed : int, default=0
         Fixes random values.
+    holder : object, default=None
+        An estimator that will run the network again: it is kept as long as this exists.
 
     Returns
     -------
@@ -197,6 +248,13 @@ def load_backbone(backbone: Any, weights: Any = "default", *, seed: int = 0) -> 
     TypeError
         If `backbone` is of none of these types.
     """
+    loaded = _loaded(backbone, weights, seed)
+    if holder is not None:
+        STORE.hold(holder, loaded)
+    return loaded
+
+
+def _loaded(backbone: Any, weights: Any, seed: int) -> Backbone:
     if isinstance(backbone, str):
         return STORE.named(backbone, weights, seed)
     if isinstance(backbone, nn.Module):

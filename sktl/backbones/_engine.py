@@ -37,9 +37,9 @@ class CodeNetwork(nn.Module):
     def __init__(self, recipe: CodeRecipe, device: torch.device):
         super().__init__()
         network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers)
-        infos = dict(zip(recipe.layers, recipe.infos))
+        infos, pooling = dict(zip(recipe.layers, recipe.infos)), recipe.pooling
         self.outputs = LayerOutputs(
-            network, recipe.layers, lambda output, name: recipe.pooling(output, infos[name]), heads=recipe.heads
+            network, recipe.layers, lambda output, name: pooling(output, infos[name]), heads=recipe.heads
         )
         n_channels = recipe.backbone.trace(recipe.preprocessing.size).input_shape[1]
         self.normalisation = Normalisation(recipe.preprocessing, n_channels, device)
@@ -56,8 +56,8 @@ class ResumedNetwork(nn.Module):
         super().__init__()
         (layer,) = recipe.layers
         trace = recipe.backbone.trace(recipe.preprocessing.size)
-        self._start, info = layer_info(start, trace), recipe.infos[0]
-        self._pooled = lambda output, name=layer: recipe.pooling(output, info)
+        self._start, info, pooling = layer_info(start, trace), recipe.infos[0], recipe.pooling
+        self._pooled = lambda output, name=layer: pooling(output, info)
         self.outputs: LayerOutputs | None = None
         if start != layer:
             if not recipe.backbone.can_split_at(start, recipe.preprocessing.size):
@@ -82,7 +82,8 @@ class TorchEngine(Engine):
     name = "torch"
 
     def __init__(self, recipe: CodeRecipe, device: torch.device, compile: bool = False, start: str | None = None):
-        self.recipe = recipe
+        self.lock = recipe.backbone.lock  # not the network: it keeps its engines
+        self.dtype = recipe.dtype
         self.device = device
         if device.type == "cpu":
             keep_freed_memory()
@@ -105,7 +106,7 @@ class TorchEngine(Engine):
     def _codes(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the codes of a batch, of its halves where the device has too little memory for all of it."""
         try:
-            with self.recipe.backbone.lock, exact_float32(self.device), autocast(self.device, self.recipe.dtype):
+            with self.lock, exact_float32(self.device), autocast(self.device, self.dtype):
                 return self._network(batch.to(self.device, non_blocking=True))
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:

@@ -6,11 +6,14 @@ import ctypes
 import importlib.util
 import os
 import warnings
-from collections import OrderedDict
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import torch
 
 from sktl._forking import ForkSafeLock
+from sktl._memory import Remembered, emptied_on_request
+from sktl.backbones._backbone import Backbone
 from sktl.backbones._engine import Engine, TorchEngine
 from sktl.backbones._openvino import OpenVINOEngine
 from sktl.backbones._recipe import CodeRecipe
@@ -18,9 +21,10 @@ from sktl.exceptions import EngineWarning
 
 ENGINES = ("auto", "torch", "openvino")
 WORTH_COMPILING = 500  # pictures of 224 x 224; OpenVINO's compiling takes as long as it saves on some 200 to 400
-KEPT_ENGINES = 8
+KEPT_ENGINES = 8  # of a network
+MOST_REFUSED = 1024
 
-_built: OrderedDict[tuple, Engine] = OrderedDict()
+_built: WeakKeyDictionary[Backbone, Remembered[tuple, Engine]] = WeakKeyDictionary()  # they refer to no Backbone
 _refused: set[tuple] = set()
 _lock = ForkSafeLock()
 
@@ -29,17 +33,29 @@ def _after_fork_in_child() -> None:
     """Leave behind what works by threads of the parent: they do not exist here, and would be waited for for ever."""
     if torch.get_num_threads() > 1:
         torch.set_num_threads(1)  # GNU's OpenMP, which most builds of torch use, does not outlive a fork
-    for key, engine in list(_built.items()):
-        if isinstance(engine, TorchEngine) and engine.recipe.backbone.lock.was_abandoned:
-            engine.recipe.backbone._prepared.clear()  # a pass that was under way has left its hooks there
-        elif not isinstance(engine, OpenVINOEngine):
-            continue
-        # It is built anew when needed. To free OpenVINO's would be to wait for its threads: they stay for good.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_built.pop(key)))
+    for backbone, engines in list(_built.items()):
+        if backbone.lock.was_abandoned:
+            backbone._prepared.clear()  # a pass that was under way has left its hooks there
+        for key, engine in list(engines.items()):
+            if isinstance(engine, OpenVINOEngine) or backbone.lock.was_abandoned:
+                # It is built anew when needed. To free OpenVINO's would be to wait for its threads: they stay for good.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(engines.pop(key)))
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@emptied_on_request
+def _forget() -> None:
+    with _lock:
+        _built.clear()
+        _refused.clear()
+
+
+def built_engines() -> dict[tuple, Engine]:
+    """Return the engines of all networks."""
+    return {(*key, backbone.fingerprint): engine for backbone, of in _built.items() for key, engine in of.items()}
 
 
 def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_pictures: int) -> str:
@@ -69,7 +85,7 @@ def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_p
         return "torch"
     height, width = recipe.preprocessing.size
     is_worth_it = n_pictures * height * width >= WORTH_COMPILING * 224 * 224
-    return "openvino" if is_worth_it or ("openvino", *key) in _built else "torch"
+    return "openvino" if is_worth_it or ("openvino", *key) in _built.get(recipe.backbone, ()) else "torch"
 
 
 def get_engine(
@@ -88,7 +104,7 @@ def get_engine(
             engine = _openvino(key, recipe, requested)
             if engine is not None:
                 return engine
-        return _kept(("torch", compile, *key), lambda: TorchEngine(recipe, device, compile))
+        return _kept(recipe.backbone, ("torch", compile, *key), lambda: TorchEngine(recipe, device, compile))
 
 
 def resuming_engine(recipe: CodeRecipe, start: str, device: torch.device) -> Engine:
@@ -100,7 +116,8 @@ def resuming_engine(recipe: CodeRecipe, start: str, device: torch.device) -> Eng
         If something goes round that layer.
     """
     with _lock:
-        return _kept(("resuming", start, *_key(recipe, device)), lambda: TorchEngine(recipe, device, start=start))
+        key = ("resuming", start, *_key(recipe, device))
+        return _kept(recipe.backbone, key, lambda: TorchEngine(recipe, device, start=start))
 
 
 def _key(recipe: CodeRecipe, device: torch.device) -> tuple:
@@ -111,8 +128,10 @@ def _openvino(key: tuple, recipe: CodeRecipe, requested: str) -> Engine | None:
     try:
         if key[-1].type != "cpu" or recipe.dtype != torch.float32:
             raise RuntimeError("it runs on the CPU in float32 only")
-        return _kept(("openvino", *key), lambda: OpenVINOEngine(recipe))
+        return _kept(recipe.backbone, ("openvino", *key), lambda: OpenVINOEngine(recipe))
     except Exception as error:  # OpenVINO raises types of its own for each layer that it does not know
+        if len(_refused) >= MOST_REFUSED:
+            _refused.clear()
         _refused.add(key)
         advice = " (pip install openvino)" if isinstance(error, ImportError) else ""
         warnings.warn(
@@ -124,10 +143,5 @@ def _openvino(key: tuple, recipe: CodeRecipe, requested: str) -> Engine | None:
         return None
 
 
-def _kept(key: tuple, build) -> Engine:
-    if key not in _built:
-        _built[key] = build()
-        while len(_built) > KEPT_ENGINES:
-            _built.popitem(last=False)
-    _built.move_to_end(key)
-    return _built[key]
+def _kept(backbone: Backbone, key: tuple, build: Callable[[], Engine]) -> Engine:
+    return _built.setdefault(backbone, Remembered(KEPT_ENGINES)).get_or_make(key, build)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from sktl._memory import emptied_on_request
 from sktl.cache._base import CodeCache, checked_bound, human_size
 from sktl.cache._claims import WAIT, Claim, ClaimSession
 from sktl.cache._records import checked_keys, checked_pairs
@@ -187,6 +188,12 @@ def shared_memory_cache() -> MemoryCache:
         if _shared is None:
             _shared = MemoryCache()
         return _shared
+
+
+@emptied_on_request
+def _clear_shared() -> None:
+    if _shared is not None:
+        _shared.clear()
 
 
 def _size(key: bytes, value: np.ndarray) -> int:

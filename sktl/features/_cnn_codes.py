@@ -306,7 +306,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         return source, extractor
 
     def _extractor(self) -> Extractor:
-        backbone = load_backbone(self.backbone, self.weights, seed=self.random_state)
+        backbone = load_backbone(self.backbone, self.weights, seed=self.random_state, holder=self)
         device = resolve_device(self.device)
         return Extractor(
             recipe=self._recipe(backbone, device),

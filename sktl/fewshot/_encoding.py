@@ -53,7 +53,7 @@ class BackboneCodes(TransformerMixin):
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the codes, float32."""
-        backbone = load_backbone(self.backbone)
+        backbone = load_backbone(self.backbone, holder=self)
         if not self.identity.is_of(backbone.identity):
             raise WeightsError(
                 f"The encoder {backbone.name} was changed after fit, and its codes are not those of the prototypes any "

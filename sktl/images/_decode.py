@@ -6,13 +6,13 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sktl._forking import ForkSafeLock
 from sktl._preprocessing import Preprocessing
 from sktl.exceptions import PictureWarning
 from sktl.images._errors import UnreadableError
-from sktl.images._formats import FORMATS, check_undecoded, open_picture, too_large, why_unknown
+from sktl.images._formats import FORMATS, LARGEST_FILE, check_undecoded, open_picture, too_large, why_unknown
 from sktl.images._pixels import TOLERANCE, as_range, over_white, to_uint8, warn_if_shallow
 from sktl.images._resample import placement
 
@@ -56,7 +56,8 @@ def decode_bytes(
 
 
 def decode_image(image: Image.Image, value_range: Range = None) -> np.ndarray:
-    """Return uint8 pixels (H, W, 1 or 3) of a PIL image, upright."""
+    """Return uint8 pixels (H, W, 1 or 3) of a PIL image, upright; one that is not decoded yet stays so."""
+    image = as_found(image)
     orientation = load(image)
     try:
         return _upright(_pixels(image, value_range), orientation)
@@ -64,6 +65,39 @@ def decode_image(image: Image.Image, value_range: Range = None) -> np.ndarray:
         raise
     except Exception as error:
         raise UnreadableError(why_unreadable(error)) from error
+
+
+def as_found(image: Image.Image) -> Image.Image:
+    """Return the image itself if it is decoded, else another one of the same file, so that this one stays undecoded.
+
+    Where that cannot show the same picture (in a stream that cannot be read again, or after changes that reopening
+    would lose), the image itself is returned.
+    """
+    if not isinstance(image, ImageFile.ImageFile) or getattr(image, "_im", None) is not None:
+        return image
+    check_undecoded(image)
+    try:
+        file: Any = image.fp
+        with _LOAD_LOCKS[id(image) // 16 % len(_LOAD_LOCKS)]:
+            place = file.tell()
+            try:
+                file.seek(0)
+                data = file.read(LARGEST_FILE + 1)
+            finally:
+                file.seek(place)
+        if len(data) > LARGEST_FILE:
+            return image
+        other: Any = type(image)(io.BytesIO(data))
+        if image.tell():
+            other.seek(image.tell())
+        if (other.mode, other.size) != (image.mode, image.size):
+            other.draft(image.mode, image.size)  # as the user had it decoded
+        if (other.mode, other.size, other.tile) != (image.mode, image.size, image.tile):
+            return image
+    except Exception:  # whatever a plugin's reader raises: then it is decoded in place
+        return image
+    other.info = dict(image.info)
+    return other
 
 
 def load(image: Image.Image) -> int:

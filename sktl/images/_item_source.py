@@ -10,7 +10,7 @@ import xxhash
 from PIL import Image
 
 from sktl._preprocessing import Preprocessing
-from sktl.images._decode import decode_bytes, decode_image, load, why_unreadable
+from sktl.images._decode import as_found, decode_bytes, decode_image, load, why_unreadable
 from sktl.images._errors import UnreadableError, bad_images
 from sktl.images._formats import check_undecoded, open_file, open_picture, read_file
 from sktl.images._resample import write_scaled
@@ -197,6 +197,7 @@ def _digest_bytes(data: bytes, scale: bytes) -> bytes:
 
 
 def _digest_image(image: Image.Image, scale: bytes) -> bytes:
+    image = as_found(image)
     orientation = load(image)
     # Not getpalette(None): converting an image to RGBA leaves its transparency in the palette's alpha.
     has_alpha = image.palette is not None and image.palette.mode.endswith("A")

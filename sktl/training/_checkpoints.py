@@ -19,6 +19,7 @@ from sktl.training._state import load_training_state, pack, training_state, unpa
 
 KEPT = 2  # the last one, and the one before in case that is damaged
 SUFFIX, ENDED = ".safetensors", "-end-"
+MOST_TOLD = 1024
 _TOLD: set[Path] = set()  # folders in which others' checkpoints were spoken of
 OF_TRAININGS = {"net": dict, "patience": list, "is_finished": bool, "seed": int}  # what is kept of them
 PATIENCE_STATE = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")
@@ -88,6 +89,8 @@ class CheckpointFolder:
         found = {path.name.split("-")[0]: ENDED in path.name for path in sorted(self.folder.glob(f"*{SUFFIX}"))}
         is_news = bool(found) and self.folder not in _TOLD
         if is_news:
+            if len(_TOLD) >= MOST_TOLD:
+                _TOLD.clear()
             _TOLD.add(self.folder)
         return is_news or any(not has_ended and self._is_dead(key) for key, has_ended in found.items())
 
