@@ -2,31 +2,152 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
+import numpy as np
 import sklearn
-from sklearn.utils import validation
+import torch
+from scipy import sparse
+from sklearn.utils import _safe_indexing, validation
+from sklearn.utils._array_api import _convert_to_numpy
 from torch import Tensor
 
+OF_NUMPY = (torch.float16, torch.float32, torch.float64)
+NO_ARRAYS = (str, bytes, os.PathLike, Mapping, AbstractSet, Iterator, type)
+REMEDIES: dict[type, str] = {
+    str: " One path or text is [{0}]; the pictures of a folder are sorted(pathlib.Path({0}).rglob('*.jpg')).",
+    os.PathLike: " One path is [{0}]; the pictures of a folder are sorted({0}.rglob('*.jpg')).",
+    Mapping: " A table of its columns is pandas.DataFrame({0}).",
+    AbstractSet: " Its order is lost: give a list.",
+    Iterator: " Use list({0}).",
+}
 
-def on_host(values: Any) -> Any:
-    """Return a tensor as a NumPy array, and anything else as it is."""
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+
+def on_host(values: Any, name: str = "X") -> Any:
+    """Return a tensor, or an array of another library's, as a NumPy array, lists of tensors too; else what was given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it holds no numbers that NumPy could hold.
+    """
+    if isinstance(values, Tensor):
+        return _of_tensor(values, name)
+    if isinstance(values, (list, tuple)) and any(isinstance(value, Tensor) for value in values):
+        return [on_host(value, name) for value in values]
+    if is_foreign(values):
+        try:
+            return _convert_to_numpy(values, values.__array_namespace__())
+        except Exception as error:  # each library has its own
+            raise TypeError(
+                f"{name} is a {type(values).__name__}, which does not become a NumPy array ({error}). Convert it first."
+            ) from error
+    return values
+
+
+def is_foreign(values: Any) -> bool:
+    """Whether `values` is an array of another library's that follows the array API (tensors do not say so)."""
+    return (
+        hasattr(values, "__array_namespace__")
+        and not isinstance(values, (np.ndarray, np.generic))
+        and not hasattr(values, "__dask_graph__")
+    )
+
+
+def rows_on_host(X: Any) -> Any:
+    """Return tables of numbers in NumPy; tensors of pictures stay, whose channels stand elsewhere than in arrays."""
+    if isinstance(X, Tensor):
+        return on_host(X) if X.ndim < 3 or X.is_nested or X.layout != torch.strided else X
+    return on_host(X)
+
+
+def take_rows(X: Any, rows: np.ndarray) -> Any:
+    """Return some rows of X, which stays of its kind."""
+    X = rows_on_host(X)
+    if isinstance(X, Tensor):
+        return X[torch.from_numpy(rows).to(X.device)]
+    if sparse.issparse(X):
+        return X.tocsr()[rows]
+    with sklearn.config_context(array_api_dispatch=False):
+        return _safe_indexing(X if hasattr(X, "__getitem__") else np.asarray(X), rows)
+
+
+def n_rows(X: Any, name: str = "X") -> int:
+    """Return the number of rows.
+
+    Raises
+    ------
+    TypeError
+        If X has none: a dict, a generator, text and the like.
+    """
+    _refuse_no_array(X, name)
+    with sklearn.config_context(array_api_dispatch=False):
+        is_plain = isinstance(X, Tensor) and not X.is_nested and X.layout == torch.strided
+        return int(validation._num_samples(X if is_plain else on_host(X, name)))
 
 
 def validate_data(estimator: Any, X: Any = "no_validation", y: Any = "no_validation", **options: Any) -> Any:
     """Call scikit-learn's function of this name; what it returns is NumPy's even under ``array_api_dispatch=True``."""
+    if not isinstance(X, str):
+        _refuse_no_array(X, "X")
     with sklearn.config_context(array_api_dispatch=False):
-        return validation.validate_data(estimator, on_host(X), on_host(y), **options)
+        return _forward(validation.validate_data(estimator, on_host(X), on_host(y, "y"), **options))
 
 
 def check_array(values: Any, **options: Any) -> Any:
     """Call scikit-learn's function of this name, for NumPy arrays alone."""
+    name = options.get("input_name") or "X"
+    _refuse_no_array(values, name)
     with sklearn.config_context(array_api_dispatch=False):
-        return validation.check_array(on_host(values), **options)
+        return _forward(validation.check_array(on_host(values, name), **options))
 
 
 def column_or_1d(values: Any, **options: Any) -> Any:
     """Call scikit-learn's function of this name, for NumPy arrays alone."""
+    name = options.get("input_name") or "y"
+    _refuse_no_array(values, name)
+    values = on_host(values, name)
+    if not hasattr(values, "iloc") and hasattr(values, "__array__"):  # pandas' Categorical, Series of polars
+        values = np.asarray(values)
     with sklearn.config_context(array_api_dispatch=False):
-        return validation.column_or_1d(on_host(values), **options)
+        return validation.column_or_1d(values, **options)
+
+
+def _of_tensor(values: Tensor, name: str) -> np.ndarray:
+    if values.is_nested or values.layout != torch.strided:
+        raise TypeError(
+            f"{name} is a sparse or nested tensor; a dense one is needed. Use {name}.to_dense() or "
+            f"{name}.to_padded_tensor(...)."
+        )
+    if values.is_meta:
+        raise ValueError(f"{name} is a tensor on the device 'meta', which holds no values. Give one that holds some.")
+    values = values.detach().resolve_conj().resolve_neg()
+    if values.is_quantized:
+        values = values.dequantize()
+    if values.is_floating_point() and values.dtype not in OF_NUMPY:
+        values = values.float()
+    return values.cpu().numpy()
+
+
+def _refuse_no_array(values: Any, name: str) -> None:
+    if sparse.issparse(values):  # some of these are dicts too
+        return
+    if values is None or isinstance(values, NO_ARRAYS) or callable(values):
+        is_folder = isinstance(values, (str, os.PathLike)) and name == "X"
+        kinds = [
+            kind for kind in REMEDIES if isinstance(values, kind) and (is_folder or kind not in (str, os.PathLike))
+        ]
+        remedy = "".join(REMEDIES[kind] for kind in kinds[:1])
+        raise TypeError(
+            f"{name} must be an array or a list with one entry a row; got {type(values).__name__}.{remedy.format(name)}"
+        )
+
+
+def _forward(values: Any) -> Any:
+    """Return an array without negative strides, which torch does not take."""
+    if isinstance(values, np.ndarray) and any(stride < 0 for stride in values.strides):
+        return np.ascontiguousarray(values)
+    return values

@@ -48,7 +48,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
             resolved = torch.device("cuda", torch.cuda.current_device())
     elif resolved.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError("device='mps', but torch finds no Apple GPU here. Use device='auto' or 'cpu'.")
-    return resolved
+    elif resolved.type not in ("cpu", "mps"):
+        _check_there(resolved)
+    return torch.device("cpu") if resolved.type == "cpu" else resolved
+
+
+def _check_there(device: torch.device) -> None:
+    """Raise a ValueError unless tensors can be put on a device of a rarer kind, and be read from it."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:  # each kind has its own
+        what = "holds no values" if device.type == "meta" else "is not to be had here"
+        raise ValueError(f"device={str(device)!r} {what}. Use device='auto', 'cpu', 'cuda' or 'mps'.") from error
 
 
 def accelerate_state() -> Any:

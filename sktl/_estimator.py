@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from sklearn.base import BaseEstimator, _clone_parametrized
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _clone_parametrized
 from torch import Tensor, nn
 
+from sktl._array_api import n_rows, on_host
+from sktl._columns import class_labels, row_weights, target_values
 from sktl._modes import InPlainModes
 from sktl._preprocessing import Preprocessing
 
@@ -31,6 +34,37 @@ class ModuleSharingMixin(InPlainModes, BaseEstimator):
         for name, module in modules.items():
             setattr(cloned, name, module)
         return cloned
+
+
+class ClassifierScoreMixin(ClassifierMixin):
+    """A classifier whose `score` reads labels and weights as `fit` does."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of `predict` for X and the true labels y, each row of its weight."""
+        y = on_host(y, "y")
+        if not _is_table(y):
+            y = class_labels(y, n_rows(X), self)
+        return super().score(X, y, _weights(sample_weight, X))
+
+
+class RegressorScoreMixin(RegressorMixin):
+    """A regressor whose `score` reads values and weights as `fit` does."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination of `predict` for X and the true values y, each row of its weight."""
+        return super().score(X, target_values(y, n_rows(X), self), _weights(sample_weight, X))
+
+
+def _is_table(y: Any) -> bool:
+    """Whether y has several columns: an indicator of several labels a row."""
+    if isinstance(y, (list, tuple)):
+        return len(y) > 0 and isinstance(y[0], (list, tuple, np.ndarray)) and np.size(y[0]) > 1
+    shape = getattr(y, "shape", ())
+    return len(shape) == 2 and shape[1] > 1
+
+
+def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    return None if sample_weight is None else row_weights(sample_weight, n_rows(X))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from PIL import Image
 from scipy import sparse
 from sklearn.utils.validation import _check_feature_names
 
-from sktl._array_api import validate_data
+from sktl._array_api import rows_on_host, validate_data
+from sktl._magnitudes import check_magnitude
 from sktl._preprocessing import Preprocessing
 from sktl.images import PictureSource, as_pictures, checked_range, is_numeric_rows, iter_batches, row_value_range
 
@@ -52,6 +53,7 @@ def is_2d(X: Any) -> bool:
 
 def understand(X: Any, image_shape: Any, *, takes_rows: bool, value_range: Any = None) -> InputKind:
     """Decide what X is; a table holds features if the network takes such rows and no picture's shape is named."""
+    X = rows_on_host(X)
     if value_range is not None:
         value_range = checked_range(value_range)
     if not is_2d(X):
@@ -75,6 +77,7 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options:
     ValueError
         If X is of another kind than in `fit`, or malformed.
     """
+    X = rows_on_host(X)
     if not reset and (is_2d(X) if kind.name == PICTURES else _holds_pictures(X)):
         found, remedy = (
             (
@@ -99,7 +102,14 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options:
 
 
 def as_rows(data: Any) -> torch.Tensor:
-    """Return rows as a dense float32 tensor."""
+    """Return rows as a dense float32 tensor.
+
+    Raises
+    ------
+    ValueError
+        If a number is too large for it.
+    """
+    check_magnitude(data)
     data = data.toarray() if sparse.issparse(data) else data
     return torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
 

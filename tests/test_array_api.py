@@ -1,57 +1,106 @@
-"""Tensors under array API dispatch give what NumPy arrays give."""
+"""Tensors and arrays of other libraries give what NumPy arrays give, wherever rows, labels and the like are read."""
+
+import functools
+import warnings
 
 import numpy as np
 import pytest
-import sklearn.base
+import sklearn
 import torch
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sktl import DomainAdaptedClassifier, FineTunedClassifier, ProtoNetClassifier
-from sktl.fewshot import FewShotClassifier
-from sktl.metrics import DOMAIN_SCORERS, get_domain_scorer
-from sktl.model_selection import LeaveOneDomainOut, SourceTargetShuffleSplit, StratifiedDomainKFold
+from sktl import DomainAdaptedClassifier
+from sktl._array_api import on_host, rows_on_host
+from sktl.adaptation import GradualAdaptedClassifier, stack_domains
+from sktl.fewshot import FewShotRegressor
+from tests.stress import _odd, inputs
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 4))
-Y = RNG.integers(0, 2, 60)
-PARTLY = np.where(np.arange(60) < 40, Y, -1)
+FORMS = {
+    **{name: _odd.SAME[name] for name in (
+        "reversed view", "tensor", "bfloat16 with gradients", "list of tensors with gradients",
+        "nested list", "objects", "read-only", "big-endian", "array API strict",
+    )},
+}  # fmt: skip
 
 
-def of_both(function, *arrays):
-    expected = function(*arrays)
-    with sklearn.config_context(array_api_dispatch=True):
-        return expected, function(*(torch.from_numpy(array) for array in arrays))
+@functools.cache
+def roles():
+    return inputs.roles()
 
 
 @pytest.mark.parametrize(
-    "estimator",
+    ("form", "dispatch"),
     [
-        ProtoNetClassifier(),
-        FewShotClassifier(),
-        FineTunedClassifier(max_steps=2, random_state=0),
-        DomainAdaptedClassifier(max_epochs=2, random_state=0),
+        *((form, False) for form in FORMS),
+        ("tensor", True),
+        ("bfloat16 with gradients", True),
+        ("array API strict", True),
     ],
-    ids=lambda e: type(e).__name__,
 )
-def test_estimators(estimator):
-    y = PARTLY if isinstance(estimator, DomainAdaptedClassifier) else Y
-    expected, found = of_both(lambda X, y: sklearn.base.clone(estimator).fit(X, y).predict_proba(X), X, y)
-    np.testing.assert_array_equal(found, expected)
+def test_every_argument_of_everything(form, dispatch):
+    if form == "array API strict":
+        pytest.importorskip("array_api_strict")
+    tolerance = 1e-3 if "bfloat16" in form else 1e-6  # scikit-learn's solvers on float32
+    wrong = []
+    for name, role in roles().items():
+        given = {key: FORMS[form](value) for key, value in role.given.items()}
+        with warnings.catch_warnings(), sklearn.config_context(array_api_dispatch=dispatch):
+            warnings.simplefilter("ignore")
+            expected = role.expected()
+            try:
+                answer = role.call(**given)
+            except Exception as error:
+                wrong.append(f"{name}: {type(error).__name__}: {error}")
+                continue
+        if not isinstance(answer, (np.ndarray, float)) or not np.allclose(
+            answer, expected, rtol=tolerance, atol=tolerance
+        ):
+            wrong.append(f"{name}: another answer")
+    assert not wrong, "\n".join(wrong)
 
 
-def test_splitters():
-    for splitter, y in (
-        (StratifiedDomainKFold(2), PARTLY),
-        (SourceTargetShuffleSplit(2, random_state=0), PARTLY),
-        (LeaveOneDomainOut(), Y),
+def test_tensors_that_numpy_does_not_hold():
+    values = [[1.0, -2.0], [0.5, 4.0]]
+    for tensor in (
+        torch.tensor(values, requires_grad=True),
+        torch.tensor(values, dtype=torch.bfloat16, requires_grad=True) * 1,
+        torch.nn.Parameter(torch.tensor(values)),
+        [torch.tensor(row, requires_grad=True) for row in values],
     ):
-        groups = (y,) if isinstance(splitter, LeaveOneDomainOut) else ()
-        expected, found = of_both(lambda *given, splitter=splitter: list(splitter.split(*given)), X, y, *groups)
-        for part, wanted in zip(found, expected, strict=True):
-            assert all(np.array_equal(a, b) for a, b in zip(part, wanted, strict=True))
+        np.testing.assert_array_equal(np.asarray(on_host(tensor)), values)
+    for tensor, message in (
+        (torch.empty(2, 2, device="meta"), "holds no values"),
+        (torch.eye(2).to_sparse(), "dense one is needed"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            rows_on_host(tensor)
 
 
-@pytest.mark.parametrize("name", DOMAIN_SCORERS)
-def test_scorers(name):
-    model = DomainAdaptedClassifier(max_epochs=2, random_state=0).fit(X, PARTLY)
-    expected, found = of_both(lambda X, y: get_domain_scorer(name)(model, X, y), X, PARTLY)
-    assert found == pytest.approx(expected, abs=1e-12)
+def test_pictures_stay_tensors():  # their channels stand elsewhere than in arrays
+    pictures = torch.zeros(2, 3, 8, 3)
+    assert rows_on_host(pictures) is pictures
+
+
+def test_steps_before_a_classifier_are_given_arrays():
+    rows, labels = torch.tensor(inputs.ROWS, requires_grad=True), inputs.LABELS
+    source = make_pipeline(StandardScaler(), DomainAdaptedClassifier(loss=None, max_epochs=1, random_state=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source.fit(inputs.ROWS, labels)
+        adapted = GradualAdaptedClassifier(source, n_steps=1, random_state=0)
+        expected = adapted.fit(inputs.ROWS).predict_proba(inputs.ROWS)
+        np.testing.assert_allclose(adapted.fit(rows).predict_proba(rows), expected, atol=1e-6)
+
+
+def test_domains_of_different_kinds_are_stacked():
+    X, y, _ = stack_domains(torch.ones(2, 3, requires_grad=True), torch.tensor([0.0, 1.0]), np.zeros((1, 3)))
+    np.testing.assert_array_equal(X, [[1, 1, 1], [1, 1, 1], [0, 0, 0]])
+    assert y.tolist() == [0, 1, -1]
+
+
+def test_values_of_several_outputs():
+    y = np.stack([inputs.VALUES, -inputs.VALUES], axis=1)
+    expected = FewShotRegressor().fit(inputs.ROWS, y).predict(inputs.ROWS)
+    found = FewShotRegressor().fit(inputs.ROWS, torch.tensor(y, requires_grad=True)).predict(inputs.ROWS)
+    np.testing.assert_array_equal(found, expected)

@@ -19,6 +19,7 @@ LAYERS = [
         "_unlabelled",
         "_validation",
     },
+    {"_columns", "_magnitudes"},
     {"backbones", "images", "training", "cache"},
     {"metrics", "_extraction", "_inputs", "adaptation.losses", "fewshot.heads"},
     {"_estimator", "features", "finetuning", "aligners", "adaptation", "fewshot"},

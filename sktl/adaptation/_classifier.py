@@ -19,6 +19,7 @@ from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
+from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._validation import MOST_UNITS
 from sktl.adaptation._job import Job, understood
@@ -330,7 +331,9 @@ class DomainAdaptedClassifier(Openable, LabelledScoreMixin, CallbackSupportMixin
     def _outputs(self, X: Any, *, features: bool = False) -> np.ndarray:
         check_is_fitted(self, "n_iter_")
         learned: LearnedNetwork = self._learned
-        return learned.outputs(self._read(X), resolve_device(self.device), self._dtype, self.n_jobs, features=features)
+        device = resolve_device(self.device)
+        outputs = learned.outputs(self._read(X), device, self._dtype, self.n_jobs, features=features)
+        return check_finite(outputs, self)
 
     @property
     def module_(self) -> nn.Module:

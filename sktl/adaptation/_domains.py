@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils._missing import is_scalar_nan
 
-from sktl._array_api import column_or_1d
+from sktl._columns import domain_column
 from sktl._validation import shorten
 from sktl.adaptation._labels import UNLABELLED
 from sktl.adaptation.losses import DomainLoss
@@ -90,16 +89,7 @@ def assign(
 
 def _domains(sample_domain: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the domains' names and each row's number."""
-    values = sample_domain if hasattr(sample_domain, "dtype") else np.asarray(sample_domain, dtype=object)
-    values = column_or_1d(values, warn=True)
-    if len(values) != n_rows:
-        raise ValueError(f"sample_domain must have one entry a row: expected {n_rows}, got {len(values)}.")
-    missing = [i for i, v in enumerate(values.tolist()) if v is None or is_scalar_nan(v)]
-    if missing:
-        raise ValueError(
-            f"sample_domain is missing (NaN or None) in {len(missing)} rows: {shorten(missing)}. Every row needs a "
-            "domain, an int or a string."
-        )
+    values = domain_column(sample_domain, n_rows)
     names, of_row = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
     if len(names) < 2:
         raise ValueError(

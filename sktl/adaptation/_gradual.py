@@ -10,15 +10,18 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from sktl._array_api import n_rows, rows_on_host
+from sktl._columns import domain_column
+from sktl._magnitudes import check_finite
 from sktl._unlabelled import known_labels
 from sktl._validation import shorten
 from sktl.adaptation._job import seed_of
 from sktl.adaptation._meta import TRAINING_CONSTRAINTS, AdaptedMeta, has
 from sktl.adaptation._self_training import Labelled, SelfTraining
 from sktl.adaptation._start import Start, chosen
-from sktl.adaptation._steps import domains_of, steps_of
+from sktl.adaptation._steps import steps_of
 from sktl.adaptation._target_rows import check_batch
 
 LEAST = 100  # rows of a part: more than a batch, so that chance does not add up over many steps
@@ -190,7 +193,8 @@ class GradualAdaptedClassifier(AdaptedMeta):
         GradualAdaptedClassifier
             Itself.
         """
-        domains = None if sample_domain is None else domains_of(sample_domain, _num_samples(X))
+        domains = None if sample_domain is None else domain_column(sample_domain, n_rows(X))
+        X = rows_on_host(X)
         given = self._begin(X, y)
         steps = steps_of(given.rows, domains, self.order, int(self.n_steps), self._least())
         if Start.of(self.estimator) is not None:
@@ -229,8 +233,8 @@ class GradualAdaptedClassifier(AdaptedMeta):
         """
         check_is_fitted(self)
         if sample_domain is None:
-            return self.estimator_.predict(X)
-        return self._by_domain(X, sample_domain, lambda model, part: model.predict(part))
+            return self.estimator_.predict(rows_on_host(X))
+        return self._by_domain(X, sample_domain, lambda model, part: model.predict(rows_on_host(part)))
 
     @available_if(has("predict_proba"))
     def predict_proba(self, X: Any, *, sample_domain: Any = None) -> np.ndarray:
@@ -252,7 +256,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
 
     def _probabilities(self, model: Any, X: Any) -> np.ndarray:
         """Return a model's probabilities; a class that it has lost has none."""
-        proba = model.predict_proba(X)
+        proba = check_finite(model.predict_proba(rows_on_host(X)), self)
         if len(model.classes_) == len(self.classes_):
             return proba
         out = np.zeros((len(proba), len(self.classes_)))
@@ -260,8 +264,8 @@ class GradualAdaptedClassifier(AdaptedMeta):
         return out
 
     def _by_domain(self, X: Any, sample_domain: Any, function: Callable[[Any, Any], np.ndarray]) -> np.ndarray:
-        n_rows = _num_samples(X)
-        domains = domains_of(sample_domain, n_rows)
+        n = n_rows(X)
+        domains = domain_column(sample_domain, n)
         unknown = [name for name in np.unique(domains).tolist() if name not in self.estimators_]
         if unknown:
             raise ValueError(
@@ -272,7 +276,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
         for name in np.unique(domains).tolist():
             rows = np.flatnonzero(domains == name)
             part = function(self.estimators_[name], chosen(X, rows))
-            out = np.empty((n_rows, *part.shape[1:]), dtype=part.dtype) if out is None else out
+            out = np.empty((n, *part.shape[1:]), dtype=part.dtype) if out is None else out
             out[rows] = part
         assert out is not None
         return out

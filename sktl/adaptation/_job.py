@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
+from sktl._columns import check_length, row_weights
 from sktl._device import resolve_device, resolve_precision
 from sktl._inputs import read, understand
+from sktl._magnitudes import standardiser
 from sktl.adaptation._batch_norm import estimate_statistics
 from sktl.adaptation._batches import DomainBatches, Layout, taker
 from sktl.adaptation._domains import Roles, assign
@@ -93,7 +94,7 @@ class Job:
         if self.plan.is_own and not sparse.issparse(self.data):
             rows = np.union1d(roles.labelled, roles.target)
             weights = None if self.weights is None else self.weights[rows]
-            self.scaler = StandardScaler().fit(self.data[rows], sample_weight=weights)
+            self.scaler = standardiser(self.data[rows], weights)
             self.data = self.scaler.transform(self.data)
         self.uses_target = any(loss.needs_target for loss in self.losses)
         self.budget = budget_for(self.estimator, self._n_largest(), self.plan)
@@ -236,11 +237,10 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
     kind = understand(X, estimator.image_shape, takes_rows=not names_network, value_range=estimator.value_range)
     data = read(estimator, X, kind, reset=True, **ROW_OPTIONS)
     n_rows = data.shape[0] if kind.is_rows else len(data)
-    check_consistent_length(range(n_rows), codes)
+    check_length(codes, n_rows, "y")
     weight = None
     if sample_weight is not None:
-        weight = _check_sample_weight(sample_weight, codes, dtype=np.float64, ensure_non_negative=True)
-        weight = to_largest(weight)
+        weight = to_largest(row_weights(sample_weight, n_rows))
     roles = assign(codes, sample_domain, estimator.target_domain, weight, losses)
     if len(roles.target) == 0:
         losses = [loss for loss in losses if not loss.needs_target]

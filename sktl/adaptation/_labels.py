@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
+from sktl._columns import check_classes
 from sktl._unlabelled import as_labels, is_missing, known_labels, warn_of_negatives
 from sktl._unlabelled import is_labelled as labelled_rows
 
@@ -54,12 +54,8 @@ def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
             f"y holds no label: all {len(y)} rows are {unlabelled!r} or missing, which means unlabelled. Give labels "
             "of the source rows."
         )
-    assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
-    try:
-        classes = np.unique(labels)
-    except TypeError as error:
-        raise ValueError(f"The labels in y cannot be sorted: {error}. Use labels of one type.") from error
+    check_classes(labels)
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(_one_class(classes, is_labelled, unlabelled, name))
     warn_of_negatives(classes, unlabelled, stacklevel=5)

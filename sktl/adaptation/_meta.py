@@ -14,8 +14,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from sktl._array_api import validate_data
+from sktl._array_api import rows_on_host, validate_data
 from sktl._inputs import is_2d
+from sktl._magnitudes import check_finite
 from sktl._modes import InPlainModes
 from sktl.adaptation._scoring import LabelledScoreMixin
 from sktl.adaptation._start import Given, is_fitted
@@ -47,6 +48,7 @@ class AdaptedMeta(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, BaseEsti
 
     def _begin(self, X: Any, y: Any) -> Given:
         """Check what was given; nothing is learned yet."""
+        X = rows_on_host(X)
         if is_2d(X):
             finite = True if not get_tags(self.estimator).input_tags.allow_nan else "allow-nan"
             validate_data(self, X, accept_sparse=True, dtype=None, ensure_all_finite=finite)
@@ -63,19 +65,19 @@ class AdaptedMeta(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, BaseEsti
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable labels, (n,)."""
         check_is_fitted(self)
-        return self.estimator_.predict(X)
+        return self.estimator_.predict(rows_on_host(X))
 
     @available_if(has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return probabilities, (n, n_classes), in the order of `classes_`."""
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        return check_finite(self.estimator_.predict_proba(rows_on_host(X)), self)
 
     @available_if(has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the estimator's scores: (n, n_classes), or (n,) for two classes."""
         check_is_fitted(self)
-        return self.estimator_.decision_function(X)
+        return check_finite(self.estimator_.decision_function(rows_on_host(X)), self)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "estimator_" in self.__dict__

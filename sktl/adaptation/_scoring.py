@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.validation import check_consistent_length
 
+from sktl._array_api import n_rows
+from sktl._columns import check_length, row_weights
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 
 _SAID: set[tuple[str, str, int]] = set()
@@ -52,6 +53,7 @@ class LabelledScoreMixin(ClassifierMixin):
         if y is None:
             raise ValueError(f"{name}.score needs y, the true labels; got y=None.")
         labels = as_labels(y)
+        check_length(labels, n_rows(X), "y")
         known = is_labelled(labels, self.unlabelled)
         if not known.any():
             raise ValueError(
@@ -65,8 +67,7 @@ class LabelledScoreMixin(ClassifierMixin):
                 "scoring=sktl.metrics.get_domain_scorer() with cv=sktl.model_selection.StratifiedDomainKFold()."
             )
         predicted = np.asarray(self.predict(X))  # type: ignore[attr-defined]
-        check_consistent_length(predicted, labels, sample_weight)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        weight = None if sample_weight is None else row_weights(sample_weight, len(labels))[known]
         return float(accuracy_score(known_labels(labels, known), predicted[known], sample_weight=weight))
 
 

@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 
 from sktl._device import resolve_device
+from sktl._magnitudes import check_finite
 from sktl.adaptation._start import Start, chosen, unwrapped
 from sktl.adaptation._target_rows import TargetRows, rate_groups
 from sktl.training import ClassificationStep, TrainingNet
@@ -48,7 +49,8 @@ def confident(scores: np.ndarray, drop: float) -> tuple[np.ndarray, np.ndarray]:
 
 def scores_of(estimator: Any, X: Any) -> np.ndarray:
     """Return probabilities, or decision values where there are none."""
-    return estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.decision_function(X)
+    scores = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.decision_function(X)
+    return check_finite(scores, estimator)
 
 
 @dataclass

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sktl._unlabelled import MARK, is_missing_label
+from sktl._array_api import n_rows, on_host, rows_on_host
+from sktl._unlabelled import MARK, as_labels, is_missing_label
 
 
 def stack_domains(Xs: Any, ys: Any, Xt: Any, yt: Any = None) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -58,7 +59,7 @@ def stack_domains(Xs: Any, ys: Any, Xt: Any, yt: Any = None) -> tuple[Any, np.nd
         raise ValueError(f"Sources and targets must differ in name; both have {', '.join(map(repr, sorted(shared)))}.")
     rows, labels, names = [], [], []
     for name, (X, y) in {**sources, **targets}.items():
-        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        n = n_rows(X, f"Domain {name!r}")
         y = [None] * n if y is None else _as_list(y)
         if len(y) != n:
             raise ValueError(f"Domain {name!r} has {n} rows, but {len(y)} labels.")
@@ -92,7 +93,8 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _as_list(y: Any) -> list:
-    return y.tolist() if hasattr(y, "tolist") else list(y)
+    y = as_labels(y)
+    return list(y) if y.dtype.kind in "mM" else y.tolist()
 
 
 def _is_mark(label: Any) -> bool:
@@ -116,6 +118,10 @@ def _marked(labels: list) -> np.ndarray:
 
 
 def _stacked(rows: list, names: list[str]) -> Any:
+    if all(isinstance(X, torch.Tensor) for X in rows):
+        _check_shapes(rows, names)
+        return torch.cat([X.detach().to(rows[0].device) for X in rows])
+    rows = [rows_on_host(X) for X in rows]
     first = rows[0]
     if any(sparse.issparse(X) for X in rows):
         return sparse.vstack(rows, format="csr")
@@ -123,11 +129,8 @@ def _stacked(rows: list, names: list[str]) -> Any:
         import pandas as pd
 
         return pd.concat(rows, ignore_index=True)
-    if isinstance(first, torch.Tensor):
-        _check_shapes(rows, names)
-        return torch.cat(rows)
     if isinstance(first, np.ndarray) or getattr(rows[-1], "ndim", 0) > 1:
-        rows = [np.asarray(X) for X in rows]
+        rows = [np.asarray(on_host(X)) for X in rows]
         _check_shapes(rows, names)
         return np.concatenate(rows)
     return [row for X in rows for row in X]

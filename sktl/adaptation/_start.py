@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._array_api import n_rows, rows_on_host, take_rows
+from sktl._columns import check_length
 from sktl._estimator import OpenNetwork
 from sktl._unlabelled import as_labels, is_labelled, known_labels, warn_of_negatives
 
@@ -63,15 +63,15 @@ class Given:
         NotFittedError
             If the estimator is not fitted and there is no label to fit it by.
         """
-        n_rows = _num_samples(X)
+        n = n_rows(X)
         labels = None if y is None else as_labels(y)
-        has_label = np.zeros(n_rows, dtype=bool)
+        has_label = np.zeros(n, dtype=bool)
         if labels is not None:
-            check_consistent_length(range(n_rows), labels)
+            check_length(labels, n, "y")
             has_label = is_labelled(labels, unlabelled)
             if is_fitted(estimator) or not hasattr(_last(estimator), "unlabelled"):  # which says so itself
                 warn_of_negatives(known_labels(labels, has_label), unlabelled, stacklevel=5)
-        rows = np.flatnonzero(~has_label) if not has_label.all() else np.arange(n_rows)
+        rows = np.flatnonzero(~has_label) if not has_label.all() else np.arange(n)
         if is_fitted(estimator):
             return cls(X, labels, np.array([], dtype=np.intp), rows)
         held = type(unwrapped(estimator)).__name__
@@ -84,7 +84,7 @@ class Given:
             )
         if not has_label.any():
             raise NotFittedError(
-                f"The {held} in this {name} is not fitted, and y holds no label to fit it by: all {n_rows} rows are "
+                f"The {held} in this {name} is not fitted, and y holds no label to fit it by: all {n} rows are "
                 f"{unlabelled!r} or missing, which means unlabelled. {FIT_FIRST}"
             )
         return cls(X, labels, np.flatnonzero(has_label), rows)
@@ -103,11 +103,9 @@ class Given:
 
 def chosen(X: Any, rows: np.ndarray) -> Any:
     """Return some rows of X, and X itself for all of them."""
-    if len(rows) == _num_samples(X) and (np.diff(rows) == 1).all():
+    if len(rows) == n_rows(X) and (np.diff(rows) == 1).all():
         return X
-    if sparse.issparse(X):
-        return X.tocsr()[rows]
-    return _safe_indexing(X if hasattr(X, "__getitem__") else np.asarray(X), rows)
+    return take_rows(X, rows)
 
 
 def unwrapped(estimator: Any) -> Any:
@@ -153,6 +151,7 @@ class Start:
 
     def read(self, X: Any) -> Any:
         """Return what the network takes: a table of numbers, or a source of pictures."""
+        X = rows_on_host(X)
         return self.classifier._read(X if self.before is None else self.before.transform(X))
 
     def closed(self, module: nn.Module) -> Any:

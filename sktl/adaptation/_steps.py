@@ -5,31 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils._missing import is_scalar_nan
 
-from sktl._array_api import column_or_1d
 from sktl._validation import shorten
-
-
-def domains_of(sample_domain: Any, n_rows: int) -> np.ndarray:
-    """Return each row's domain.
-
-    Raises
-    ------
-    ValueError
-        If there is not one a row.
-    """
-    values = column_or_1d(np.asarray(sample_domain), warn=True)
-    if len(values) != n_rows:
-        raise ValueError(f"sample_domain must have one entry a row: expected {n_rows}, got {len(values)}.")
-    missing = [i for i, v in enumerate(values.tolist()) if v is None or is_scalar_nan(v)]
-    if missing or (values.dtype.kind == "M" and np.isnat(values).any()):
-        which = missing or np.flatnonzero(np.isnat(values)).tolist()
-        raise ValueError(
-            f"sample_domain is missing (NaN or None) in {len(which)} rows: {shorten(which)}. Every row needs a domain: "
-            "a number, a date or a string."
-        )
-    return values
 
 
 def steps_of(

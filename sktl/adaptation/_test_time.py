@@ -20,6 +20,7 @@ from torch import Tensor
 from sktl._device import resolve_device
 from sktl._estimator import OpenNetwork
 from sktl._forking import ForkSafeLock
+from sktl._magnitudes import check_finite
 from sktl.adaptation._job import seed_of
 from sktl.adaptation._meta import AdaptedMeta, has
 from sktl.adaptation._moments import Moments, norms_of
@@ -243,21 +244,21 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         """Return the most probable labels, (n,); with `online`, after adapting to each batch of the rows."""
         check_is_fitted(self)
         if not self.online:
-            return self.estimator_.predict(X)
+            return super().predict(X)
         return self.classes_[self._follow(X).argmax(axis=1)]
 
     @available_if(has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return probabilities, (n, n_classes), in the order of `classes_`; adapts if `online`."""
         check_is_fitted(self)
-        return softmax(self._follow(X), axis=1) if self.online else self.estimator_.predict_proba(X)
+        return softmax(self._follow(X), axis=1) if self.online else super().predict_proba(X)
 
     @available_if(has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits, (n, n_classes), their difference (n,) for two classes; adapts if `online`."""
         check_is_fitted(self)
         if not self.online:
-            return self.estimator_.decision_function(X)
+            return super().decision_function(X)
         logits = self._follow(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
@@ -309,7 +310,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
             rows = self._rows(session, self._start, X)
             size = rows.batch_size(self.batch_size, type(self).__name__)
             logits = torch.cat([session.follow(batch) for batch in rows.in_order(size)])
-        return logits.double().cpu().numpy()
+        return check_finite(logits.double().cpu().numpy(), self)
 
     def _settle(self, start: Start, session: NormAdaptation) -> None:
         """Hold what was learned; the session may go on."""

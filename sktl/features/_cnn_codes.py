@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sktl._array_api import rows_on_host
 from sktl._device import PRECISIONS, resolve_device, resolve_precision
 from sktl._estimator import ModuleSharingMixin
 from sktl._extraction import Extractor, cache_for
@@ -295,7 +296,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         if fitted:
             source: PictureSource = read(self, X, self._kind, reset=False)
         else:
-            source = as_pictures(X, image_shape=self.image_shape, value_range=self.value_range)
+            source = as_pictures(rows_on_host(X), image_shape=self.image_shape, value_range=self.value_range)
         extractor = self._extractor()
         if fitted and not self._identity.is_of(extractor.recipe.backbone.identity):
             raise WeightsError(

@@ -15,11 +15,13 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sktl._columns import check_length, class_labels
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
+from sktl._magnitudes import check_finite
 from sktl._modes import usable
 from sktl.exceptions import DivergenceError
 from sktl.fewshot._checkpoint import kept_training
@@ -30,7 +32,7 @@ from sktl.fewshot._job import Job
 from sktl.fewshot._learned import LearnedMethod, MethodPlan, TaskState
 from sktl.fewshot._method import FewShotMethod
 from sktl.fewshot._saving import save_learner
-from sktl.fewshot._targets import checked_labels, checked_targets, checked_values
+from sktl.fewshot._targets import checked_targets, checked_values
 from sktl.fewshot.heads import State
 from sktl.training import SCHEDULES, EpochTasks, history_of
 
@@ -279,12 +281,12 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         """Return the checked rows and targets of a support set on the device, its outputs, and its classes if any."""
         check_is_fitted(self, "n_iter_")
         rows = read_input(self, X, self._spec)
-        check_consistent_length(range(len(rows)), y)
+        check_length(y, len(rows), "y")
         if self.is_regression_:
             target, classes = torch.from_numpy(checked_values(self, y)), None
             n_outputs = target.shape[1]
         else:
-            classes, codes = np.unique(checked_labels(self, y), return_inverse=True)
+            classes, codes = np.unique(class_labels(y, len(rows), self), return_inverse=True)
             target, n_outputs = torch.from_numpy(codes), len(classes)
         self._check_outputs(n_outputs)
         device, dtype = self._where()
@@ -300,7 +302,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             module = self._ready(device, dtype)
             tensors = {name: value.unsqueeze(0).to(device) for name, value in state.tensors.items()}
             parts = [answer(module, tensors, self._on_device(p).unsqueeze(0))[0] for p in rows.split(max(1, at_once))]
-        return torch.cat(parts)[:, : state.n_outputs].double().cpu().numpy()
+        return check_finite(torch.cat(parts)[:, : state.n_outputs].double().cpu().numpy(), self)
 
     def _check_outputs(self, n_outputs: int) -> None:
         """Raise ValueError where a task has more outputs than the learner can give."""

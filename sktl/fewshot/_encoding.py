@@ -12,13 +12,14 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sktl._array_api import check_array
+from sktl._array_api import check_array, n_rows
 from sktl._device import resolve_device, resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl._inputs import InputKind, read, understand
+from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
 from sktl.backbones import CodeRecipe, Pooling, load_backbone, resolve_layers
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
@@ -145,6 +146,7 @@ def encoded(estimator: Any, encoder: Any, kind: InputKind | None, X: Any, *, res
     if kind is not None:
         X = read(estimator, X, kind, reset=reset)
         if kind.is_rows:
+            check_magnitude(X, LARGEST_FLOAT64)
             return X
     codes = np.asarray(encoder.transform(X))
     if codes.ndim != 2:
@@ -153,6 +155,7 @@ def encoded(estimator: Any, encoder: Any, kind: InputKind | None, X: Any, *, res
             "or pool them."
         )
     codes = check_array(codes, dtype=np.float64, input_name="encoder.transform(X)")
+    check_magnitude(codes, LARGEST_FLOAT64, "encoder.transform(X)")
     if not reset and codes.shape[1] != estimator.n_codes_:
         raise ValueError(
             f"encoder returned {codes.shape[1]} codes a row, but {estimator.n_codes_} in fit: {_name(encoder)} was "
@@ -166,7 +169,7 @@ def refuse_missing(estimator: Any, X: Any, y: Any) -> None:
     name = type(estimator).__name__
     if y is None:
         raise ValueError(f"This {name} requires y to be passed, but the target y is None.")
-    if _num_samples(X) == 0:
+    if n_rows(X) == 0:
         shape = getattr(X, "shape", (0,))
         raise ValueError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required by {name}.")
 

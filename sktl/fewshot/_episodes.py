@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.utils import check_consistent_length
 from torch import Tensor
 
+from sktl._columns import domain_column, plain, sorted_names
 from sktl._modes import InPlainModes, in_plain_modes
-from sktl._unlabelled import is_missing
+from sktl._unlabelled import as_labels, is_missing
 from sktl._validation import shorten
 
 Range = int | tuple[int, int]
@@ -256,26 +256,24 @@ def as_range(value: Range, name: str) -> tuple[int, int]:
 
 def _checked(y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return y and groups as arrays: one entry a row, none missing."""
-    y, groups = np.asarray(y), None if groups is None else np.asarray(groups)
-    check_consistent_length(y, groups)
-    for name, values in (("y", y), ("groups", groups)):
-        if values is None or values.ndim != 1:
-            continue
-        missing = np.flatnonzero(is_missing(values))
-        if len(missing):
-            raise ValueError(
-                f"{name} is missing (NaN or None) in {len(missing)} rows: {shorten(missing.tolist())}. Episodes are "
-                "drawn by class: leave these rows out."
-            )
-    return y, groups
+    if y is None:
+        raise ValueError("EpisodeSampler needs y: episodes are drawn by class.")
+    y = plain(as_labels(y))
+    missing = np.flatnonzero(is_missing(y))
+    if len(missing):
+        raise ValueError(
+            f"y is missing (NaN or None) in {len(missing)} rows: {shorten(missing.tolist())}. Episodes are drawn by "
+            "class: leave these rows out."
+        )
+    return y, None if groups is None else domain_column(groups, len(y), "groups")
 
 
 def _classes(y: np.ndarray, groups: np.ndarray | None) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
     """Return each class's name and rows, and each group's classes; the same label in two groups is two classes."""
-    labels, codes = np.unique(y, return_inverse=True)
+    labels, codes = sorted_names(y, "y")
     if groups is None:
         return [repr(label) for label in labels.tolist()], _rows_by(codes, len(labels)), [np.arange(len(labels))]
-    names, group = np.unique(groups, return_inverse=True)
+    names, group = sorted_names(groups, "groups")
     pairs, which = np.unique(group * len(labels) + codes, return_inverse=True)
     owners = pairs // len(labels)
     texts = [f"{labels[pair % len(labels)]!r} of group {names[pair // len(labels)]!r}" for pair in pairs]

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from torch import nn
 
+from sktl._array_api import n_rows, rows_on_host
+from sktl._columns import class_labels
+from sktl._estimator import ClassifierScoreMixin
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import refuse_missing
-from sktl.fewshot._targets import checked_labels
 from sktl.fewshot._task_learner import TaskLearner
 from sktl.fewshot.heads import Head
 
 
-class FewShotClassifier(ClassifierMixin, TaskLearner):
+class FewShotClassifier(ClassifierScoreMixin, TaskLearner):
     """Learns a task from a handful of labelled examples, the way its meta-learner has learned to.
 
     `fit` adapts: what it learns is the small `state_`. The learner stays as it is, so one may serve many tasks.
@@ -101,8 +103,9 @@ class FewShotClassifier(ClassifierMixin, TaskLearner):
         FewShotClassifier
             Itself.
         """
+        X = rows_on_host(X)
         refuse_missing(self, X, y)
-        classes, codes = np.unique(checked_labels(self, y), return_inverse=True)
+        classes, codes = np.unique(class_labels(y, n_rows(X), self), return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
                 "FewShotClassifier needs samples of at least 2 classes in the support set, but the data contains only "

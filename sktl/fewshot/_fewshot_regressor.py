@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import _fit_context
 from torch import nn
 
+from sktl._array_api import n_rows, rows_on_host
+from sktl._columns import target_values
+from sktl._estimator import RegressorScoreMixin
+from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import refuse_missing
-from sktl.fewshot._targets import checked_values
 from sktl.fewshot._task_learner import TaskLearner
 from sktl.fewshot.heads import Head
 
 
-class FewShotRegressor(RegressorMixin, TaskLearner):
+class FewShotRegressor(RegressorScoreMixin, TaskLearner):
     """Learns a regression from a handful of examples, the way its meta-learner has learned to.
 
     Parameters
@@ -89,10 +92,12 @@ class FewShotRegressor(RegressorMixin, TaskLearner):
         FewShotRegressor
             Itself.
         """
+        X = rows_on_host(X)
         refuse_missing(self, X, y)
-        values = checked_values(self, y)
-        is_vector = np.asarray(y).ndim == 1
-        self._fit(X, np.asarray(values), torch.from_numpy(values), None)
+        table = target_values(y, n_rows(X), self)
+        check_magnitude(table, LARGEST_FLOAT64, "y")
+        values, is_vector = table.reshape(len(table), -1), table.ndim == 1
+        self._fit(X, values, torch.from_numpy(values), None)
         self._is_vector = is_vector
         return self
 

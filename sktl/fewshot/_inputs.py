@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sktl._inputs import InputKind, decoded, read, understand
+from sktl._magnitudes import check_magnitude
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import declared_channels, load_backbone
 from sktl.images import PictureSource
@@ -96,6 +97,7 @@ def _data(estimator: Any, X: Any, kind: InputKind, *, reset: bool) -> Any:
     """Return the rows as a float64 array, or a source of pictures that are known to be readable."""
     data = read(estimator, X, kind, reset=reset)
     if kind.is_rows:
+        check_magnitude(data)
         return np.ascontiguousarray(data)
     if not len(data):
         raise ValueError(

@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.preprocessing import normalize as to_unit_length
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._array_api import n_rows, rows_on_host
+from sktl._columns import class_labels
 from sktl._device import resolve_device
-from sktl._estimator import ModuleSharingMixin
+from sktl._estimator import ClassifierScoreMixin, ModuleSharingMixin
 from sktl._inputs import InputKind
+from sktl._magnitudes import check_finite
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
-from sktl.fewshot._targets import checked_labels
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
 from sktl.fewshot.transductive import TRANSDUCTIVE, TransductiveMethod, get_transductive
 
@@ -29,7 +31,7 @@ NORMALISATIONS = ("l2", "center-l2")
 Support = tuple[np.ndarray, np.ndarray]  # codes (n, n_codes) and labels (n,)
 
 
-class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
+class ProtoNetClassifier(ClassifierScoreMixin, ModuleSharingMixin):
     """Classifies by the nearest prototype, the mean code of a class: it learns from one example a class.
 
     Learning is taking means, so more examples and new classes can be added at any time by `partial_fit`. The codes
@@ -211,8 +213,9 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
         return self.classes_[logits.argmax(axis=1)]
 
     def _add(self, X: Any, y: Any, *, is_first: bool, least: int) -> ProtoNetClassifier:
+        X = rows_on_host(X)
         refuse_missing(self, X, y)
-        y = checked_labels(self, y)
+        y = class_labels(y, n_rows(X), self)
         self._check_transductive()
         labels, codes_of_y = np.unique(y, return_inverse=True)
         if len(labels) < least:
@@ -222,7 +225,6 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
             )
         encoder, kind = fitted_encoder(self, X, y) if is_first else (self.encoder_, self._kind)
         codes = encoded(self, encoder, kind, X, reset=is_first)
-        check_consistent_length(codes, y)
         if is_first:
             centre = codes.mean(axis=0) if self.normalize == "center-l2" else np.zeros(codes.shape[1])
         else:
@@ -246,13 +248,14 @@ class ProtoNetClassifier(ClassifierMixin, ModuleSharingMixin):
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
+        X = rows_on_host(X)
         codes = self._normalised(encoded(self, self.encoder_, self._kind, X, reset=False), self._centre)
         if self.transductive is not False:
             return self._joint_logits(codes)
         query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_)
         if self.distance == "cosine":
-            return (self.scale or 10.0) * cosines(query, prototypes).numpy()
-        return -(self.scale or 1.0) * squared_distances(query, prototypes).numpy()
+            return check_finite((self.scale or 10.0) * cosines(query, prototypes).numpy(), self)
+        return check_finite(-(self.scale or 1.0) * squared_distances(query, prototypes).numpy(), self)
 
     def _joint_logits(self, codes: np.ndarray) -> np.ndarray:
         support_codes, labels = self._known_support()

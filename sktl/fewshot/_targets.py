@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_y, check_consistent_length
 from torch import Tensor
 
-from sktl._array_api import column_or_1d
+from sktl._columns import check_length, class_labels, domain_column, looks_continuous, sorted_names, target_values
+from sktl._magnitudes import check_magnitude
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,6 @@ class Targets:
         return self.labels if self.groups is None else self.groups
 
 
-def looks_continuous(y: Any) -> bool:
-    """Whether y holds values rather than labels: numbers that are not all whole."""
-    return str(type_of_target(y, input_name="y")).startswith("continuous")
-
-
 def checked_targets(
     estimator: Any, y: Any, groups: Any, n_rows: int, takes_values: bool, is_regression: bool | None = None
 ) -> Targets:
@@ -60,8 +54,8 @@ def checked_targets(
     """
     if y is None:
         raise ValueError(f"This {type(estimator).__name__} requires y to be passed, but the target y is None.")
-    check_consistent_length(range(n_rows), y, groups)
-    which = None if groups is None else np.unique(column_or_1d(groups), return_inverse=True)[1]
+    check_length(y, n_rows, "y")
+    which = None if groups is None else sorted_names(domain_column(groups, n_rows, "groups"), "groups")[1]
     if takes_values and (is_regression or (is_regression is None and looks_continuous(y))):
         if which is None:
             raise ValueError(
@@ -69,24 +63,18 @@ def checked_targets(
                 "row. Unknown label type: continuous, were it a classification."
             )
         return Targets(which, which, checked_values(estimator, y).astype(np.float32))
-    y = checked_labels(estimator, y)
+    y = class_labels(y, n_rows, estimator)
     labels, codes = np.unique(y, return_inverse=True)
     if len(labels) < 2:
         raise ValueError(f"{type(estimator).__name__} needs samples of at least 2 classes; got 1 class: {labels[0]!r}.")
     return Targets(codes, which)
 
 
-def checked_labels(estimator: Any, y: Any) -> np.ndarray:
-    """Return labels (n,) of any type."""
-    y = _check_y(y, estimator=estimator)
-    check_classification_targets(y)
-    return y
-
-
 def checked_values(estimator: Any, y: Any) -> np.ndarray:
     """Return the values of a regression, float64 (n, n_outputs)."""
-    y = np.asarray(_check_y(y, multi_output=True, y_numeric=True, estimator=estimator), dtype=np.float64)
-    return np.ascontiguousarray(y.reshape(len(y), -1))  # torch takes no reversed arrays
+    y = target_values(y, None, estimator)
+    check_magnitude(y, name="y")
+    return y.reshape(len(y), -1)
 
 
 def held_out(targets: Targets, fraction: float, least: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -10,10 +10,12 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from sktl._array_api import rows_on_host
 from sktl._estimator import ModuleSharingMixin
 from sktl._inputs import InputKind
+from sktl._magnitudes import check_finite
 from sktl._validation import did_you_mean
 from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, check_frozen, encoded, fitted_encoder, refuse_fitted
@@ -54,7 +56,6 @@ class TaskLearner(ModuleSharingMixin):
             head = self._head()
             encoder, kind = fitted_encoder(self, X, y)
             codes = encoded(self, encoder, kind, X, reset=True)
-            check_consistent_length(codes, target)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
             fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": codes.shape[1], "learner_": head}
         else:
@@ -80,13 +81,14 @@ class TaskLearner(ModuleSharingMixin):
     def _outputs(self, X: Any) -> np.ndarray:
         """Return logits, or a regression's values, float64 (n, n_outputs)."""
         check_is_fitted(self, "state_")
+        X = rows_on_host(X)
         if not self._is_head:
             return self.learner_.logits(self.state_, X)
         codes = torch.from_numpy(encoded(self, self.encoder_, self._kind, X, reset=False))
         head = self.learner_
         with torch.no_grad():
             outputs = head.logits if self.is_classifier else head.outputs
-            return outputs(self.state_.tensors, codes).numpy()
+            return check_finite(outputs(self.state_.tensors, codes).numpy(), self)
 
     @property
     def _is_head(self) -> bool:

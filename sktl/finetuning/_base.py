@@ -16,15 +16,16 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._columns import check_length, row_weights
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
 from sktl._identity import cannot_be_resumed
 from sktl._inputs import InputKind, read, understand
+from sktl._magnitudes import check_finite, standardiser
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import load_backbone
 from sktl.cache import CodeCache
@@ -121,7 +122,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
     def _weights(self, sample_weight: Any, y: Any, X: Any) -> np.ndarray | None:
         if sample_weight is None:
             return None
-        return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        return row_weights(sample_weight, len(X))
 
     def _job(
         self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, holds_out: bool = True, classes: Any = None,
@@ -134,7 +135,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         kind: InputKind = self._kind if goes_on else self._understood(X)
         self._check_combination(kind)
         data: Any = read(self, X, kind, reset=not goes_on)
-        check_consistent_length(range(len(data)), y)
+        check_length(y, len(data), "y")
         weight = self._weights(sample_weight, y, data)
         rows = (
             np.arange(len(data)) if weight is None else np.flatnonzero(weight > 0)
@@ -170,7 +171,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         scaler = None
         if kind.is_rows:
             shares = None if train.weight is None else to_largest(train.weight)
-            scaler = self._scaler if goes_on else StandardScaler().fit(data[train.indices], sample_weight=shares)
+            scaler = self._scaler if goes_on else standardiser(data[train.indices], shares)
             data = scaler.transform(data)
             train = dataclasses.replace(train, data=data)
             valid = valid and dataclasses.replace(valid, data=data)
@@ -310,7 +311,8 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs, float64."""
         check_is_fitted(self, "n_iter_")
-        return outputs_of(self, self._learned, self._read(X), resolve_device(self.device))
+        outputs = outputs_of(self, self._learned, self._read(X), resolve_device(self.device))
+        return check_finite(outputs, self)
 
     @property
     def module_(self) -> nn.Module:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sktl._inputs import as_rows
 from sktl._preprocessing import Preprocessing
 from sktl.finetuning._augment import Change, chained, picture_change, wide
 from sktl.images import PictureSource, iter_batches
@@ -80,7 +81,7 @@ def make_batches(
     options: dict[str, Any] = {"device": device, "seed": seed}
     in_order: dict[str, Any] = {"shuffle": is_training, "last": "spread" if is_training else "keep"}
     if isinstance(examples.data, np.ndarray):
-        rows = examples.data[examples.indices].astype(np.float32)
+        rows = as_rows(examples.data[examples.indices]).numpy()
         return TensorBatches(
             (rows, *examples.batch_labels), batch_size, **in_order, **options,
             transform=chained(changes), steps_per_epoch=steps_per_epoch,

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sktl._columns import class_labels
+from sktl._estimator import ClassifierScoreMixin
 from sktl._preprocessing import Preprocessing
 from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
@@ -22,11 +24,11 @@ from sktl.finetuning._heads import LinearHead, penalty_of, solve_classifier
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import ValidationStep
-from sktl.finetuning._targets import check_known_weights, checked_labels, encoded, stratified_parts, weighted_by_class
+from sktl.finetuning._targets import check_known_weights, encoded, stratified_parts, weighted_by_class
 from sktl.training import ClassificationStep
 
 
-class FineTunedClassifier(ClassifierMixin, FineTuned):
+class FineTunedClassifier(ClassifierScoreMixin, FineTuned):
     """A pretrained network adjusted to labelled pictures, or an MLP on feature rows.
 
     How much of the network is retrained is a parameter, so that a grid search can choose it. Few pictures that resemble
@@ -322,21 +324,19 @@ class FineTunedClassifier(ClassifierMixin, FineTuned):
         weight = super()._weights(sample_weight, y, X)
         if self.class_weight is None:
             return weight
-        return weighted_by_class(checked_labels(y, self), weight, self.class_weight)
+        return weighted_by_class(class_labels(y, None, self), weight, self.class_weight)
 
     def _checked_target(
         self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         known = self.classes_ if goes_on else None
-        target, known = encoded(checked_labels(y, self), known, classes, type(self).__name__)
+        target, known = encoded(class_labels(y, None, self), known, classes, type(self).__name__)
         return target, {"classes_": known}
 
     def _check_examples(self, examples: Examples, *, is_whole: bool) -> None:
         super()._check_examples(examples, is_whole=is_whole)
         if is_whole and len(np.unique(examples.target)) < 2:
-            raise ValueError(
-                "FineTunedClassifier needs samples of at least 2 classes with weights above zero; got one class."
-            )
+            raise ValueError("FineTunedClassifier needs samples of at least 2 classes with weight; got one class.")
 
     def _task(self, learned: Mapping[str, Any]) -> Task:
         n_classes = len(learned["classes_"])

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.preprocessing import StandardScaler
+from sklearn.base import MultiOutputMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_y
 from torch import nn
 
+from sktl._columns import target_values
+from sktl._estimator import RegressorScoreMixin
+from sktl._magnitudes import standardiser
 from sktl._preprocessing import Preprocessing
 from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
@@ -28,7 +29,7 @@ from sktl.training import RegressionStep, to_largest
 LOSSES: dict[str, Callable] = {"squared_error": F.mse_loss, "absolute_error": F.l1_loss, "huber": F.huber_loss}
 
 
-class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
+class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
     """A pretrained network adjusted to pictures with numbers, or an MLP on feature rows.
 
     As `FineTunedClassifier`, for one target or several. Targets are standardised inside, so that rates and losses mean
@@ -310,12 +311,12 @@ class FineTunedRegressor(MultiOutputMixin, RegressorMixin, FineTuned):
     def _checked_target(
         self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
-        table = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        y = target_values(y, None, self)
+        table = y.reshape(len(y), -1)
         if goes_on and table.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {table.shape[1]} targets, but {self.n_outputs_} in the first fit.")
         shares = None if weight is None else to_largest(weight)
-        scaler = self._target_scaler if goes_on else StandardScaler().fit(table, sample_weight=shares)
+        scaler = self._target_scaler if goes_on else standardiser(table, shares, "y")
         learned = {"n_outputs_": table.shape[1], "_target_scaler": scaler, "_is_single": y.ndim == 1}
         return scaler.transform(table).astype(np.float32), learned
 

@@ -8,17 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_y
 
 HELD_OUT_FROM = 1000  # examples from which early_stopping="auto" holds some out
-
-
-def checked_labels(y: Any, estimator: Any) -> np.ndarray:
-    """Return labels as an array of shape (n,)."""
-    y = _check_y(y, estimator=estimator)
-    check_classification_targets(y)
-    return y
 
 
 def weighted_by_class(y: np.ndarray, weight: np.ndarray | None, class_weight: Any) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.validation import _num_samples
 
+from sktl._array_api import n_rows
+from sktl._columns import plain
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl.metrics._domain_scorer import DomainScorer, metric_scorer
 
@@ -98,9 +99,9 @@ class CheatingOracleScorer(DomainScorer):
             )
         if true_labels is None and hasattr(truth, "reindex") and hasattr(y, "index"):
             truth = truth.reindex(y.index)
-        if _num_samples(truth) != _num_samples(y):
+        if n_rows(truth, "true_labels") != n_rows(y, "y"):
             raise ValueError(
-                f"true_labels must have one label a row: expected {_num_samples(y)}, got {_num_samples(truth)}. In the "
+                f"true_labels must have one label a row: expected {n_rows(y)}, got {n_rows(truth)}. In the "
                 "folds of a search, give y and true_labels as pandas Series, or true_labels as metadata."
             )
-        return as_labels(truth)
+        return plain(as_labels(truth))

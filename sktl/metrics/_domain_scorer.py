@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
+from sktl._array_api import n_rows, rows_on_host, take_rows
+from sktl._columns import check_length
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 
 
@@ -82,9 +82,8 @@ class DomainScorer(BaseEstimator):
         name = type(self).__name__
         if y is None:
             raise ValueError(f"{name} needs y, with {self.unlabelled!r} where a row has no label; got y=None.")
-        y = as_labels(y)
-        if _num_samples(X) != len(y):
-            raise ValueError(f"{name} needs a label or a mark for each row: X has {_num_samples(X)} rows, y {len(y)}.")
+        X, y = rows_on_host(X), as_labels(y)
+        check_length(y, n_rows(X), "y")
         is_source = is_labelled(y, self.unlabelled)
         labelled, target = np.flatnonzero(is_source), np.flatnonzero(~is_source)
         if self.needs_labelled and len(labelled) == 0:
@@ -99,9 +98,7 @@ class DomainScorer(BaseEstimator):
                 f"{self.unlabelled!r} in y, score folds that hold both domains (cv=StratifiedDomainKFold()), or use "
                 "LabelledScorer."
             )
-        return DomainRows(
-            X, _safe_indexing(X, labelled), _safe_indexing(X, target), known_labels(y, labelled), labelled, target
-        )
+        return DomainRows(X, take_rows(X, labelled), take_rows(X, target), known_labels(y, labelled), labelled, target)
 
 
 def metric_scorer(scoring: Any) -> Any:

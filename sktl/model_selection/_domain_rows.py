@@ -8,11 +8,10 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples
 
-from sktl._array_api import column_or_1d
-from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
+from sktl._array_api import n_rows
+from sktl._columns import check_classes, check_length, domain_column, sorted_names
+from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
 
 
@@ -38,7 +37,7 @@ class Strata:
     classes: np.ndarray
 
 
-def strata(splitter: str, y: Any, groups: Any, unlabelled: Any) -> Strata:
+def strata(splitter: str, X: Any, y: Any, groups: Any, unlabelled: Any) -> Strata:
     """Return the rows' domains, from `groups` or else from the mark, and their classes.
 
     Raises
@@ -49,9 +48,10 @@ def strata(splitter: str, y: Any, groups: Any, unlabelled: Any) -> Strata:
     if y is None:
         raise ValueError(f"{splitter} needs y, whose classes it spreads over the splits; got y=None.")
     y = as_labels(y)
+    check_length(y, n_rows_of(X, y, None), "y")
     labelled = is_labelled(y, unlabelled)
     labels = known_labels(y, labelled)
-    check_classification_targets(labels)
+    check_classes(labels)
     classes, codes = np.unique(labels, return_inverse=True)
     label = np.full(len(y), -1)
     label[labelled] = codes
@@ -73,7 +73,7 @@ def strata(splitter: str, y: Any, groups: Any, unlabelled: Any) -> Strata:
     return Strata(["source", "target"], (~labelled).astype(int), label, classes)
 
 
-def domains(splitter: str, groups: Any, n_rows: int | None = None) -> tuple[list, np.ndarray]:
+def domains(splitter: str, groups: Any, n: int) -> tuple[list, np.ndarray]:
     """Return the domains' sorted names, and each row's number.
 
     Raises
@@ -83,29 +83,25 @@ def domains(splitter: str, groups: Any, n_rows: int | None = None) -> tuple[list
     """
     if groups is None:
         raise ValueError(f"{splitter} needs each row's domain as groups; got groups=None.")
-    values = column_or_1d(groups if hasattr(groups, "dtype") else np.asarray(groups, dtype=object), warn=True)
-    if n_rows is not None and len(values) != n_rows:
-        raise ValueError(f"groups must have one domain a row: expected {n_rows}, got {len(values)}.")
-    missing = np.flatnonzero(np.isnat(values) if values.dtype.kind in "mM" else is_missing(values))
-    if len(missing):
-        raise ValueError(f"groups is missing (NaN or None) in {len(missing)} rows: {shorten(missing)}.")
-    try:
-        names, of_row = np.unique(values, return_inverse=True)
-    except TypeError as error:
-        raise ValueError(f"The domains in groups cannot be sorted: {error}. Use values of one type.") from error
+    names, of_row = sorted_names(domain_column(groups, n, "groups"), "groups")
     return names.tolist(), of_row
 
 
-def label_mask(y: Any, n_rows: int, unlabelled: Any) -> np.ndarray:
+def label_mask(y: Any, n: int, unlabelled: Any) -> np.ndarray:
     """Return which rows have a label: all, if there is no y."""
     if y is None:
-        return np.ones(n_rows, dtype=bool)
-    return is_labelled(as_labels(y), unlabelled)
+        return np.ones(n, dtype=bool)
+    y = as_labels(y)
+    check_length(y, n, "y")
+    return is_labelled(y, unlabelled)
 
 
 def n_rows_of(X: Any, y: Any, groups: Any) -> int:
-    """Return the number of rows."""
-    return _num_samples(next(part for part in (groups, y, X) if part is not None))
+    """Return the number of rows, of X where there is one."""
+    name, values = next(
+        part for part in (("X", X), ("y", y), ("groups", groups)) if part[1] is not None or part[0] == "groups"
+    )
+    return n_rows(values, name)
 
 
 def refuse_small(splitter: str, found: Strata, at_least: int, remedy: str) -> None:

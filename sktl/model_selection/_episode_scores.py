@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone, is_regressor
-from sklearn.utils import _safe_indexing, check_consistent_length
 
+from sktl._array_api import n_rows, take_rows
+from sktl._columns import check_length, plain, target_values
 from sktl._modes import in_plain_modes
+from sktl._unlabelled import as_labels
 from sktl.model_selection._episode_split import EpisodeSplit, Range
 
 
@@ -96,10 +98,15 @@ def episode_scores(
     >>> episode_scores(ProtoNetClassifier(), X, y, n_way=3, n_query=5, n_episodes=20).mean > 0.9
     True
     """
-    check_consistent_length(X, y, groups)
+    if y is None:
+        raise ValueError("episode_scores needs y, labels or a regression's values; got y=None.")
+    for name, values in (("y", y), ("groups", groups)):
+        if values is not None:
+            check_length(values, n_rows(X), name)
     is_learner = hasattr(estimator, "episode_logits")
     if estimator.is_regression_ if is_learner else is_regressor(estimator):
         return EpisodeScores(_errors(estimator, X, y, groups, n_shot, n_query, n_episodes, random_state))
+    y = plain(as_labels(y))
     split = EpisodeSplit(n_way, n_shot, n_query, n_episodes, random_state)
     if not is_learner:
         return EpisodeScores(np.array([_fitted_score(estimator, X, y, *parts) for parts in split.split(X, y, groups)]))
@@ -115,8 +122,8 @@ def episode_scores(
 
 
 def _fitted_score(estimator: Any, X: Any, y: Any, support: np.ndarray, query: np.ndarray) -> float:
-    model = clone(estimator).fit(_safe_indexing(X, support), _safe_indexing(y, support))
-    return model.score(_safe_indexing(X, query), _safe_indexing(y, query))
+    model = clone(estimator).fit(take_rows(X, support), take_rows(y, support))
+    return model.score(take_rows(X, query), take_rows(y, query))
 
 
 def _errors(
@@ -124,7 +131,7 @@ def _errors(
 ) -> np.ndarray:
     if groups is None:
         raise ValueError("The tasks of a regression are given as groups, one task a row; got groups=None.")
-    y = np.asarray(y)
+    y = target_values(y, None, estimator)
     split = EpisodeSplit(1, n_shot, n_query, n_episodes, random_state)
     if hasattr(estimator, "episode_logits"):
         sampler = split.sampler(groups, groups)
@@ -133,8 +140,8 @@ def _errors(
         return np.square(estimator.episode_logits(X, episodes, y) - truth).mean(axis=(1, 2))
     errors = []
     for support, query in split.split(X, groups, groups):
-        model = clone(estimator).fit(_safe_indexing(X, support), y[support])
-        errors.append(np.square(model.predict(_safe_indexing(X, query)) - y[query]).mean())
+        model = clone(estimator).fit(take_rows(X, support), y[support])
+        errors.append(np.square(model.predict(take_rows(X, query)) - y[query]).mean())
     return np.array(errors)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
-from sklearn.utils import check_consistent_length
 
+from sktl._array_api import n_rows
+from sktl._columns import check_length
 from sktl.fewshot import EpisodeSampler
 
 Range = int | tuple[int, int]
@@ -82,7 +83,7 @@ class EpisodeSplit(GroupsConsumerMixin):
         Parameters
         ----------
         X : array-like
-            Ignored.
+            Ignored, but for its length.
         y : array-like of shape (n,)
             Labels.
         groups : array-like of shape (n,), default=None
@@ -99,7 +100,9 @@ class EpisodeSplit(GroupsConsumerMixin):
         """
         if y is None:
             raise ValueError("EpisodeSplit needs y: episodes are drawn by class.")
-        check_consistent_length(X, y, groups)
+        for name, values in (("y", y), ("groups", groups)):
+            if X is not None and values is not None:
+                check_length(values, n_rows(X), name)
         sampler = self.sampler(y, groups)
         for _ in range(self.n_episodes):
             episode = sampler.draw(1)

@@ -39,7 +39,7 @@ class LeaveOneDomainOut(GroupsConsumerMixin):
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of domains with labels."""
-        return len(self._tested(y, groups)[0])
+        return len(self._tested(X, y, groups)[0])
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the indices of training and test rows of each split.
@@ -62,13 +62,13 @@ class LeaveOneDomainOut(GroupsConsumerMixin):
         ValueError
             If fewer than two domains have labels.
         """
-        tested, of_row, labelled = self._tested(y, groups)
+        tested, of_row, labelled = self._tested(X, y, groups)
         for domain in tested:
             yield np.flatnonzero(of_row != domain), np.flatnonzero((of_row == domain) & labelled)
 
-    def _tested(self, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _tested(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         name = type(self).__name__
-        names, of_row = domains(name, groups, None if y is None else n_rows_of(None, y, None))
+        names, of_row = domains(name, groups, n_rows_of(X, y, groups))
         labelled = label_mask(y, len(of_row), self.unlabelled)
         tested = np.unique(of_row[labelled])
         if len(tested) < 2:

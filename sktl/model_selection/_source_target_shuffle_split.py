@@ -81,7 +81,7 @@ class SourceTargetShuffleSplit(GroupsConsumerMixin):
         Parameters
         ----------
         X : array-like
-            Ignored.
+            Ignored, but for its length.
         y : array-like of shape (n,)
             Labels; `unlabelled`, NaN or None where there is none.
         groups : array-like of shape (n,), default=None
@@ -96,7 +96,7 @@ class SourceTargetShuffleSplit(GroupsConsumerMixin):
         ValueError
             If there is one domain only, or one has fewer than two rows.
         """
-        found = strata(type(self).__name__, y, groups, self.unlabelled)
+        found = strata(type(self).__name__, X, y, groups, self.unlabelled)
         refuse_small(type(self).__name__, found, 2, "Give more rows of it, or leave it out.")
         rng = np.random.default_rng(self.random_state)
         for _ in range(self.n_splits):

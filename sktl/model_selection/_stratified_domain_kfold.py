@@ -59,7 +59,7 @@ class StratifiedDomainKFold(GroupsConsumerMixin):
         Parameters
         ----------
         X : array-like
-            Ignored.
+            Ignored, but for its length.
         y : array-like of shape (n,)
             Labels; `unlabelled`, NaN or None where there is none.
         groups : array-like of shape (n,), default=None
@@ -74,7 +74,7 @@ class StratifiedDomainKFold(GroupsConsumerMixin):
         ValueError
             If there is one domain only, or one has fewer rows than there are folds.
         """
-        fold = self._folds(strata(type(self).__name__, y, groups, self.unlabelled))
+        fold = self._folds(strata(type(self).__name__, X, y, groups, self.unlabelled))
         for number in range(self.n_splits):
             yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
 

@@ -45,6 +45,8 @@ class CheckpointFolder:
     """
 
     def __init__(self, folder: str | os.PathLike, key: str):
+        if isinstance(folder, str) and not folder.strip():
+            raise ValueError(f"checkpoint_dir={folder!r} names no folder; give the path of one, or None.")
         self.folder = Path(folder).expanduser().absolute()
         self.key = key
         try:

@@ -191,3 +191,54 @@ def test_unknown_names_are_told_apart():
         PrototypeHead("euclid")
     with pytest.raises(ValueError, match="alpha must be above 0"):
         RidgeHead(alpha=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", HEADS)
+def test_rows_without_any_difference(name, dtype):
+    """All heads are finite on rows that are all alike; what tells nothing apart answers by the classes' shares."""
+    y = torch.tensor([0, 0, 1])
+    for value in (0.0, 3.0):
+        support = torch.full((3, 5), value, dtype=dtype)
+        logits = HEADS[name]().to(dtype)(support, y, support[:2], n_way=2)
+        assert logits.isfinite().all()
+        assert (logits[0] == logits[1]).all()
+    if name == "ridge":  # values of the regression are the shares: 2/3 and 1/3, times the scale
+        torch.testing.assert_close(logits[0], 10 * torch.tensor([2 / 3, 1 / 3], dtype=dtype))
+    if name == "logistic":
+        torch.testing.assert_close(logits.softmax(-1)[0], torch.tensor([2 / 3, 1 / 3], dtype=dtype), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_no_queries_and_no_support(name):
+    head, support = HEADS[name](), torch.eye(4)
+    assert head(support, torch.tensor([0, 0, 1, 1]), support[:0], n_way=2).shape == (0, 2)
+    if name == "nearest":
+        with pytest.raises(ValueError, match="there are none"):
+            head(support[:0], torch.tensor([], dtype=torch.int64), support, n_way=2)
+    else:
+        assert head(support[:0], torch.tensor([], dtype=torch.int64), support, n_way=2).isfinite().all()
+
+
+def test_relation_head_on_rows_of_zeros():
+    for shape in ((5,), (4, 3, 3)):
+        head = RelationHead()
+        with torch.random.fork_rng(devices=[]):
+            head.build(shape)
+        support = torch.zeros(3, *shape)
+        for training in (True, False):
+            logits = head.train(training)(support, torch.tensor([0, 0, 1]), support[:2], n_way=2)
+            assert logits.isfinite().all()
+            torch.testing.assert_close(logits[0], logits[1])
+        assert head(support, torch.tensor([0, 0, 1]), support[:0], n_way=2).shape == (0, 2)
+
+
+def test_logistic_head_on_rows_of_any_size():
+    """Gram matrices of large rows lose their smallest eigenvalues to rounding; the answer is the one of small rows."""
+    rng = np.random.default_rng(0)
+    y = torch.tensor([0, 1] * 10)
+    support = torch.from_numpy(rng.normal(size=(20, 2)) + 6 * y.numpy()[:, None])
+    for factor in (1.0, 1e4, 1e9, 1e60):
+        logits = LogisticHead()(support * factor, y, support * factor, n_way=2)
+        assert logits.isfinite().all()
+        assert (logits.argmax(-1) == y).all()

@@ -391,7 +391,7 @@ class TestBadInput:
         X, y, _ = rows
         with pytest.raises(ValueError, match="needs y, with -1 where"):
             scorer(model, X, None)
-        with pytest.raises(ValueError, match="X has 180 rows, y 170"):
+        with pytest.raises(ValueError, match="expected 180, got 170"):
             scorer(model, X, y[:170])
 
     def test_no_probabilities(self, rows):

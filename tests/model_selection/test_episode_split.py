@@ -159,11 +159,11 @@ def test_estimators_are_cloned_and_left_alone():
 @pytest.mark.parametrize("n", [20, 100])
 def test_y_of_another_length_is_refused(n):
     y = np.resize(Y, n)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="must have one entry a row"):
         episode_scores(ProtoNetClassifier(), X, y, n_query=3, n_way=2, n_episodes=3)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="must have one entry a row"):
         next(EpisodeSplit(n_query=3, n_way=2).split(X, y))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="must have one entry a row"):
         next(EpisodeSplit(n_query=3, n_way=2).split(X, Y, y))
 
 

@@ -52,8 +52,12 @@ class LogisticHead(Head):
         centre = (support * is_row).sum(-2, keepdim=True) / count
         x, targets = (support - centre) * is_row, one_hot(y, n_way, support.dtype)
         gram, C = x @ x.transpose(-1, -2), self.log_C.exp()
-        factor = torch.linalg.cholesky(C / 2 * gram + torch.eye(x.shape[-2], device=x.device, dtype=x.dtype))
-        a, b = torch.zeros_like(targets), torch.zeros_like(targets[..., :1, :])
+        bound = C / 2 * gram
+        # What rounding takes from the smallest eigenvalues is given back: any larger matrix bounds the Hessian too.
+        rounding = 4 * torch.finfo(x.dtype).eps * bound.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).unsqueeze(-1)
+        eye = torch.eye(x.shape[-2], device=x.device, dtype=x.dtype)
+        factor = torch.linalg.cholesky(bound + (1 + rounding) * eye)
+        a, b = torch.zeros_like(targets), targets.new_zeros(*targets.shape[:-2], 1, n_way)
         a_ahead, b_ahead = a, b
         for step in range(self.n_iter):
             # grad_W = X'(C (P - T) + A),  grad_b = C sum_i (P - T)_i

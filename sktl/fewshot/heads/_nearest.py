@@ -22,6 +22,8 @@ class NearestNeighbourHead(Head):
 
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
         """Return the support set itself."""
+        if support.shape[-2] == 0:
+            raise ValueError("The nearest neighbour is one of the support rows, and there are none. Give one at least.")
         return {"support": support, "belongs": one_hot(y, n_way, support.dtype)}
 
     def logits(self, state: State, query: Tensor) -> Tensor:

@@ -29,7 +29,9 @@ def ridge_solution(support: Tensor, targets: Tensor, is_row: Tensor, alpha: Tens
     offset = (targets * is_row).sum(-2, keepdim=True) / count
     x, t = (support - centre) * is_row, (targets - offset) * is_row
     n, d = x.shape[-2:]
-    penalty = alpha * x.square().sum((-2, -1), keepdim=True) / count + torch.finfo(x.dtype).tiny
+    length = x.square().sum((-2, -1), keepdim=True) / count
+    # Rows that are all alike have no length: the offset alone answers.
+    penalty = alpha * torch.where(length > torch.finfo(x.dtype).tiny, length, 1.0)
     eye = torch.eye(min(n, d), device=x.device, dtype=x.dtype)
     xt = x.transpose(-1, -2)
     # W = (X'X + a I)^-1 X'T = X'(XX' + a I)^-1 T: the smaller of the two systems

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sktl._array_api import check_array
 from sktl._device import resolve_device
+from sktl._magnitudes import check_magnitude
 from sktl._modes import in_plain_modes, usable
 from sktl.fewshot._episodes import EpisodeIndices
 from sktl.fewshot.transductive._sources import GivenRows, Source, TableRows
@@ -88,7 +89,9 @@ class TransductiveMethod(BaseEstimator, ABC):
         ndarray of shape (n_episodes, n_query, n_way), float64
         """
         self._validate_params()
-        codes = torch.from_numpy(check_array(X, dtype=np.float32)).to(resolve_device(device))
+        rows = check_array(X, dtype=np.float64)
+        check_magnitude(rows)
+        codes = torch.from_numpy(rows.astype(np.float32)).to(resolve_device(device))
         support, labels, query, _ = (usable(part).to(codes.device) for part in episodes[:4])
         with torch.no_grad():
             source = TableRows(self.prepared(codes), torch.cat([support, query], dim=1))

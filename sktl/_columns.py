@@ -1,0 +1,168 @@
+"""What comes with the rows, one entry each: labels, values, weights, domains. One reading for the whole library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.utils import validation
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from sktl._array_api import check_array, column_or_1d, n_rows, on_host
+from sktl._unlabelled import as_labels, is_missing, known_labels
+from sktl._validation import shorten
+
+
+def check_length(values: Any, n_expected: int, name: str) -> None:
+    """Raise a ValueError unless there is one entry a row."""
+    n_found = n_rows(values, name)
+    if n_found != n_expected:
+        raise ValueError(f"{name} must have one entry a row: expected {n_expected}, got {n_found}.")
+
+
+def class_labels(y: Any, n_expected: int | None, estimator: Any) -> np.ndarray:
+    """Return the labels of a classifier, (n,): none is missing, and they can be sorted.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        What the user gave.
+    n_expected : int or None
+        Rows of X, where they are known.
+    estimator : object or str
+        That messages name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If y is missing, in whole or in part, of a wrong length, or holds no classes.
+    """
+    _require(y, estimator)
+    y = plain(as_labels(y))
+    if n_expected is not None:
+        check_length(y, n_expected, "y")
+    missing = np.flatnonzero(is_missing(y))
+    if len(missing):
+        raise ValueError(
+            f"Input y contains NaN or None, in {len(missing)} rows: {shorten(missing.tolist())}. "
+            f"{_name(estimator)} learns from labelled rows alone: leave the others out."
+        )
+    check_classes(y)
+    return y
+
+
+def plain(labels: np.ndarray) -> np.ndarray:
+    """Return objects that are all numbers as an array of numbers, and other labels as they are."""
+    return known_labels(labels, np.arange(len(labels)))
+
+
+def check_classes(labels: np.ndarray) -> None:
+    """Raise a ValueError unless labels, none of which is missing, are names of classes that can be sorted."""
+    validation.assert_all_finite(labels, input_name="y")
+    if labels.dtype.kind == "c":
+        raise ValueError("Complex data not supported: y holds complex numbers, which are no names of classes.")
+    if labels.dtype.kind == "O" and not all(isinstance(label, str) for label in labels):
+        odd = next((label for label in labels if not _is_label(label)), None)
+        if odd is not None:
+            raise ValueError(
+                f"Unknown label type: y holds {shorten([repr(odd)[:40]])} of type {type(odd).__name__}. Labels are "
+                "numbers, text or dates, all of one type."
+            )
+    else:
+        check_classification_targets(labels)
+    sorted_names(labels, "y")
+
+
+def looks_continuous(y: Any) -> bool:
+    """Whether y holds values rather than labels: numbers that are not all whole."""
+    y = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
+    with sklearn.config_context(array_api_dispatch=False):
+        y = plain(y) if y.ndim == 1 else y
+        return str(type_of_target(y, input_name="y")).startswith("continuous")
+
+
+def target_values(y: Any, n_expected: int | None, estimator: Any) -> np.ndarray:
+    """Return the values of a regression, float64 of shape (n,) or (n, n_outputs)."""
+    _require(y, estimator)
+    y = check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=_name(estimator))
+    if y.dtype.kind in "mM":
+        raise ValueError("y holds dates or time differences; a regression learns numbers. Convert them, to days say.")
+    if n_expected is not None:
+        check_length(y, n_expected, "y")
+    return np.ascontiguousarray(y, dtype=np.float64)
+
+
+def row_weights(sample_weight: Any, n_expected: int) -> np.ndarray:
+    """Return float64 weights, (n,): finite, none negative, one above 0; a single number is every row's."""
+    weight = on_host(sample_weight, "sample_weight")
+    if isinstance(weight, (np.ndarray, np.generic)) and weight.ndim == 0:
+        weight = weight.item()
+    if not isinstance(weight, (int, float)):
+        weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+        if weight.ndim == 1:
+            check_length(weight, n_expected, "sample_weight")
+    elif not np.isfinite(weight):
+        raise ValueError(f"sample_weight must be finite; got {weight!r}.")
+    with sklearn.config_context(array_api_dispatch=False):
+        weight = validation._check_sample_weight(
+            weight, np.empty((n_expected, 1)), dtype=np.float64, ensure_non_negative=True
+        )
+    if weight.max() > np.finfo(np.float64).max / n_expected:
+        raise ValueError(
+            f"sample_weight holds {weight.max():g}, and the sum is beyond the largest number. Divide all weights by "
+            "the largest one: only their ratios matter in training."
+        )
+    return weight
+
+
+def domain_column(values: Any, n_expected: int | None, name: str = "sample_domain") -> np.ndarray:
+    """Return each row's domain, (n,): numbers, text or dates, none missing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is not one a row.
+    """
+    values = on_host(values, name)
+    if isinstance(values, (list, tuple)):
+        check_length(values, len(values) if n_expected is None else n_expected, name)
+        values = as_labels(values)
+    values = plain(column_or_1d(values, input_name=name, warn=True))
+    if n_expected is not None:
+        check_length(values, n_expected, name)
+    missing = np.flatnonzero(is_missing(values))
+    if len(missing):
+        raise ValueError(
+            f"{name} is missing (NaN or None) in {len(missing)} rows: {shorten(missing.tolist())}. Every row needs a "
+            "domain: a number, a date or a string."
+        )
+    return values
+
+
+def sorted_names(values: np.ndarray, name: str = "sample_domain") -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted names of classes or domains, and each row's number.
+
+    Raises
+    ------
+    ValueError
+        If names of several types cannot be sorted.
+    """
+    try:
+        return np.unique(values, return_inverse=True)
+    except TypeError as error:
+        what = "labels" if name == "y" else "domains"
+        raise ValueError(f"The {what} in {name} cannot be sorted: {error}. Use values of one type.") from error
+
+
+def _require(y: Any, estimator: Any) -> None:
+    if y is None:
+        raise ValueError(f"This {_name(estimator)} requires y to be passed, but the target y is None.")
+
+
+def _is_label(label: Any) -> bool:
+    return isinstance(label, (str, bytes, int, float, np.generic)) or hasattr(label, "isoformat")
+
+
+def _name(estimator: Any) -> str:
+    return estimator if isinstance(estimator, str) else type(estimator).__name__

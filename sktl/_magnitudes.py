@@ -1,0 +1,58 @@
+"""Finite numbers that computing makes infinite: found where they come in, or where no finite answer goes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+from sktl._validation import shorten
+
+# Squares of larger numbers, and sums of many of them, are beyond what the type holds.
+LARGEST_FLOAT32 = 1e18
+LARGEST_FLOAT64 = 1e150
+
+
+def check_magnitude(rows: Any, largest: float = LARGEST_FLOAT32, name: str = "X") -> None:
+    """Raise a ValueError where a number is too large to be squared and summed."""
+    values = rows.data if hasattr(rows, "nnz") else rows
+    if not values.size:
+        return
+    found = max(float(values.max()), -float(values.min()))
+    if found > largest:
+        raise ValueError(
+            f"{name} holds numbers as large as {found:.3g}; up to {largest:g} can be computed with here. Scale the "
+            "rows: divide by the largest, or look for values that stand for missing ones."
+        )
+
+
+def standardiser(rows: np.ndarray, sample_weight: np.ndarray | None = None, name: str = "X") -> StandardScaler:
+    """Return a fitted StandardScaler.
+
+    Raises
+    ------
+    ValueError
+        If the variance of a column is no finite number.
+    """
+    check_magnitude(rows, LARGEST_FLOAT64 if rows.dtype == np.float64 else LARGEST_FLOAT32, name)
+    return StandardScaler().fit(rows, sample_weight=sample_weight)
+
+
+def check_finite(answers: Any, estimator: Any) -> Any:
+    """Return the answers for rows, (n,) or (n, n_outputs).
+
+    Raises
+    ------
+    ValueError
+        If some of them are not finite.
+    """
+    answers = np.asarray(answers)
+    good = np.isfinite(answers)
+    if good.all():
+        return answers
+    bad = np.flatnonzero(~good.reshape(len(answers), -1).all(axis=1)).tolist()
+    raise ValueError(
+        f"{type(estimator).__name__} has no finite answer for {len(bad)} rows: {shorten(bad)}. Their numbers are too "
+        "large to be computed with, or far from those in fit. Scale the rows as in fit, or leave these out."
+    )

@@ -1,0 +1,152 @@
+"""Labels, values, weights and domains: one entry a row, read by one set of rules."""
+
+import functools
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from sktl import DomainAdaptedClassifier, FineTunedClassifier, FineTunedRegressor, ProtoNetClassifier
+from sktl._columns import class_labels, domain_column, row_weights
+from sktl.fewshot import FewShotClassifier, FewShotRegressor, ProtoNetLearner
+from sktl.metrics import get_domain_scorer
+from sktl.model_selection import EpisodeSplit, StratifiedDomainKFold
+from tests.stress import _odd, inputs
+
+ROWS, LABELS, VALUES = inputs.ROWS, inputs.LABELS, inputs.VALUES
+CLASSIFIERS = [
+    FineTunedClassifier(max_steps=1, random_state=0),
+    ProtoNetClassifier(),
+    FewShotClassifier(),
+    ProtoNetLearner(n_way=3, n_query=2, n_episodes=1),
+    DomainAdaptedClassifier(max_epochs=1, unlabelled=None),
+]
+
+
+@functools.cache
+def roles():
+    return inputs.roles()
+
+
+@pytest.mark.parametrize("more", [-1, 1, 24])
+def test_lengths_that_differ_are_both_named(more):
+    wrong = []
+    for name, role in roles().items():
+        for argument, values in role.given.items():
+            if values.ndim == 2 or (name == "CNNCodes" and argument == "y"):
+                continue
+            odd = np.resize(values, len(values) + more)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    role.call(**role.given | {argument: odd})
+                    wrong.append(f"{name}, {argument}: no error")
+                except ValueError as error:
+                    numbers = set(re.findall(r"\d+", str(error)))
+                    if not {str(len(values)), str(len(odd))} <= numbers:
+                        wrong.append(f"{name}, {argument}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([], "expected 24, got 0|must have one entry a row|holds no label|minimum of 1"),
+        (np.where(LABELS == 0, np.nan, LABELS), "NaN"),
+        ([None, *LABELS[1:].tolist()], "NaN or None|missing values"),
+        (["a", *LABELS[1:].tolist()], "cannot be sorted"),
+        (np.array([{}, *LABELS[1:].tolist()], dtype=object), "Unknown label type"),
+        (LABELS * 1j, "Complex data not supported"),
+        (LABELS + 0.5 * np.arange(24), "Unknown label type: continuous"),
+    ],
+    ids=["empty", "NaN", "None", "mixed", "dict inside", "complex", "continuous"],
+)
+def test_one_set_of_rules_for_labels(estimator, y, message):
+    with pytest.raises(ValueError, match=message):
+        clone(estimator).fit(ROWS, y)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=lambda e: type(e).__name__)
+def test_what_is_no_column_is_named(estimator):
+    for y in ({"a": LABELS}, set(LABELS.tolist()), (label for label in LABELS), "abc"):
+        with pytest.raises(TypeError, match="y must be an array or a list with one entry a row"):
+            clone(estimator).fit(ROWS, y)
+
+
+def test_labels_in_objects_are_what_they_hold():
+    for y in (LABELS.astype(object), LABELS.tolist(), pd.Series(LABELS, dtype="Int64"), pd.Categorical(LABELS)):
+        found = class_labels(y, 24, "a test")
+        assert found.dtype.kind in "if"
+        assert found.tolist() == LABELS.tolist()
+    dates = [pd.Timestamp(2000 + label, 1, 1) for label in LABELS]
+    assert FewShotClassifier().fit(ROWS, dates).classes_.tolist() == sorted(set(dates))
+
+
+def test_domains():
+    assert domain_column([3, 10, 9], 3).tolist() == [3, 10, 9]
+    assert domain_column(["b", "a"], 2).tolist() == ["b", "a"]
+    with pytest.raises(ValueError, match=r"groups is missing \(NaN or None\) in 1 rows: 1"):
+        domain_column([pd.Timestamp(2000, 1, 1), pd.NaT], 2, "groups")
+    with pytest.raises(ValueError, match="The domains in groups cannot be sorted"):
+        list(StratifiedDomainKFold(2).split(ROWS, LABELS, [0, "a"] * 12))
+    with pytest.raises(ValueError, match="The labels in y cannot be sorted"):
+        list(EpisodeSplit(2, 1, 1).split(ROWS, [0, "a"] * 12))
+
+
+def test_weights():
+    np.testing.assert_array_equal(row_weights(2, 3), [2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(row_weights(np.array([1, 0, 3]), 3), [1.0, 0.0, 3.0])
+    for weight, message in (
+        ([1.0, 2.0], "expected 3, got 2"),
+        ([-1.0, 2.0, 1.0], "Negative values"),
+        ([np.nan, 1.0, 1.0], "NaN"),
+        (np.inf, "finite"),
+        ([1e308] * 3, "Divide all weights by"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            row_weights(weight, 3)
+
+
+@pytest.mark.parametrize("estimator", [FineTunedClassifier, FineTunedRegressor])
+def test_weights_beyond_float32_keep_their_ratios(estimator):
+    y, weight = VALUES if estimator is FineTunedRegressor else LABELS, inputs.WEIGHTS
+    model = estimator(strategy="scratch", max_steps=2, random_state=0)
+    expected = model.fit(ROWS, y, weight)._outputs(ROWS)
+    np.testing.assert_allclose(model.fit(ROWS, y, weight * 1e39)._outputs(ROWS), expected, rtol=1e-4, atol=1e-6)
+    plain = model.fit(ROWS, y)._outputs(ROWS)
+    np.testing.assert_allclose(model.fit(ROWS, y, 1e39)._outputs(ROWS), plain, rtol=1e-4, atol=1e-6)
+
+
+def test_scorers_read_y_as_estimators_do():
+    model = ProtoNetClassifier().fit(ROWS, LABELS)
+    marked = inputs.MARKED
+    scorer = get_domain_scorer("information_maximization")
+    for y in (marked.astype(object), pd.Series(marked), [None if label < 0 else int(label) for label in marked]):
+        assert scorer(model, ROWS, y) == pytest.approx(scorer(model, ROWS, marked))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y"),
+    [
+        *((estimator, LABELS) for estimator in CLASSIFIERS if hasattr(estimator, "score")),
+        (FineTunedRegressor(max_steps=1, random_state=0), VALUES),
+        (FewShotRegressor(), VALUES),
+    ],
+)
+def test_score_reads_as_fit_does(estimator, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = clone(estimator).fit(ROWS, y)
+    weight = inputs.WEIGHTS
+    expected = model.score(ROWS, y, weight)
+    for form in ("tensor with gradients", "bfloat16", "objects", "nested list", "reversed view"):
+        given = [_odd.SAME[form](values) for values in (ROWS, y, weight)]
+        assert model.score(*given) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="expected 24, got 23"):
+        model.score(ROWS, y[1:])
+    with pytest.raises(ValueError, match="expected 24, got 23"):
+        model.score(ROWS, y, weight[1:])
