@@ -98,7 +98,9 @@ def _tensors_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if inner is None:
             break
         content = inner
-    tensors = {k: v for k, v in content.items() if isinstance(v, torch.Tensor)} if isinstance(content, Mapping) else {}
+    if not isinstance(content, Mapping):
+        content = {}
+    tensors = {k: v for k, v in content.items() if isinstance(v, torch.Tensor) and isinstance(k, str)}
     if not tensors:
         raise WeightsError(f"weights={str(path)!r}: the file holds no tensors by name.")
     return tensors
@@ -129,19 +131,26 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, ori
     # Old checkpoints lack the counters of batches, which eval mode never reads.
     missing = [k for k in target if k not in tensors and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in tensors if k not in target]
+    # A tensor of a few bytes may claim terabytes (an expanded one, say): its shape is looked at before its values.
+    known = [k for k in target if k in tensors]
+    unusable = {k: why for k in known if (why := _unusable(tensors[k], target[k])) is not None}
     reshaped = [
         f"{k} is {tuple(tensors[k].shape)}, should be {tuple(target[k].shape)}"
-        for k in target
-        if k in tensors and tensors[k].shape != target[k].shape
+        for k in known
+        if k not in unusable and tensors[k].shape != target[k].shape
     ]
-    problems = [
-        f"{len(names)} {what}: {shorten(names, most=6)}"
-        for what, names in (("missing", missing), ("not in the network", unexpected), ("of a wrong shape", reshaped))
-        if names
-    ]
-    broken = [k for k, v in tensors.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
-    if broken:
-        problems.append(f"{len(broken)} with NaN or infinite values: {shorten(broken, most=6)}")
+    if not unusable and not reshaped:
+        broken = [k for k in known if tensors[k].is_floating_point() and not _is_finite(tensors[k])]
+    else:
+        broken = []
+    named = (
+        ("missing", missing),
+        ("not in the network", unexpected),
+        ("of a wrong kind", [f"{k} is {why}" for k, why in unusable.items()]),
+        ("of a wrong shape", reshaped),
+        ("with NaN or infinite values", broken),
+    )
+    problems = [f"{len(names)} {what}: {shorten(names, most=6)}" for what, names in named if names]
     if problems:
         raise WeightsError(
             f"The weights from {origin} do not fit {type(module).__name__} ({len(target)} tensors). "
@@ -149,6 +158,25 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, ori
             + ". A network of another shape (number of classes, say) can be passed as backbone=<nn.Module or callable>."
         )
     module.load_state_dict({**target, **tensors})
+
+
+def _unusable(tensor: torch.Tensor, wanted: torch.Tensor) -> str | None:
+    """Return why a tensor cannot be copied into a network, whatever its shape and values; None if it can."""
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.is_meta:
+        return "a tensor without values (on the meta device)"
+    if tensor.is_quantized:
+        return "quantised"
+    if tensor.layout != torch.strided:
+        return f"sparse ({tensor.layout})"
+    if tensor.is_complex() != wanted.is_complex() or (wanted.is_floating_point() and not tensor.is_floating_point()):
+        return f"of dtype {tensor.dtype}, should be {wanted.dtype}"
+    return None
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return bool(torch.isfinite(tensor if tensor.element_size() > 1 else tensor.to(torch.float32)).all())
 
 
 def _without_wrapper_prefix(tensors: Mapping[str, torch.Tensor], target: Mapping[str, Any]) -> dict[str, torch.Tensor]:
