@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sktl._validation import shorten
+from sktl.cache._locks import PATIENCE
 from sktl.cache._records import frozen
 from sktl.exceptions import CacheWarning
 
 Compute = Callable[[list[int]], Iterator[tuple[list[int], Sequence[np.ndarray]]]]
 
 CLAIM_SIZE = 64
-PATIENCE = 10.0  # seconds without any news after which a caller computes what others have claimed
 WAIT = 0.03
 _WINDOW = 256  # keys looked at in one go, so that a long list of waited-for keys costs no long transaction
 

@@ -10,7 +10,15 @@ from pathlib import Path
 MARKER = "sktl-cache.json"
 FORMAT = "sktl-cache"
 VERSION = 1
-INSIDE = ("owners", "setup.lock", f"v{VERSION}", f"v{VERSION}/data.mdb", f"v{VERSION}/lock.mdb", f"v{VERSION}-damaged")
+INSIDE = (
+    "owners",
+    "setup.lock",
+    "write.lock",
+    f"v{VERSION}",
+    f"v{VERSION}/data.mdb",
+    f"v{VERSION}/lock.mdb",
+    f"v{VERSION}-damaged",
+)
 
 
 def check_folder(root: Path) -> bool:

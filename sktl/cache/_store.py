@@ -14,15 +14,15 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
-from filelock import FileLock, Timeout
 
 from sktl.cache._folder import check_folder, data_folder, foreign_version, mark_folder
 from sktl.cache._integrity import inspect
+from sktl.cache._locks import BlockedError, SharedLock
 from sktl.cache._owners import bury_the_dead
 from sktl.exceptions import CacheWarning
 
@@ -64,6 +64,7 @@ class Store:
         self.owners = root / "owners"
         self._folder = data_folder(root)
         self._data = self._folder / "data.mdb"
+        self._set_up_lock, self._write_lock = SharedLock(root / "setup.lock"), SharedLock(root / "write.lock")
         self._lock = threading.RLock()  # one transaction at a time: an environment may not be closed or grown under one
         self._env: Any = None
         self._tables: dict[str, Any] = {}
@@ -98,17 +99,20 @@ class Store:
                     env = self._ready(purpose)
                     if env is None:
                         return default
-                    with env.begin(write=purpose == "writing") as transaction:
-                        if purpose == "writing":
-                            self._reserve_file()
+                    if purpose == "reading":
+                        with env.begin() as transaction:
+                            return action(transaction, self._tables)
+                    with self._write_lock.held(), env.begin(write=True) as transaction:
+                        self._reserve_file()
                         return action(transaction, self._tables)
+                except BlockedError as error:  # what is open can be read all the same
+                    self._pause(("writing",) if self._env is not None else ("reading", "writing"), str(error))
                 except lmdb.MapFullError:
                     self._remedy(purpose, self._grow)
                 except lmdb.MapResizedError:  # another process has grown it
                     self._remedy(purpose, self._follow_growth)
                 except lmdb.ReadersFullError:
-                    if self._env is None or not self._env.reader_check():
-                        self._rest(purpose, "too many processes read it at once")
+                    self._remedy(purpose, self._forget_dead_readers)
                 except _DAMAGE as error:
                     self._remedy(purpose, self._set_aside, str(error))
                 except lmdb.PanicError as error:  # a write failed half-way; what was committed before it is whole
@@ -128,9 +132,12 @@ class Store:
 
     def _rest(self, purpose: str, why: str) -> None:
         self._close()
-        self._resting_until[purpose] = time.monotonic() + REST
-        action = "stored" if purpose == "writing" else "read"
-        self._warn(purpose, f"codes cannot be {action} in {str(self.root)!r} ({why}); they are computed without it.")
+        self._pause((purpose,), why)
+
+    def _pause(self, purposes: tuple[str, ...], why: str) -> None:
+        self._resting_until |= dict.fromkeys(purposes, time.monotonic() + REST)
+        action = " or ".join({"writing": "stored", "reading": "read"}[purpose] for purpose in purposes)
+        self._warn(action, f"codes cannot be {action} in {str(self.root)!r} ({why}); they are computed without it.")
 
     def _warn(self, reason: str, message: str) -> None:
         if reason not in self._warned:
@@ -163,7 +170,7 @@ class Store:
             self._warn("version", f"{str(self.root)!r} has codes of another format ({version}); they are not used.")
         if self._readonly and not self._data.exists():
             raise OSError(errno.EROFS, "the folder is read-only")
-        with self._set_up():
+        with self._set_up(), self._writing():
             self._inode = _inode(self._data)
             state = inspect(self._data, thoroughly=self._inode != self._found_sound)
             if state.fault:
@@ -192,6 +199,8 @@ class Store:
             if not self._readonly:
                 self._env.reader_check()
             self._tables = {name: self._env.open_db(name.encode(), create=not self._readonly) for name in TABLES}
+            with self._env.begin():  # takes this process's place among the readers, which it keeps
+                pass
         except BaseException:
             self._close()
             raise
@@ -217,18 +226,11 @@ class Store:
         places = [existing, self._folder, self._data, self._folder / "lock.mdb"]
         return all(os.access(place, os.W_OK) for place in places if place.exists())
 
-    @contextmanager
-    def _set_up(self):
-        """Keep other processes from opening or replacing the data at the same time, where locks work."""
-        lock = FileLock(self.root / "setup.lock", timeout=30, thread_local=False)
-        with suppress(OSError, Timeout, NotImplementedError):
-            if not self._readonly:
-                lock.acquire()
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                lock.release(force=True)
+    def _set_up(self) -> Any:  # keeps other processes from opening or replacing the data at the same time
+        return nullcontext() if self._readonly else self._set_up_lock.held()
+
+    def _writing(self) -> Any:  # keeps them from writing, and from all else that takes a lock of LMDB's
+        return nullcontext() if self._readonly else self._write_lock.held()
 
     def _is_whole(self) -> bool:
         """Return whether the file is still the one that was opened, and no shorter than what may be looked at."""
@@ -262,9 +264,15 @@ class Store:
     def _grow(self) -> None:
         if self._env is None:
             raise OSError(errno.ENOSPC, "the file has no room for its tables")
-        self._env.reader_check()  # readers that were killed keep pages from being used again
+        with self._writing():
+            self._env.reader_check()  # readers that were killed keep pages from being used again
         map_size = self._env.info()["map_size"]
         self._env.set_mapsize(map_size + min(map_size, LARGEST_STEP))
+
+    def _forget_dead_readers(self) -> None:
+        with self._writing():
+            if self._env is None or not self._env.reader_check():
+                raise OSError("too many processes read it at once")
 
     def _set_aside(self, fault: str) -> None:
         self._close()
