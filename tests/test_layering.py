@@ -22,11 +22,11 @@ LAYERS = [
     {"_columns", "_magnitudes"},
     {"backbones", "images", "training", "cache"},
     {"metrics", "_extraction", "_inputs", "adaptation.losses", "fewshot.heads"},
-    {"_estimator", "features", "finetuning", "aligners", "adaptation", "fewshot"},
+    {"_estimator", "_saving", "features", "finetuning", "aligners", "adaptation", "fewshot"},
     {"model_selection", "advisor", "displays", "datasets"},
 ]
 FILES = sorted(path for path in SKTL.rglob("*.py") if path != SKTL / "__init__.py")
-COMMON_WITHIN_A_LAYER = {"_estimator"}  # what the families of a layer share
+COMMON_WITHIN_A_LAYER = {"_estimator", "_saving"}  # what the families of a layer share
 
 
 def unit(module: str) -> str:

@@ -26,13 +26,14 @@ from sktl.adaptation._job import Job, understood
 from sktl.adaptation._learned import LearnedNetwork
 from sktl.adaptation._networks import HEADS
 from sktl.adaptation._openable import Openable
+from sktl.adaptation._saving import Savable
 from sktl.adaptation._scoring import LabelledScoreMixin
 from sktl.adaptation._selection import KeepBest
 from sktl.adaptation.losses import DomainLoss, get_loss
 from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet, history_of
 
 
-class DomainAdaptedClassifier(Openable, LabelledScoreMixin, CallbackSupportMixin, ModuleSharingMixin):
+class DomainAdaptedClassifier(Savable, Openable, LabelledScoreMixin, CallbackSupportMixin, ModuleSharingMixin):
     """A network learned from labels in one domain that predicts in another, where there are none.
 
     Rows whose label is `unlabelled` are the target; the others are the source. Source and target rows go through the

@@ -31,7 +31,7 @@ from sktl.fewshot._inputs import InputSpec, learn_input, read_input
 from sktl.fewshot._job import Job
 from sktl.fewshot._learned import LearnedMethod, MethodPlan, TaskState
 from sktl.fewshot._method import FewShotMethod
-from sktl.fewshot._saving import save_learner
+from sktl.fewshot._saving import load_learner, save_learner
 from sktl.fewshot._targets import checked_targets, checked_values
 from sktl.fewshot.heads import State
 from sktl.training import SCHEDULES, EpochTasks, history_of
@@ -250,6 +250,11 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     def save(self, path: str | Path) -> None:
         """Write the learner to a ``.safetensors`` file, which `sktl.fewshot.load_learner` reads: no pickle."""
         save_learner(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, **modules: nn.Module) -> Any:
+        """Return the learner of this class that `save` wrote; as `sktl.fewshot.load_learner`, which takes any class."""
+        return load_learner(path, cls, **modules)
 
     def _plan(self, spec: InputSpec, n_outputs: int, seed: int) -> MethodPlan:
         method, options = self._method()

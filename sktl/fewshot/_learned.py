@@ -16,6 +16,7 @@ from sktl.fewshot._adapted_method import AdaptedMethod
 from sktl.fewshot._encoders import EncoderPlan
 from sktl.fewshot._method import FewShotMethod
 from sktl.fewshot.heads import State
+from sktl.training import as_tensors, to_arrays
 
 
 @dataclass
@@ -35,6 +36,12 @@ class TaskState:
     tensors: State
     n_outputs: int
     classes: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "tensors": to_arrays(self.tensors)}  # which skops takes too
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({**state, "tensors": as_tensors(state["tensors"])})
 
 
 @dataclass(frozen=True)
@@ -102,10 +109,11 @@ class LearnedMethod:
             return self._ready[device, dtype]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+        state = {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+        return state | {"tensors": to_arrays(self.tensors)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update(state | {"tensors": as_tensors(state["tensors"])})
         self._ready = {}
         self.lock = ForkSafeLock()
 

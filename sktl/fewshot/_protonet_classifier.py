@@ -24,6 +24,7 @@ from sktl._inputs import InputKind
 from sktl._magnitudes import check_finite
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
+from sktl.fewshot._prototypes_file import Savable
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
 from sktl.fewshot.transductive import TRANSDUCTIVE, TransductiveMethod, get_transductive
 
@@ -31,7 +32,7 @@ NORMALISATIONS = ("l2", "center-l2")
 Support = tuple[np.ndarray, np.ndarray]  # codes (n, n_codes) and labels (n,)
 
 
-class ProtoNetClassifier(ClassifierScoreMixin, ModuleSharingMixin):
+class ProtoNetClassifier(Savable, ClassifierScoreMixin, ModuleSharingMixin):
     """Classifies by the nearest prototype, the mean code of a class: it learns from one example a class.
 
     Learning is taking means, so more examples and new classes can be added at any time by `partial_fit`. The codes

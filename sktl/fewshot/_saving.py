@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktl._modes import in_plain_modes
+from sktl._saving import Codec, SavedModel, check_tensors, params_of, read_model, write_model
 from sktl.exceptions import WeightsError
 from sktl.fewshot._inputs import InputSpec
-from sktl.fewshot._learned import LearnedMethod
-from sktl.training import encode_tensors, read_tensors, write_whole
+from sktl.fewshot._learned import LearnedMethod, MethodPlan
 
-FORMAT = "sktl meta-learner 1"
 NOT_SAVED = ("callbacks", "checkpoint_dir", "warm_start", "verbose")
+ATTRIBUTES = (
+    "n_outputs_", "n_iter_", "is_regression_", "n_features_in_", "feature_names_in_", "history_", "learning_rate_",
+    "n_trained_", "n_parameters_",
+)  # fmt: skip
+CODEC = Codec(InputSpec)
+MOST_VALUES = 2**28  # of a row
 
 
 def save_learner(learner: Any, path: str | Path) -> None:
@@ -26,46 +31,45 @@ def save_learner(learner: Any, path: str | Path) -> None:
     Raises
     ------
     TypeError
-        If a parameter is no plain value, such as a module of the user's.
+        If a parameter is no plain value, nor a module of the user's.
     """
     check_is_fitted(learner, "n_iter_")
-    params = {name: value for name, value in learner.get_params(deep=False).items() if name not in NOT_SAVED}
-    odd = [name for name, value in params.items() if not _is_plain(value) and not isinstance(value, nn.Module)]
+    write_model(path, learner, learner_header(learner), learner._learned.tensors)
+
+
+def learner_header(learner: Any) -> dict[str, Any]:
+    """Return what rebuilds a learner around its tensors, as JSON takes it."""
+    params, left_out = params_of(learner, CODEC, NOT_SAVED)
+    given = [name for name in left_out if isinstance(getattr(learner, name), nn.Module)]
+    odd = [name for name in left_out if name not in given]
     if odd:
         raise TypeError(
             f"{', '.join(odd)} of this {type(learner).__name__} cannot be written as JSON; save needs plain values."
         )
-    given = [name for name, value in params.items() if isinstance(value, nn.Module)]
-    header = {
-        "format": FORMAT,
-        "learner": type(learner).__name__,
-        "params": {name: _plain(value) for name, value in params.items() if name not in given},
-        "given": given,
-        "spec": dataclasses.asdict(learner._spec),
-        "n_outputs": learner.n_outputs_,
-        "n_iter": learner.n_iter_,
-        "is_regression": learner.is_regression_,
-        "n_features_in": getattr(learner, "n_features_in_", None),
+    attributes = {name: CODEC.encoded(getattr(learner, name)) for name in ATTRIBUTES if hasattr(learner, name)}
+    return {
+        "params": params, "given": given, "attributes": attributes, "spec": CODEC.encoded(learner._spec),
         "seed": learner._learned.plan.encoder.seed,
-    }
-    write_whole(Path(path), encode_tensors(learner._learned.tensors, header))
+    }  # fmt: skip
 
 
 @in_plain_modes
-def load_learner(path: str | Path, **modules: nn.Module) -> Any:
+def load_learner(path: str | Path, cls: type | None = None, /, **modules: nn.Module) -> Any:
     """Return the meta-learner that `save` wrote.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+    cls : type, default=None
+        The learner's class, if only that will do.
     **modules : Module
         The modules that were given to the learner as parameters, by parameter: files do not hold code.
 
     Raises
     ------
     WeightsError
-        If the file is damaged, is none of a meta-learner, or a module that it needs is not given.
+        If the file is missing, damaged, none of a meta-learner, or a module that it needs is not given.
 
     Examples
     --------
@@ -78,38 +82,57 @@ def load_learner(path: str | Path, **modules: nn.Module) -> Any:
     >>> bool(np.array_equal(load_learner(path).transform(X), learner.transform(X)))
     True
     """
-    from sktl import fewshot
+    saved = read_model(path, learner_classes() if cls is None else {cls.__name__: cls}, CODEC)
+    with saved.checking():
+        return loaded_learner(saved, modules)
 
-    try:
-        tensors, header = read_tensors(Path(path))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{str(path)!r} cannot be read as a meta-learner's file: {error}") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("learner") not in fewshot.__all__:
-        raise WeightsError(f"{str(path)!r} is no file that a meta-learner's save wrote.")
-    missing = sorted(set(header["given"]) ^ set(modules))
-    if missing:
+
+def learner_classes() -> dict[str, type]:
+    """Return the meta-learners by name."""
+    from sktl import fewshot
+    from sktl.fewshot._base import MetaLearner
+
+    public = {name: getattr(fewshot, name) for name in fewshot.__all__}
+    return {name: cls for name, cls in public.items() if isinstance(cls, type) and issubclass(cls, MetaLearner)}
+
+
+def loaded_learner(saved: SavedModel, modules: dict[str, nn.Module]) -> Any:
+    """Return the learner that a file holds; nothing of it is taken that does not fit."""
+    given = saved.header["given"]
+    if not isinstance(given, list) or set(map(str, given)) != set(modules):
         raise WeightsError(
-            f"{str(path)!r} was saved by a learner with modules of its own for {header['given'] or 'none'}: pass "
-            f"them to load_learner by these names; got {sorted(modules) or 'none'}."
+            f"{saved.where} was saved by a learner with modules of its own for {given or 'none'}: pass them to "
+            f"load_learner by these names; got {sorted(modules) or 'none'}."
         )
-    params = {name: tuple(v) if isinstance(v, list) else v for name, v in header["params"].items()}
-    params = {name: value for name, value in params.items() if name not in (*NOT_SAVED, "cache", "checkpoint_dir")}
-    learner = getattr(fewshot, header["learner"])(**params, **modules)
-    spec = InputSpec.of_json(header["spec"])
-    plan = learner._plan(spec, header["n_outputs"], header["seed"])
-    learner._spec, learner.n_outputs_, learner.n_iter_ = spec, header["n_outputs"], header["n_iter"]
-    learner.is_regression_ = header["is_regression"]
-    learner._learned, learner.history_ = LearnedMethod(plan, tensors), []
-    if header["n_features_in"] is not None:
-        learner.n_features_in_ = header["n_features_in"]
+    learner = saved.estimator(**modules)
+    attributes = saved.attributes(ATTRIBUTES)
+    spec, seed = saved.value("spec"), saved.value("seed")
+    lengths = (1,) if isinstance(spec, InputSpec) and spec.is_rows else (3,)
+    if not isinstance(spec, InputSpec) or len(spec.shape) not in lengths or min(spec.shape) < 1:
+        raise ValueError("it does not say what goes in")
+    if math.prod(spec.shape) > MOST_VALUES or attributes["n_outputs_"] > MOST_VALUES or type(seed) is not int:
+        raise ValueError("its sizes, or its seed, are none of a learner")
+    if spec.is_rows and attributes.get("n_features_in_", spec.shape[0]) != spec.shape[0]:
+        raise ValueError("n_features_in_ does not go with its network")
+    plan = learner._plan(spec, attributes["n_outputs_"], seed)
+    _check_shapes(saved, plan)
+    module = plan.build()
+    expected = module.state_dict()
+    frozen = tuple(f"{name}." for name in module.frozen)
+    check_tensors(saved.where, saved.tensors, expected, needed=[n for n in expected if not n.startswith(frozen)])
+    learner._spec = spec
+    learner._learned = LearnedMethod(plan, saved.tensors)
+    learner.__dict__.update({"history_": []} | attributes)
     return learner
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str, np.generic))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+def _check_shapes(saved: SavedModel, plan: MethodPlan) -> None:
+    """Compare shapes before memory is taken, where the network can be built without."""
+    try:
+        with torch.device("meta"):
+            expected = plan.build().state_dict()
+    except (RuntimeError, ValueError, TypeError, AttributeError):  # a module of the user's, say
+        return
+    for name, tensor in saved.tensors.items():
+        if name in expected and tensor.shape != expected[name].shape:
+            raise ValueError(f"{name} is {tuple(tensor.shape)}, should be {tuple(expected[name].shape)}")

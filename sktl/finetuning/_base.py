@@ -39,7 +39,7 @@ from sktl.finetuning._job import Job, Task
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
 from sktl.finetuning._lora import LoRA
-from sktl.finetuning._networks import PictureSpec, RowSpec, picture_spec
+from sktl.finetuning._networks import HIDDEN, PictureSpec, RowSpec, picture_spec
 from sktl.finetuning._openable import Openable
 from sktl.finetuning._predicting import outputs_of
 from sktl.finetuning._resolved import resolved
@@ -60,7 +60,6 @@ from sktl.training import (
 )
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
-HIDDEN = (16, 128)  # units of the MLP for feature rows, at least and at most; else as many as there are features
 
 
 class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):

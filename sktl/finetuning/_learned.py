@@ -12,6 +12,7 @@ from sktl._forking import ForkSafeLock
 from sktl.finetuning._frozen import RestNetwork
 from sktl.finetuning._lora import LoRA, merge_adapters
 from sktl.finetuning._networks import PictureSpec, RowSpec
+from sktl.training import as_tensors, to_arrays
 
 HEAD = ("head.weight", "head.bias")
 
@@ -102,10 +103,11 @@ class LearnedNetwork:
             return self._ready_rest[device]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_ready", "_ready_rest", "lock")}
+        state = {name: value for name, value in vars(self).items() if name not in ("_ready", "_ready_rest", "lock")}
+        return state | {"tensors": to_arrays(self.tensors)}  # which skops takes too
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update(state | {"tensors": as_tensors(state["tensors"])})
         self._ready, self._ready_rest = {}, {}
         self.lock = ForkSafeLock()
 

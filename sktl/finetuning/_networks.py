@@ -27,6 +27,8 @@ from sktl.backbones import (
 )
 from sktl.exceptions import WeightsError
 
+HIDDEN = (16, 128)  # units of the MLP for feature rows, at least and at most; else as many as there are features
+
 
 class PictureNetwork(nn.Module):
     """Pictures (n, 3, height, width) with values in 0..255 to outputs: normalised, backbone, pooled, linear head."""

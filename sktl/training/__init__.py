@@ -7,7 +7,7 @@ from sktl.training._batches import TensorBatches
 from sktl.training._checkpoints import OF_TRAININGS, CheckpointFolder, KeepEpochs
 from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError
-from sktl.training._files import encode_tensors, read_tensors, write_whole
+from sktl.training._files import decode_tensors, encode_tensors, read_tensors, write_whole
 from sktl.training._history import history_of
 from sktl.training._net import TrainingNet
 from sktl.training._optimizers import OPTIMIZERS, make_optimizer
@@ -36,7 +36,7 @@ from sktl.training._steps import (
     weighted_mean,
 )
 from sktl.training._stream import StreamBatches
-from sktl.training._structure import features_and_target, map_tensors, n_rows, split_rows
+from sktl.training._structure import as_tensors, features_and_target, map_tensors, n_rows, split_rows
 
 __all__ = [
     "OPTIMIZERS",

@@ -15,7 +15,7 @@ from skorch.callbacks import Callback, EarlyStopping
 
 from sktl.exceptions import CheckpointWarning, WeightsError
 from sktl.training._files import decode_tensors, encode_tensors, read_whole, write_whole
-from sktl.training._state import load_training_state, pack, training_state, unpack
+from sktl.training._state import check_training_state, load_training_state, pack, training_state, unpack
 
 KEPT = 2  # the last one, and the one before in case that is damaged
 SUFFIX, ENDED = ".safetensors", "-end-"
@@ -193,6 +193,7 @@ class KeepEpochs(Callback):
         """
         try:
             load_training_state(net, state["net"])
+            check_training_state(net, state["net"])
             if not all(set(values) == set(PATIENCE_STATE) for values in state["patience"]):
                 raise ValueError("the patience of early stopping is not all there")
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from sktl.training._structure import as_tensors, map_tensors
+
+MOST = 2**53  # that a clock counts
 
 
 def training_state(net: Any) -> dict[str, Any]:
@@ -79,6 +82,36 @@ def load_training_state(net: Any, state: Mapping[str, Any]) -> None:
     net._is_restored = True
     net.history.extend(state["history"])
     net._best = dict(state["best"])
+
+
+def check_training_state(net: Any, state: Mapping[str, Any]) -> None:
+    """Raise ValueError where the state that a net was put to is none of a training that went well."""
+    state = as_tensors(state)
+    map_tensors(_checked, {"module": state["module"], "average": state["average"]})
+    for parameter, values in net.optimizer_.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and _checked(value).shape not in (parameter.shape, torch.Size([])):
+                raise ValueError(f"{name} of the optimizer is {tuple(value.shape)}, should be {tuple(parameter.shape)}")
+    for group in net.optimizer_.param_groups:
+        if not all(math.isfinite(value) for value in group.values() if isinstance(value, (int, float))):
+            raise ValueError("a rate of the optimizer is no finite number")
+    for values in (state["generators"], state["batches"] or {}):
+        for name, value in values.items():
+            if not isinstance(value, Tensor) or value.dtype != torch.uint8 or value.ndim != 1:
+                raise ValueError(f"the state of the generator {name!r} is none")
+            if name not in ("cuda", "mps"):
+                torch.Generator().set_state(value.cpu())  # which tells a state of another length
+    for name, value in state["clock"].items():
+        if value is not None and not (isinstance(value, (int, float)) and 0 <= value < MOST):
+            raise ValueError(f"{name} of the clock is {str(value)[:40]}")
+    if not all(isinstance(row, dict) for row in state["history"]):
+        raise ValueError("its history has no rows")
+
+
+def _checked(tensor: Tensor) -> Tensor:
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        raise ValueError("it holds NaN or infinite values")
+    return tensor
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:

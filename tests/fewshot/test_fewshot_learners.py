@@ -148,7 +148,7 @@ def test_a_saved_module_is_given_to_load(base_pictures, tmp_path):
         load_learner(path)
     np.testing.assert_allclose(load_learner(path, module=tiny()).transform(X), learner.transform(X), atol=1e-6)
     (tmp_path / "other.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="cannot be read as a meta-learner's file"):
+    with pytest.raises(ValueError, match="cannot be loaded: it is damaged"):
         load_learner(tmp_path / "other.safetensors")
 
 

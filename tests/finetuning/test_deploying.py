@@ -182,6 +182,10 @@ class TestFilesThatDoNotFit:
         [
             (
                 lambda h, t: h["attributes"]["classes_"]["array"].append(True),
+                "classes_ cannot be",
+            ),
+            (
+                lambda h, t: h["attributes"].update(classes_={"array": ["<i8", 1, 2, 3]}),
                 "names 3 classes or targets, but .* 2 outputs",
             ),
             (
@@ -193,7 +197,7 @@ class TestFilesThatDoNotFit:
             (lambda h, t: t["network/head.bias"].fill_(np.nan), "head.bias has NaN"),
             (lambda h, t: h.update(format=99), "another version"),
         ],
-        ids=["classes", "shape", "extra", "missing", "nan", "version"],
+        ids=["classes", "more classes", "shape", "extra", "missing", "nan", "version"],
     )
     def test_changed(self, change, message, saved):
         rewrite(saved, change)

@@ -1,0 +1,9 @@
+"""Damaged saved models, checkpoints and stores: never another answer, never a raw error."""
+
+from tests.stress import damage
+
+
+def test_a_few_of_each_kind():
+    result = damage.run(40, seed=1)
+    assert result.n_cases == 40
+    assert not result.violations, "\n".join(result.violations)
