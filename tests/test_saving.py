@@ -1,6 +1,7 @@
 """Saved and loaded: every estimator that can be saved answers as before, whatever its labels and its network."""
 
 import datetime
+import json
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 import sktl
+from sktl._saving import Codec
 from sktl.adaptation.losses import CDAN
 from sktl.exceptions import WeightsError
 from sktl.fewshot import ProtoNetLearner
@@ -28,9 +30,6 @@ LABELS = {
     "days": np.array(["2020-02-01", "2021-03-04"], "M8[D]"),
     "nanoseconds": np.array(["2020-02-01T00:00:00.000000001", "2021-03-04"], "M8[ns]"),
     "differences": np.array([5, 7], "m8[h]"),
-    "dates": np.array([datetime.date(2020, 2, 1), datetime.date(2021, 3, 4)], object),
-    "moments": np.array([datetime.datetime(2020, 2, 1, 3), datetime.datetime(2021, 3, 4)], object),
-    "bytes": np.array([b"a", b"b\xff"]),
     "text": np.array(["a", "b\u00e9"]),
     "objects": np.array(["a", "bb"], object),
     "truths": np.array([False, True]),
@@ -49,7 +48,7 @@ def test_labels_come_back(labels, tmp_path):
     assert loaded.predict(X).tolist() == model.predict(X).tolist()
 
 
-@pytest.mark.parametrize("name", ["days", "nanoseconds", "differences", "dates"])
+@pytest.mark.parametrize("name", ["days", "nanoseconds", "differences"])
 @pytest.mark.parametrize("estimator", [sktl.FineTunedClassifier(max_epochs=1, random_state=0)])
 def test_dates_are_classes(name, estimator, tmp_path):
     y = LABELS[name][(X[:, 0] > 0).astype(int)]
@@ -60,9 +59,25 @@ def test_dates_are_classes(name, estimator, tmp_path):
     assert loaded.classes_.dtype == LABELS[name].dtype
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.date(2020, 2, 1), datetime.datetime(2020, 2, 1, 3, 4, 5, 6), datetime.timedelta(1, 2, 3), b"a\xff",
+        np.datetime64("2020-02-01T03", "h"), np.timedelta64(5, "D"), [1, (2.5, None)], {"a": {1: True}}, float("inf"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_values_come_back(value):
+    codec = Codec()
+    found = codec.decoded(json.loads(json.dumps(codec.encoded(value))))
+    assert type(found) is type(value)
+    assert found == value
+
+
 def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
 
 
 ADAPTED = {
@@ -151,7 +166,7 @@ def test_learners_have_the_same_verbs(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h["attributes"].update(n_outputs_=2**40), "is "),
+        (lambda h: h["attributes"].update(n_outputs_=2**40), "sizes"),
         (lambda h: h["spec"]["InputSpec"].update(shape={"tuple": [10**9]}), "sizes"),
         (lambda h: h["spec"]["InputSpec"].update(kind=5), "kind of a InputSpec cannot be"),
         (lambda h: h["params"].update(n_way=-3), "n_way"),

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktl._inputs import InputKind
+from sktl._modes import InPlainModes
 from sktl._preprocessing import Preprocessing
 from sktl._saving import Codec, SavedModel, check_tensors, params_of, read_model, tensors_of_scaler, write_model
 from sktl.adaptation import losses
@@ -35,7 +36,7 @@ CODEC = Codec(
 )
 
 
-class Savable:
+class Savable(InPlainModes):
     """Mixin of the domain-adapted classifier."""
 
     def save(self, path: str | os.PathLike) -> None:

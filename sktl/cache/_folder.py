@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
 MARKER = "sktl-cache.json"
 FORMAT = "sktl-cache"
 VERSION = 1
+FULL = 64 * 2**10  # a disk with less space than this has none
 INSIDE = (
     "owners",
     "setup.lock",
@@ -71,6 +74,15 @@ def foreign_version(root: Path) -> object | None:
 def data_folder(root: Path) -> Path:
     """Return where the codes of this version lie; each version has its own place, so they never mix."""
     return root / f"v{VERSION}"
+
+
+def reason_of(error: Exception, root: Path) -> str:
+    """Return why a store failed; a full disk is named as such, whatever the error says of it."""
+    is_full = getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+    if os.strerror(errno.EIO) in str(error):  # what LMDB makes of a write that was cut short
+        with suppress(OSError):
+            is_full |= shutil.disk_usage(root).free < FULL
+    return f"the disk is full: {error}" if is_full else str(error)
 
 
 def _marked(root: Path) -> dict:

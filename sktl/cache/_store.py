@@ -14,13 +14,13 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
-from sktl.cache._folder import check_folder, data_folder, foreign_version, mark_folder
+from sktl.cache._folder import check_folder, data_folder, foreign_version, mark_folder, reason_of
 from sktl.cache._integrity import inspect
 from sktl.cache._locks import BlockedError, SharedLock
 from sktl.cache._owners import bury_the_dead
@@ -32,13 +32,6 @@ Action = Callable[[Any, dict[str, Any]], T]  # takes a transaction and the table
 TABLES = ("codes", "order", "claims")
 READERS = 1024
 LOCK_BYTES = READERS * 64 + 4096  # LMDB: one cache line a reader, and a head
-FULL = 64 * 2**10  # a disk with less space than this has none
-FULL = 64 * 2**10  # a disk with less space than this has none
-FULL = 64 * 2**10  # a disk with less space than this has none
-FULL = 64 * 2**10  # a disk with less space than this has none
-FULL = 64 * 2**10  # a disk with less space than this has none
-FULL = 64 * 2**10  # a disk with less space than this has none
-FULL = 64 * 2**10  # a disk with less space than this has none
 FIRST_MAP = 64 * 2**20
 LARGEST_STEP = 2**30
 REST = 60.0  # seconds for which a store that failed is left alone
@@ -121,14 +114,14 @@ class Store:
                     panicked, self._found_sound = True, None
                     self._close()
                 except (lmdb.Error, OSError, MemoryError) as error:
-                    self._rest(purpose, _reason(error, self.root))
+                    self._rest(purpose, reason_of(error, self.root))
             return default
 
     def _remedy(self, purpose: str, remedy: Callable, *arguments) -> None:
         try:
             remedy(*arguments)
         except (lmdb.Error, OSError, MemoryError) as error:
-            self._rest(purpose, _reason(error, self.root))
+            self._rest(purpose, reason_of(error, self.root))
 
     def _rest(self, purpose: str, why: str) -> None:
         self._close()
@@ -300,14 +293,6 @@ def store_at(root: Path) -> Store:
         if store is None:
             store = _stores[root] = Store(root)
         return store
-
-
-def _reason(error: Exception, root: Path) -> str:
-    is_full = getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
-    if os.strerror(errno.EIO) in str(error):  # what LMDB makes of a write that was cut short
-        with suppress(OSError):
-            is_full |= shutil.disk_usage(root).free < FULL
-    return f"the disk is full: {error}" if is_full else str(error)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._inputs import InputKind
+from sktl._modes import InPlainModes
 from sktl._saving import Codec, SavedModel, params_of, read_model, write_model
 from sktl.backbones import NetworkIdentity
 from sktl.exceptions import WeightsError
@@ -25,7 +26,7 @@ CODEC = Codec(InputKind, NetworkIdentity, BDCSPN, LaplacianShot, TIM, PTMAP)
 NETWORKS = ("backbone", "encoder")
 
 
-class Savable:
+class Savable(InPlainModes):
     """Mixin of the prototype classifier."""
 
     def save(self, path: str | os.PathLike) -> None:

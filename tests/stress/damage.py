@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import xxhash
+from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 
 import sktl
@@ -93,6 +94,21 @@ def _saved(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any], np.ndar
         "MAML": (
             MAMLLearner(**FEW).fit(X, Y),
             lambda path: (lambda learner: learner.logits(learner.adapt_to(*support), X))(load_learner(path)),
+        ),
+    }  # fmt: skip
+    learner = FrozenEstimator(made["prototypical learner"][0])
+    made |= {
+        "adapted classifier": (
+            sktl.DomainAdaptedClassifier(max_epochs=1, steps_per_epoch=1, random_state=0).fit(X, Y - 3 * (Y > 1)),
+            lambda path: sktl.DomainAdaptedClassifier.load(path).predict_proba(X),
+        ),
+        "prototypes": (
+            sktl.ProtoNetClassifier(normalize="center-l2", transductive="bd_cspn").fit(X, words),
+            lambda path: sktl.ProtoNetClassifier.load(path).predict_proba(X),
+        ),
+        "prototypes of a learner's codes": (
+            sktl.ProtoNetClassifier(encoder=learner).fit(X, Y),
+            lambda path: sktl.ProtoNetClassifier.load(path).predict_proba(X),
         ),
     }  # fmt: skip
     found = {}
