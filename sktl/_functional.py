@@ -1,12 +1,56 @@
-"""A network called with other values than its own, which it has again afterwards."""
+"""What the library asks of a network of the user's, and how it calls one with other values than its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+ONE_VALUE = "more than 1 value per channel"  # as torch says it
+
+
+def check_network(network: nn.Module, name: str) -> None:
+    """Check that a network of the user's can be copied and taken apart; `name` is what the parameter is called.
+
+    Raises
+    ------
+    TypeError
+        If it is compiled to TorchScript, or a part of it is.
+    ValueError
+        If a layer holds a tensor that is computed from others.
+    """
+    for layer, part in network.named_modules():
+        where = f", at {layer!r}" if layer else ""
+        if isinstance(part, torch.jit.ScriptModule):
+            raise TypeError(
+                f"{name} must be an nn.Module whose layers can be copied, trained and looked into; got a "
+                f"torch.jit.ScriptModule{where}. Give the module that it was made from."
+            )
+        for attribute, value in vars(part).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                raise ValueError(
+                    f"{name} must be a network that can be copied, but {attribute!r} of its layer {layer!r} is "
+                    "computed from other tensors and kept, as torch.nn.utils.weight_norm does. Use "
+                    f"torch.nn.utils.parametrizations.weight_norm, or detach it: layer.{attribute} = "
+                    f"layer.{attribute}.detach()."
+                )
+
+
+@contextlib.contextmanager
+def single_row_explained(remedy: str) -> Iterator[None]:
+    """Say in words of ours, and with what to do, that batch norm met a single row in training."""
+    try:
+        yield
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        raise ValueError(
+            f"Batch norm in training needs at least 2 rows a batch, to take a spread from; got 1. {remedy}"
+        ) from error
 
 
 def call_with(module: nn.Module, values: Mapping[str, Tensor], *inputs: Any) -> Any:

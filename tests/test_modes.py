@@ -113,6 +113,16 @@ def test_learning_in_parts(names):
     assert_same(found, expected)
 
 
+def test_learning_in_parts_by_a_network_that_was_frozen_and_put_into_training():
+    def learned(change):
+        tuned = sktl.FineTunedClassifier(NETWORK, strategy="full", image_size=12, cache=None, **STEPS)
+        change(tuned.partial_fit(PICTURES, LABELS).module_)
+        return tuned.partial_fit(PICTURES, LABELS).predict_proba(PICTURES)
+
+    expected = learned(lambda module: None)
+    assert_same([learned(lambda module: module.requires_grad_(False).train())], [expected])
+
+
 @pytest.mark.parametrize("names", TOGETHER, ids="-".join)
 def test_files(names, tmp_path):
     tuned = sktl.FineTunedClassifier(**STEPS).fit(ROWS, LABELS)

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktl._columns import check_length, row_weights
 from sktl._device import resolve_device, resolve_precision
+from sktl._functional import single_row_explained
 from sktl._inputs import read, understand
 from sktl._magnitudes import standardiser
 from sktl.adaptation._batch_norm import estimate_statistics
@@ -220,7 +221,8 @@ class Job:
         n_batches = max(1, len(rows) // STATISTICS_BATCH)
         size = min(len(rows), STATISTICS_BATCH)
         network.split.n_source = None
-        estimate_statistics(network, take(torch.from_numpy(rows[: n_batches * size].reshape(n_batches, size))))
+        with single_row_explained("Pass more target rows, or use batch_norm='shared'."):
+            estimate_statistics(network, take(torch.from_numpy(rows[: n_batches * size].reshape(n_batches, size))))
 
 
 def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight: Any) -> tuple[Job, dict[str, Any]]:

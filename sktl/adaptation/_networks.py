@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sktl._draws import OwnDraws
+from sktl._functional import check_network
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation._batch_norm import Split, separate
 from sktl.backbones import cut_head, declared_channels, load_backbone
@@ -173,6 +174,7 @@ def fresh_module(backbone: Any, weights: Any, seed: int) -> nn.Module:
     """Return a copy of the user's network that may be trained; `weights` None draws its values anew."""
     is_default = isinstance(weights, str) and weights == "default"
     if isinstance(backbone, nn.Module) and is_default:
+        check_network(backbone, "backbone")
         return copy.deepcopy(backbone).requires_grad_(True).float()
     return load_backbone(backbone, weights, seed=seed).fresh_module()
 

@@ -21,6 +21,7 @@ from sktl.backbones._surgery import (
     LayerOutputs,
     ParameterGroup,
     Suffix,
+    owner_of,
     parameter_groups,
     split_at,
     trace_of,

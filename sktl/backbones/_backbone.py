@@ -16,6 +16,7 @@ from torch import nn
 
 from sktl._draws import OwnDraws
 from sktl._forking import ForkSafeLock
+from sktl._functional import check_network
 from sktl._memory import Remembered, emptied_on_request, trim
 from sktl._modes import in_plain_modes
 from sktl._preprocessing import Preprocessing
@@ -270,6 +271,7 @@ def _loaded(backbone: Any, weights: Any, seed: int) -> Backbone:
             f"got {type(backbone).__name__}"
             + (f" that returned {type(module).__name__}." if module is not None else ".")
         )
+    check_network(module, "backbone")
     setting = (*_weights_reference(weights), None if module is backbone and weights is not None else seed)
     return STORE.given(_with_weights(module, weights, seed, keep_values=module is backbone), backbone, setting)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -39,6 +40,8 @@ def fold_batch_norms(network: nn.Module, example: torch.Tensor, keep: Iterable[s
     for conv_name, norm_name in pairs:
         conv: Any = folded.get_submodule(conv_name)
         norm: Any = folded.get_submodule(norm_name)
+        _settle(conv)
+        _settle(norm)
         _replace(folded, conv_name, fuse_conv_bn_eval(conv, norm))  # keeps a subclass and its own forward
         _replace(folded, norm_name, _rest_of(norm))
     if pairs and not _agree(network, folded, example):
@@ -75,6 +78,18 @@ def _pairs(network: nn.Module, example: torch.Tensor, keep: set[str]) -> list[tu
         and getattr(norm, "track_running_stats", False)
         and names[conv] not in keep
     ]
+
+
+def _settle(layer: nn.Module) -> None:
+    """Give a copied layer for good the values that weight norm and other parametrisations compute for it."""
+    if not parametrize.is_parametrized(layer):
+        return
+    values = {name: getattr(layer, name).detach() for name in layer.parametrizations}  # type: ignore[union-attr]
+    # remove_parametrizations would change the class too, which the layer has in common with the one it was copied from.
+    layer.__class__ = parametrize.type_before_parametrizations(layer)
+    del layer.parametrizations
+    for name, value in values.items():
+        layer.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
 
 def _rest_of(norm: nn.Module) -> nn.Module:

@@ -243,7 +243,7 @@ def parameter_groups(network: nn.Module, trace: Trace) -> list[ParameterGroup]:
     head: list[tuple[str, nn.Parameter]] = []
     position = {name: i for i, name in enumerate(order)}
     for name, parameter in network.named_parameters():
-        owner = name.rpartition(".")[0]
+        owner = owner_of(name)
         at = position.get(owner, -1)
         # Tokens and position tables of the network itself, used before its first layer, belong with that layer.
         if owner == "":
@@ -252,6 +252,12 @@ def parameter_groups(network: nn.Module, trace: Trace) -> list[ParameterGroup]:
         (found[row] if row is not None else head).append((name, parameter))
     groups = [ParameterGroup(name, depth, tuple(found[name])) for _, name, depth in ends if found[name]]
     return groups + ([ParameterGroup(trace.head or "head", 2.0, tuple(head))] if head else [])
+
+
+def owner_of(name: str) -> str:
+    """Return the layer that a parameter belongs to, where it is reparametrised (by weight norm, say) too."""
+    layer, is_reparametrised, _ = name.partition(".parametrizations.")
+    return layer if is_reparametrised else name.rpartition(".")[0]
 
 
 def trace_of(network: nn.Module, size: tuple[int, int], channels: int | None = None) -> Trace:

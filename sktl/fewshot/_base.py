@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from sktl._columns import check_length, class_labels
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin
+from sktl._functional import check_network
 from sktl._magnitudes import check_finite
 from sktl._modes import usable
 from sktl.exceptions import DivergenceError
@@ -260,6 +261,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         method, options = self._method()
         module = self.rows_module if self.module == "auto" and spec.is_rows else self.module
         if isinstance(module, nn.Module):  # the user's may change after fit
+            check_network(module, "module")
             module = copy.deepcopy(module)
         encoder = EncoderPlan(module, spec, seed, is_adapted=self.is_adapted, keeps_maps=self.keeps_maps)
         return MethodPlan(method, encoder, n_outputs, options)

@@ -44,6 +44,11 @@ class EpisodicBatchNorm(nn.Module):
         """Return (x - mean) / sqrt(var + eps) * weight + bias, channels on axis 1."""
         given, recorded = _given.get(), _recorded.get()
         shape = (1, -1) + (1,) * (x.ndim - 2)
+        if given is None and x.numel() == x.shape[1]:
+            raise ValueError(
+                "Batch norm takes its statistics from the support set, which must have at least 2 rows; got 1. Give a "
+                "task more rows (n_way, n_shot), or take a module without batch norm."
+            )
         if given is None and recorded is None:
             if not _is_batched.get():
                 return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from sktl._draws import OwnDraws
 from sktl.backbones import cut_head, load_backbone
@@ -107,6 +108,8 @@ class EncoderPlan:
         scale = scale if spec.is_rows else scale / 255
         if isinstance(module, nn.Module):
             network = copy.deepcopy(module).float().requires_grad_(True)
+            if self.is_adapted:
+                _check_adaptable(module)
         elif module not in OWN_NETWORKS:
             network, shift, scale = _backbone(module, spec)
         elif module == "identity":
@@ -164,6 +167,17 @@ def _backbone(name: str, spec: InputSpec) -> tuple[nn.Module, Tensor, Tensor]:
     # (value / 255 - mean) / std = (value - 255 mean) / (255 std)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     return cut_head(loaded.module, loaded.trace(size)).requires_grad_(True), -255 * mean, 1 / (255 * std)
+
+
+def _check_adaptable(module: nn.Module) -> None:
+    """Raise ValueError where a layer changes itself with each call, which copies for many tasks at once cannot."""
+    for name, part in module.named_modules():
+        if isinstance(part, _SpectralNorm):
+            raise ValueError(
+                "module is adapted to many tasks at once, but spectral_norm changes its layer "
+                f"{name.partition('.parametrizations')[0]!r} with each call. Use torch.nn.utils.parametrizations."
+                "weight_norm, or a metric-based learner."
+            )
 
 
 @torch.no_grad()

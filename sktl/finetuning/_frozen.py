@@ -21,10 +21,10 @@ from sktl.backbones import (
     Suffix,
     block_recipe,
     layer_info,
+    owner_of,
     unflattened,
 )
 from sktl.finetuning._batches import RESIDENT_BYTES, Examples, resident_bytes
-from sktl.finetuning._lora import plain_name
 from sktl.finetuning._networks import PictureNetwork, PictureSpec
 from sktl.finetuning._plan import frozen_end
 from sktl.finetuning._views import PictureViews
@@ -72,7 +72,7 @@ def is_untouched(names: Any, spec: PictureSpec, cut: str) -> bool:
     """Whether none of the tensors, by name, belongs to the part before the cut."""
     order = [call.name for call in spec.trace().calls]
     end = order.index(spec.layer if cut == CODES else cut)
-    owners = {plain_name(name).removeprefix("network.").rpartition(".")[0] for name in names}
+    owners = {owner_of(name).removeprefix("network.") for name in names}
     return owners.isdisjoint(order[: end + 1])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sktl._forking import ForkSafeLock
 from sktl.finetuning._frozen import RestNetwork
-from sktl.finetuning._lora import LoRA, merge_adapters
+from sktl.finetuning._lora import LoRA, adapted_layers, merge_adapters
 from sktl.finetuning._networks import PictureSpec, RowSpec
 from sktl.training import as_tensors, to_arrays
 
@@ -55,11 +55,7 @@ class LearnedNetwork:
         cls, module: nn.Module, spec: PictureSpec | RowSpec, adapter: LoRA | None = None, *, cut: str | None = None
     ) -> LearnedNetwork:
         """Return what `module` has learned."""
-        adapted = tuple(
-            name.removesuffix(".parametrizations.weight.0.A")
-            for name, _ in module.named_parameters()
-            if name.endswith(".parametrizations.weight.0.A")
-        )
+        adapted = tuple(adapted_layers(module))
         learned = cls(spec, _changed(module, spec), adapter=adapter if adapted else None, adapted=adapted, cut=cut)
         if not adapted:
             learned._ready[_device_of(module)] = module.eval()
@@ -127,8 +123,9 @@ def _changed(module: nn.Module, spec: PictureSpec | RowSpec) -> dict[str, Tensor
     else:
         base = spec.build().state_dict()
     changed = {}
+    replaced = {f"{name}.parametrizations.weight.original" for name in adapted_layers(module)}
     for name, value in module.state_dict().items():
-        if name.endswith(".parametrizations.weight.original"):
+        if name in replaced:
             continue
         value = value.detach().cpu()
         if name in HEAD or name not in base or not torch.equal(value, base[name]):

@@ -103,17 +103,27 @@ def merge_adapters(network: nn.Module) -> nn.Module:
     Layers that shared one weight share the changed one; a layer that had no adapter keeps the weight as it was.
     """
     changed: dict[int, nn.Parameter] = {}  # by the identity of the weight as it was
-    for layer in list(network.modules()):
-        if isinstance(layer, ADAPTED) and parametrize.is_parametrized(layer, "weight"):
-            chain: Any = layer.parametrizations
-            original = chain["weight"].original
-            if id(original) not in changed:
-                changed[id(original)] = nn.Parameter(layer.weight.detach().clone(), original.requires_grad)
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-            layer.weight = changed[id(original)]
+    for layer in dict.fromkeys(network.get_submodule(name) for name in adapted_layers(network)):
+        changes: Any = layer.parametrizations
+        original = changes["weight"].original
+        if id(original) not in changed:
+            weight: Any = layer.weight
+            changed[id(original)] = nn.Parameter(weight.detach().clone(), original.requires_grad)
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        layer.weight = changed[id(original)]
     return network
+
+
+def adapted_layers(network: nn.Module) -> list[str]:
+    """Return the names of the layers that have an adapter; other parametrisations, such as weight norm, are none."""
+    return [
+        name.removesuffix(".parametrizations.weight.0")
+        for name, part in network.named_modules(remove_duplicate=False)  # layers may share their adapter
+        if isinstance(part, LowRankChange)
+    ]
 
 
 def plain_name(name: str) -> str:
     """Return the weight's own name, of it or of its adapter's parameters."""
-    return name.partition(".parametrizations.weight.")[0] + ".weight" if ".parametrizations.weight." in name else name
+    layer, is_adapted, _ = name.partition(".parametrizations.weight.0.")
+    return f"{layer}.weight" if is_adapted and name.endswith((".A", ".B")) else name

@@ -11,8 +11,8 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sktl.backbones import PENULTIMATE, Trace, layer_info, parameter_groups, resolve_layers
-from sktl.finetuning._lora import LoRA, plain_name
+from sktl.backbones import PENULTIMATE, Trace, layer_info, owner_of, parameter_groups, resolve_layers
+from sktl.finetuning._lora import LoRA, adapted_layers, plain_name
 from sktl.finetuning._networks import PictureSpec, RowSpec
 from sktl.finetuning._strategies import Strategy
 
@@ -97,9 +97,9 @@ def make_plan(
     prefix = "network." if isinstance(spec, PictureSpec) else ""
     trained = {prefix + name for name in depths} if trains_body else set()
     if adapter is not None and trained:
-        layers = {name.rpartition(".")[0] for name in trained}
+        layers = {owner_of(name) for name in trained}
         adapter.attach(module, layers.__contains__, seed)
-        trained = {name for name, _ in module.named_parameters() if name.endswith((".A", ".B"))}
+        trained = {f"{name}.parametrizations.weight.0.{part}" for name in adapted_layers(module) for part in "AB"}
     ranks = {depth: i for i, depth in enumerate(sorted(set(depths.values()), reverse=True))}  # 0 is next to the head
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -143,7 +143,7 @@ def _layers(spec: PictureSpec | RowSpec, freeze_until: Any) -> tuple[dict[str, f
         name: group.depth
         for group in groups
         for name, _ in group.parameters
-        if (owner := name.rpartition(".")[0]) not in out and owner not in trace.heads and not (frozen and owner == "")
+        if (owner := owner_of(name)) not in out and owner not in trace.heads and not (frozen and owner == "")
     }
     return depths, frozen
 

@@ -41,6 +41,9 @@ class Session:
     def open(self, job: Job, module: nn.Module) -> TrainingNet:
         """Return the loop; `module` is what has been learned so far."""
         if self.net is not None:
+            for group in self.net.optimizer_.param_groups:  # the user holds the network as `module_`
+                for parameter in group["params"]:
+                    parameter.requires_grad_(True)
             return self.net
         plan = job.plan(module, self.budget)
         plan.stages = []  # one pass at a time knows no second half

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sktl._device import autocast
+from sktl._functional import single_row_explained
 from sktl.training._errors import NonFiniteLossError
 from sktl.training._processes import Processes
 from sktl.training._steps import Step
@@ -19,6 +20,11 @@ from sktl.training._structure import Batch, n_rows, split_rows
 
 Split = Callable[[Batch, int], list[Batch]]
 Outcome = tuple[Tensor, Any, Mapping[str, Tensor] | None]  # mean loss, its weight, further means
+
+ONE_ROW = (
+    "Use a batch_size of at least 2 that leaves no rest of 1, pass more rows, keep the batch norms fixed where there "
+    "is a parameter for that, or take a network without batch norm."
+)
 
 
 class Updater:
@@ -116,11 +122,8 @@ class Updater:
         return outcome if self.processes is None else _summed(outcome, counts, [], self.processes)
 
     def _forward(self, step: Step, batch: Batch) -> Outcome:
-        if self.dtype is torch.float32:
+        with autocast(self.device, self.dtype), single_row_explained(ONE_ROW):
             result = step(self.module, batch)
-        else:
-            with autocast(self.device, self.dtype):
-                result = step(self.module, batch)
         if isinstance(result, Tensor):
             return result, n_rows(batch), None
         loss, weight, parts = (*result, None, None)[:3]

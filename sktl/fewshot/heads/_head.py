@@ -49,6 +49,16 @@ class Head(nn.Module, ABC):
         return self.logits(self.adapt(support, y, n_way), query)
 
 
+def check_codes(support: Tensor, y: Tensor) -> None:
+    """Raise ValueError where codes are maps, for a head that takes vectors."""
+    if support.ndim != y.ndim + 1:
+        raise ValueError(
+            f"support must be codes (..., n_support, d) with labels (..., n_support); got {tuple(support.shape)} and "
+            f"{tuple(y.shape)}. Average or flatten maps first, as support.mean((-2, -1)) or support.flatten(-3) do, or "
+            "take RelationHead."
+        )
+
+
 def one_hot(y: Tensor, n_way: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return (..., n, n_way); rows labelled -1 are all zero."""
     return (y.unsqueeze(-1) == torch.arange(n_way, device=y.device)).to(dtype)

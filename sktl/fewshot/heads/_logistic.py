@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sktl.fewshot.heads._head import Head, State, one_hot
+from sktl.fewshot.heads._head import Head, State, check_codes, one_hot
 
 
 class LogisticHead(Head):
@@ -47,6 +47,7 @@ class LogisticHead(Head):
 
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
         """Return weight (..., d, n_way), centre and intercept."""
+        check_codes(support, y)
         is_row = (y >= 0).to(support.dtype).unsqueeze(-1)  # (..., n, 1)
         count = is_row.sum(-2, keepdim=True).clamp_min(1)
         centre = (support * is_row).sum(-2, keepdim=True) / count

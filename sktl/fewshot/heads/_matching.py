@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sktl.fewshot.heads._head import Head, State, cosines, one_hot
+from sktl.fewshot.heads._head import Head, State, check_codes, cosines, one_hot
 
 
 class MatchingHead(Head):
@@ -53,6 +53,7 @@ class MatchingHead(Head):
 
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
         """Return the support rows, in their context, and their classes."""
+        check_codes(support, y)
         if self.full_context:
             rows = support.reshape(-1, *support.shape[-2:])
             both, _ = self.over_support(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sktl.fewshot.heads._head import Head, State, one_hot, squared_distances
+from sktl.fewshot.heads._head import Head, State, check_codes, one_hot, squared_distances
 
 
 class NearestNeighbourHead(Head):
@@ -22,6 +22,7 @@ class NearestNeighbourHead(Head):
 
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
         """Return the support set itself."""
+        check_codes(support, y)
         if support.shape[-2] == 0:
             raise ValueError("The nearest neighbour is one of the support rows, and there are none. Give one at least.")
         return {"support": support, "belongs": one_hot(y, n_way, support.dtype)}

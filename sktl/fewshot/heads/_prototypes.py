@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sktl.fewshot.heads._head import Head, State, class_means, cosines, squared_distances
+from sktl.fewshot.heads._head import Head, State, check_codes, class_means, cosines, squared_distances
 
 DISTANCES = ("sqeuclidean", "cosine")
 
@@ -45,6 +45,7 @@ class PrototypeHead(Head):
 
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
         """Return the prototypes."""
+        check_codes(support, y)
         return {"prototypes": class_means(support, y, n_way)}
 
     def logits(self, state: State, query: Tensor) -> Tensor:

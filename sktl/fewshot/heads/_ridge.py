@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sktl.fewshot.heads._head import Head, State, one_hot
+from sktl.fewshot.heads._head import Head, State, check_codes, one_hot
 
 
 def ridge_solution(support: Tensor, targets: Tensor, is_row: Tensor, alpha: Tensor | float) -> State:
@@ -78,6 +78,7 @@ class RidgeHead(Head):
 
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
         """Return weight, centre and offset."""
+        check_codes(support, y)
         is_row = (y >= 0).to(support.dtype).unsqueeze(-1)
         return ridge_solution(support, one_hot(y, n_way, support.dtype), is_row, self.log_alpha.exp())
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from sktl.fewshot.heads._head import Head, State, class_means, squared_distances
+from sktl.fewshot.heads._head import Head, State, check_codes, class_means, squared_distances
 
 
 class SimpleShotHead(Head):
@@ -45,6 +45,7 @@ class SimpleShotHead(Head):
 
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
         """Return the centre and the prototypes of centred, normalised codes."""
+        check_codes(support, y)
         if self.centre is None:
             is_row = (y >= 0).to(support.dtype).unsqueeze(-1)
             centre = (support * is_row).sum(-2, keepdim=True) / is_row.sum(-2, keepdim=True).clamp_min(1)
