@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import warnings
 from collections import deque
 from typing import Any
@@ -13,6 +15,18 @@ from sktl.backbones._engine import Batches, CodeNetwork, Codes, Engine
 from sktl.backbones._recipe import CodeRecipe
 
 TOLERANCE = 1e-3  # largest difference from PyTorch's codes, relative to the largest code of the layer
+
+
+@functools.cache
+def _core(process: int) -> Any:
+    """Return the one OpenVINO core of a process, which is kept to the end; a forked child makes its own.
+
+    Each core sets a stack for signals aside and, when it goes, puts back the stack that it found. That one may belong
+    to a core that has gone before; the next signal, a Ctrl-C say, would then end the process.
+    """
+    import openvino as ov
+
+    return ov.Core()
 
 
 class OpenVINOEngine(Engine):
@@ -44,7 +58,7 @@ class OpenVINOEngine(Engine):
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
             expected = network(example)
             model = ov.convert_model(network, example_input=example, input=[([-1, 3, height, width], ov.Type.u8)])
-        self._compiled = ov.Core().compile_model(
+        self._compiled = _core(os.getpid()).compile_model(
             model,
             "CPU",
             {
