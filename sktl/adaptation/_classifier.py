@@ -83,8 +83,7 @@ class DomainAdaptedClassifier(Savable, Openable, LabelledScoreMixin, CallbackSup
         Rows of each domain in a batch: 64, 32 for a pretrained backbone. Several sources share theirs equally. Domains
         with fewer rows are drawn from repeatedly.
     learning_rate : float or "auto", default="auto"
-        Initial rate; pretrained layers learn at a tenth of it. "auto" is 0.01 for "sgd" (0.03 for
-        feature rows), else 0.001.
+        Initial rate; pretrained layers learn at a tenth of it. "auto" is 0.01 for "sgd" (0.03 for rows), else 0.001.
     optimizer : {"sgd", "adam", "adamw"} or callable, default="sgd"
         ``optimizer(groups, lr=...)`` returns a torch optimizer. "sgd" has Nesterov momentum 0.9.
     weight_decay : float, default=0.001
@@ -101,8 +100,7 @@ class DomainAdaptedClassifier(Savable, Openable, LabelledScoreMixin, CallbackSup
     image_shape, value_range, image_size, preprocessing, n_jobs
         As in `CNNCodesTransformer`.
     callbacks : list, default=None
-        skorch callbacks, which see every epoch; on a GPU none may wait for a fit in another thread. scikit-learn's own
-        come by `set_callbacks`.
+        skorch callbacks (on a GPU, none may wait for a fit in another thread). scikit-learn's come by `set_callbacks`.
     device, precision
         As in `CNNCodesTransformer`.
     random_state : int, RandomState or None, default=None
