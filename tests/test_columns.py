@@ -7,12 +7,21 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 
 from sktl import DomainAdaptedClassifier, FineTunedClassifier, FineTunedRegressor, ProtoNetClassifier
 from sktl._columns import class_labels, domain_column, row_weights
-from sktl.fewshot import FewShotClassifier, FewShotRegressor, ProtoNetLearner
-from sktl.metrics import get_domain_scorer
+from sktl.fewshot import EpisodeSampler, FewShotClassifier, FewShotRegressor, MAMLLearner, ProtoNetLearner
+from sktl.metrics import (
+    consensus_scores,
+    deep_embedded_risk,
+    density_ratio,
+    get_domain_scorer,
+    mutual_information,
+    nuclear_norm_share,
+    soft_neighborhood_density,
+)
 from sktl.model_selection import EpisodeSplit, StratifiedDomainKFold
 from tests.stress import _odd, inputs
 
@@ -150,3 +159,36 @@ def test_score_reads_as_fit_does(estimator, y):
         model.score(ROWS, y[1:])
     with pytest.raises(ValueError, match="expected 24, got 23"):
         model.score(ROWS, y, weight[1:])
+
+
+def test_functions_of_metrics_take_any_container():
+    proba = np.array([[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]])
+    losses, weights = np.array([0.25, 0.5, 1.0]), np.array([0.5, 1.0, 1.5])
+    for form in ("tensor with gradients", "bfloat16", "nested list", "reversed view"):
+        of = _odd.SAME[form]
+        for function in (mutual_information, nuclear_norm_share, soft_neighborhood_density):
+            assert function(of(proba)) == pytest.approx(function(proba))
+        np.testing.assert_array_equal(consensus_scores([of(proba), of(proba)]), consensus_scores([proba, proba]))
+        assert deep_embedded_risk(of(losses), of(weights)) == pytest.approx(deep_embedded_risk(losses, weights))
+        ratio = density_ratio(of(ROWS[:12]), of(ROWS[12:]))
+        np.testing.assert_allclose(ratio, density_ratio(ROWS[:12], ROWS[12:]), rtol=1e-3)
+    with pytest.raises(ValueError, match="weights must have one entry a row: expected 3, got 1"):
+        deep_embedded_risk(losses, weights[:1])
+    with pytest.raises(ValueError, match="source has 4 columns and target 3"):
+        density_ratio(ROWS, ROWS[:, :3])
+
+
+def test_values_of_episodes_are_as_many_as_rows():
+    learner = MAMLLearner(n_shot=2, n_query=2, n_episodes=1, random_state=0).fit(ROWS, VALUES, inputs.DOMAINS)
+    episodes = EpisodeSampler(inputs.DOMAINS, n_way=1, n_shot=2, n_query=2).draw(1)
+    assert np.isfinite(learner.episode_logits(ROWS, episodes, VALUES)).all()
+    for odd in (VALUES[:-1], np.append(VALUES, 0.0)):
+        with pytest.raises(ValueError, match=f"expected 24, got {len(odd)}"):
+            learner.episode_logits(ROWS, episodes, odd)
+
+
+def test_classes_of_partial_fit_in_a_tensor():
+    model = FineTunedClassifier(random_state=0).partial_fit(
+        ROWS, LABELS, classes=torch.tensor([0.0, 1.0, 2.0, 3.0], requires_grad=True)
+    )
+    assert model.classes_.tolist() == [0, 1, 2, 3]

@@ -240,7 +240,11 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         check_is_fitted(self, "n_iter_")
         rows = read_input(self, X, self._spec)
         device, dtype = self._where()
-        targets = torch.from_numpy(checked_values(self, y)).to(device, dtype) if self.is_regression_ else None
+        targets = None
+        if self.is_regression_:
+            values = checked_values(self, y)
+            check_length(values, len(rows), "y")
+            targets = torch.from_numpy(values).to(device, dtype)
         self._check_outputs(episodes.n_way if targets is None else targets.shape[1])
         self._check_support(int((episodes.support_y >= 0).sum(1).max()))
         indices = episodes.apply(lambda part: usable(part).to(device))

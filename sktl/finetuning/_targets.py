@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
+from sktl._unlabelled import as_labels
+
 HELD_OUT_FROM = 1000  # examples from which early_stopping="auto" holds some out
 
 
@@ -55,7 +57,7 @@ def encoded(y: np.ndarray, known: np.ndarray | None, classes: Any, name: str) ->
         If a label is none of them, or there is one class only.
     """
     found = np.unique(y)
-    named = None if classes is None else np.unique(np.asarray(classes))
+    named = None if classes is None else np.unique(as_labels(classes))
     if known is None:
         known = found if named is None else named
     elif named is not None and not np.array_equal(named, known):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import probabilities
+from sktl.metrics._outputs import as_probabilities, probabilities
 
 
 def consensus_scores(probas: Sequence[np.ndarray]) -> np.ndarray:
@@ -37,6 +37,7 @@ def consensus_scores(probas: Sequence[np.ndarray]) -> np.ndarray:
     >>> consensus_scores([first, second, third])
     array([0.5, 1. , 1. ])
     """
+    probas = [as_probabilities(proba) for proba in probas]
     if len(probas) == 0 or len({np.shape(proba) for proba in probas}) > 1:
         raise ValueError(
             "consensus_scores compares models on the same rows and classes, and needs probabilities of one shape; got "

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktl._array_api import column_or_1d
+from sktl._columns import check_length
 from sktl.metrics._density_ratio import density_ratio
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer
 from sktl.metrics._outputs import codes, probabilities
@@ -33,6 +35,8 @@ def deep_embedded_risk(losses: np.ndarray, weights: np.ndarray) -> float:
     >>> round(deep_embedded_risk(np.array([0.2, 0.4, 0.9]), np.array([0.5, 1.0, 1.5])), 2)  # the plain mean is 0.5
     0.62
     """
+    losses, weights = (column_or_1d(values, input_name=n) for n, values in (("losses", losses), ("weights", weights)))
+    check_length(weights, len(losses), "weights")
     # R = mean(w l) + eta mean(w) - eta,   eta = -Cov(w l, w) / Var(w)
     weighted = weights * losses
     variance = weights.var()

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
+from sktl._array_api import check_array
 from sktl.metrics._outputs import stacked
 
 FITTED_ROWS = 5000  # rows of a domain that a judge learns from at most
@@ -63,6 +64,14 @@ def density_ratio(
     >>> bool(ratio[source[:, 0] > 1].mean() > 1 > ratio[source[:, 0] < 0].mean())
     True
     """
+    source, target = (
+        check_array(rows, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_min_samples=0, input_name=name)
+        for name, rows in (("source", source), ("target", target))
+    )
+    if source.shape[1] != target.shape[1]:
+        raise ValueError(
+            f"source has {source.shape[1]} columns and target {target.shape[1]}: codes of one kind are compared."
+        )
     n_source, n_target = source.shape[0], target.shape[0]
     n_folds = min(n_folds, n_source, n_target)
     if n_folds < 2:
@@ -71,7 +80,6 @@ def density_ratio(
             f"labelled and {n_target} unlabelled rows."
         )
     rows = stacked(source, target)
-    rows = rows.astype(np.float64) if rows.dtype != np.float32 else rows
     is_target = np.arange(n_source + n_target) >= n_source
     strengths = STRENGTHS if isinstance(C, str) else (C,)
     log_ratios = _held_out(rows, is_target, strengths, n_folds, random_state)

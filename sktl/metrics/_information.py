@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import entr
 
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import probabilities
+from sktl.metrics._outputs import as_probabilities, probabilities
 
 
 def mutual_information(proba: np.ndarray) -> float:
@@ -31,6 +31,7 @@ def mutual_information(proba: np.ndarray) -> float:
     >>> round(mutual_information(np.eye(2)), 3)  # certain of each row, and of both classes: log(2)
     0.693
     """
+    proba = as_probabilities(proba)
     # I = H(mean_i p_i) - mean_i H(p_i)
     return float(entr(proba.mean(axis=0)).sum() - entr(proba).sum(axis=1).mean())
 

@@ -10,7 +10,7 @@ from scipy.special import entr, softmax
 from sklearn.utils._param_validation import Interval
 
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import probabilities
+from sktl.metrics._outputs import as_probabilities, probabilities
 
 VALUES_AT_ONCE = 2**22  # similarities in memory
 
@@ -37,6 +37,7 @@ def soft_neighborhood_density(proba: np.ndarray, temperature: float = 0.05) -> f
     >>> round(soft_neighborhood_density(np.repeat(np.eye(2), 3, axis=0)), 3)  # two neighbours each: log(2)
     0.693
     """
+    proba = as_probabilities(proba)
     # S_ij = <p_i, p_j> / (|p_i| |p_j|),   q_i = softmax_{j != i}(S_ij / temperature),   mean_i H(q_i)
     units = proba / np.linalg.norm(proba, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
     n = len(units)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import probabilities
+from sktl.metrics._outputs import as_probabilities, probabilities
 
 
 def nuclear_norm_share(proba: np.ndarray) -> float:
@@ -30,6 +30,7 @@ def nuclear_norm_share(proba: np.ndarray) -> float:
     >>> round(nuclear_norm_share(np.eye(2)), 3), round(nuclear_norm_share(np.full((2, 2), 0.5)), 3)
     (1.0, 0.5)
     """
+    proba = as_probabilities(proba)
     # ||P||_* <= sqrt(rank P) ||P||_F <= sqrt(min(n, c) n)
     values = np.linalg.svd(proba, compute_uv=False)
     return float(values.sum() / np.sqrt(min(proba.shape) * len(proba)))

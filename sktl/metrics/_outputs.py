@@ -8,6 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
+from sktl._array_api import check_array, on_host
+
 
 def probabilities(estimator: Any, X: Any, scorer: str) -> np.ndarray:
     """Return the class probabilities, float64 of shape (n, n_classes).
@@ -28,6 +30,11 @@ def probabilities(estimator: Any, X: Any, scorer: str) -> np.ndarray:
     if not np.isfinite(proba).all():
         raise ValueError(f"{scorer} was given probabilities of {type(estimator).__name__} that are NaN or infinite.")
     return proba
+
+
+def as_probabilities(proba: Any) -> np.ndarray:
+    """Return probabilities of any container, float64 of shape (n, n_classes)."""
+    return check_array(proba, dtype=np.float64, input_name="proba")
 
 
 def codes(estimator: Any, X: Any, scorer: str) -> Any:
@@ -64,6 +71,7 @@ def codes(estimator: Any, X: Any, scorer: str) -> Any:
 
 
 def _as_rows(codes: Any) -> Any:
+    codes = on_host(codes)
     return codes if sparse.issparse(codes) else np.asarray(codes).reshape(len(codes), -1)
 
 
