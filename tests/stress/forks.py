@@ -1,0 +1,40 @@
+"""Forks with every estimator fitted, while a thread computes, after OpenVINO was built: no child hangs or differs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.stress._result import Result
+
+PROGRAM = Path(__file__).resolve().parent.parent / "forks.py"
+LIMIT = 300  # seconds for one case, with its children
+
+
+def run(count: int, seed: int) -> Result:
+    """Try `count` cases, each in a process of its own, in an order that the seed gives."""
+    result = Result("forks")
+    if not hasattr(os, "fork"):
+        result.skipped = "this system cannot fork"
+        return result
+    from tests.forks import cases  # imports every family
+
+    names = list(cases())
+    order = np.random.default_rng(seed).permutation(len(names))
+    for number in range(count):
+        result.count(_violation(names[order[number % len(order)]]))
+    return result
+
+
+def _violation(name: str) -> str | None:
+    try:
+        done = subprocess.run([sys.executable, str(PROGRAM), name], capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"{name}: hung for {LIMIT} s"
+    if done.returncode or "child" in done.stdout or not done.stdout.splitlines()[-1].startswith("tried"):
+        return f"{name}: ended with {done.returncode}: {(done.stdout + done.stderr)[-500:]}"
+    return None

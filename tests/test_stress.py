@@ -1,0 +1,54 @@
+"""The attacks find what is wrong, and their table says how many cases were tried."""
+
+import json
+import sys
+
+import pytest
+
+from tests.stress import __main__ as front
+from tests.stress import forks, threads
+
+
+def given(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["stress", "--minutes", "0", *map(str, arguments)])
+
+
+def test_table(tmp_path, monkeypatch, capsys):
+    given(monkeypatch, "--only", "store_records", "--output", tmp_path / "found.json", "--page", tmp_path / "page.md")
+    assert front.main() == 0
+    row = json.loads((tmp_path / "found.json").read_text())["attacks"]["store_records"]
+    assert row["cases"] == front.AT_A_TIME["store_records"]
+    assert "5,000 | 0 |" in (tmp_path / "page.md").read_text()
+    assert "store_records: 5000 cases, 0 violations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("end", ["import os; os.kill(os.getpid(), 9)", "raise SystemExit(3)"])
+def test_a_process_that_dies_is_a_violation(end, monkeypatch, capsys):
+    monkeypatch.setattr(front, "PROGRAM", end)
+    given(monkeypatch, "--only", "damage", "inputs")
+    assert front.main() == 2
+    assert "the process ended with" in capsys.readouterr().out
+
+
+def test_every_attack_is_known():
+    assert set(front.AT_A_TIME) == set(front.SAYS)
+
+
+def test_threads():
+    found = threads.run(4, 0)
+    assert found.n_cases == 4
+    assert not found.violations
+
+
+def test_threads_that_differ_are_found(monkeypatch):
+    calls = iter(range(10**6))
+    monkeypatch.setattr(threads, "outputs", lambda *_: [[next(calls)]])
+    assert "differ" in threads.run(1, 0).violations[0]
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system cannot fork")
+def test_a_child_that_fails_is_found(monkeypatch, tmp_path):
+    program = tmp_path / "forks.py"
+    program.write_text("print('hung in the child'); print('tried 1')")
+    monkeypatch.setattr(forks, "PROGRAM", program)
+    assert "hung in the child" in forks.run(1, 0).violations[0]
