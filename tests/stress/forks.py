@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tests.stress._result import Result
 
@@ -23,7 +24,8 @@ def run(count: int, seed: int) -> Result:
         return result
     from tests.forks import cases  # imports every family
 
-    names = list(cases())
+    with torch.random.fork_rng(devices=[]):  # the cases' networks draw their first weights
+        names = list(cases())
     order = np.random.default_rng(seed).permutation(len(names))
     for number in range(count):
         result.count(_violation(names[order[number % len(order)]]))
