@@ -15,8 +15,10 @@ import sktl
 # estimator hundreds of times.
 STEPS = 10
 ESTIMATORS = [
-    sktl.CNNCodesTransformer(image_size=32, engine="torch"),
-    sktl.CNNCodesTransformer(image_size=32, engine="torch", layers="all", pooling="max", cache="memory"),
+    sktl.CNNCodesTransformer(image_size=32, image_shape=(1, -1), engine="torch"),
+    sktl.CNNCodesTransformer(
+        image_size=32, image_shape=(1, -1), engine="torch", layers="all", pooling="max", cache="memory"
+    ),
     sktl.FineTunedClassifier(max_steps=STEPS),
     sktl.FineTunedClassifier(strategy="head"),
     sktl.FineTunedRegressor(max_steps=STEPS),

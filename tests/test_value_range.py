@@ -154,6 +154,6 @@ def test_full_16_bits_and_black_pictures_pass_without_a_word():
         as_pictures(DEEP, value_range=(0, 65535))
 
 
-def test_rows_that_are_features_have_no_value_range():
-    with pytest.raises(ValueError, match=r"value_range.*is for pictures.*image_shape"):
-        FineTunedClassifier(value_range=(0, 16)).fit(rng.random((8, 4)), LABELS)
+def test_a_value_range_says_that_rows_are_pictures():
+    with pytest.raises(ValueError, match="Rows of width 7 are no flattened square pictures"):
+        FineTunedClassifier(value_range=(0, 16)).fit(rng.random((8, 7)), LABELS)

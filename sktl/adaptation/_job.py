@@ -235,8 +235,7 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
         loss._validate_params()
     device = resolve_device(estimator.device)
     codes, classes = encode(y, estimator.unlabelled, type(estimator).__name__)
-    names_network = isinstance(estimator.backbone, str) and estimator.backbone != "auto"
-    kind = understand(X, estimator.image_shape, takes_rows=not names_network, value_range=estimator.value_range)
+    kind = understand(estimator, X, estimator.backbone)
     data = read(estimator, X, kind, reset=True, **ROW_OPTIONS)
     n_rows = data.shape[0] if kind.is_rows else len(data)
     check_length(codes, n_rows, "y")

@@ -67,7 +67,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         Cells a side of each grid of ``pooling="pyramid"``.
     image_shape : tuple of int, default=None
         For rows of a 2-D X: (height, width), (height, width, channels) or (channels, height, width) in pixels. None
-        takes a square if the width is a square number, three squares if it is three times one, else one row of pixels.
+        takes a square if the width is a square number, three squares if it is three times one; else it must be given.
+        (1, -1) is one line of pixels of any length.
     value_range : (float, float), default=None
         The values that are black and white: (0, 4095) for pictures of 12 bits in 16, (-1024, 3071) for tomograms, any
         two for floats. What lies outside is clipped. None goes by the type (0..255, 0..65535, or 0.0..1.0), and for
@@ -224,7 +225,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         CNNCodesTransformer
             Itself.
         """
-        kind = understand(X, self.image_shape, takes_rows=False, value_range=self.value_range)
+        kind = understand(self, X, None)
         read(self, X, kind, reset=True)
         extractor = self._extractor()
         self._kind, self.value_range_, self.layers_ = kind, kind.value_range, extractor.recipe.layers

@@ -88,7 +88,7 @@ def fitted_encoder(estimator: Any, X: Any, y: Any) -> tuple[Any, InputKind | Non
     if is_file:
         return load_learner(encoder), None
     if isinstance(encoder, (str, nn.Module)) or (callable(encoder) and not hasattr(encoder, "transform")):
-        kind = understand(X, estimator.image_shape, takes_rows=is_auto, value_range=estimator.value_range)
+        kind = understand(estimator, X, encoder, modules_take_rows=False)
         if kind.is_rows:
             return None, kind
         backbone = DEFAULT_BACKBONE if is_auto else encoder

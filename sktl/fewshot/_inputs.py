@@ -33,17 +33,20 @@ class InputSpec:
         Of flattened pictures, as the user gave it.
     value_range : (float, float) or None
         What is black and white in pictures, where their type does not say it.
+    channels : {"none", "first", "last", "any", ""}
+        Where pictures that were no rows had their channels.
     """
 
     kind: str
     shape: tuple[int, ...]
     image_shape: tuple[int, ...] | None = None
     value_range: tuple[float, float] | None = None
+    channels: str = ""
 
     @property
     def input_kind(self) -> InputKind:
         """All of it but the shape."""
-        return InputKind(self.kind, self.image_shape, self.value_range)
+        return InputKind(self.kind, self.image_shape, self.value_range, self.channels)
 
     @property
     def is_rows(self) -> bool:
@@ -59,14 +62,14 @@ class InputSpec:
             tuple(values["shape"]),
             None if image_shape is None else tuple(image_shape),
             None if value_range is None else tuple(value_range),
+            values.get("channels", ""),
         )
 
 
 def learn_input(estimator: Any, X: Any) -> tuple[InputSpec, Tensor]:
     """Understand X in `fit`; returns what it is, and its rows: float64 (n, d) or uint8 (n, channels, height, width)."""
     module = estimator.module
-    is_named = isinstance(module, str) and module not in ("auto", "mlp", "identity")
-    kind = understand(X, estimator.image_shape, takes_rows=not is_named, value_range=estimator.value_range)
+    kind = understand(estimator, X, "auto" if isinstance(module, str) and module in ("mlp", "identity") else module)
     data = _data(estimator, X, kind, reset=True)
     if kind.is_rows:
         return InputSpec(kind.name, (data.shape[1],)), torch.from_numpy(data)
@@ -77,7 +80,7 @@ def learn_input(estimator: Any, X: Any) -> tuple[InputSpec, Tensor]:
     if isinstance(module, nn.Module):  # a module of the user's takes what it was made for
         channels = declared_channels(module) or channels
     size = _size(estimator.image_size, module if has_backbone else None, data)
-    spec = InputSpec(kind.name, (channels, *size), kind.image_shape, kind.value_range)
+    spec = InputSpec(kind.name, (channels, *size), kind.image_shape, kind.value_range, kind.channels)
     return spec, _pictures(data, spec)
 
 

@@ -177,8 +177,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         return Job(self, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved), learned
 
     def _understood(self, X: Any) -> InputKind:
-        is_auto = isinstance(self.backbone, str) and self.backbone == "auto"
-        return understand(X, self.image_shape, takes_rows=is_auto, value_range=self.value_range)
+        return understand(self, X, self.backbone, modules_take_rows=False)
 
     def _spec(self, kind: InputKind, data: Any, task: Task, seed: int) -> PictureSpec | RowSpec:
         if kind.is_rows:

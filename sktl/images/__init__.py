@@ -9,7 +9,7 @@ from sktl.images._item_source import ItemSource
 from sktl.images._iter_batches import iter_batches
 from sktl.images._numeric_rows import is_numeric_rows
 from sktl.images._row_value_range import row_value_range
-from sktl.images._shapes import infer_image_shape
+from sktl.images._shapes import check_row_width, infer_image_shape, one_picture
 from sktl.images._source import PictureSource
 
 __all__ = [

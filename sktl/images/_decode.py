@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,24 @@ from PIL import Image, ImageFile
 from sktl._forking import ForkSafeLock
 from sktl._preprocessing import Preprocessing
 from sktl.exceptions import PictureWarning
+from sktl.images._budget import DECODING, decoding_cost
 from sktl.images._errors import UnreadableError
-from sktl.images._formats import FORMATS, LARGEST_FILE, check_undecoded, open_picture, too_large, why_unknown
+from sktl.images._formats import (
+    FORMATS,
+    LARGEST_FILE,
+    check_embedded,
+    check_undecoded,
+    open_picture,
+    too_large,
+    why_unknown,
+)
 from sktl.images._pixels import TOLERANCE, as_range, over_white, to_uint8, warn_if_shallow
 from sktl.images._resample import placement
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 only while that leaves this many times the pixels needed along each axis.
 DRAFT_MARGIN = 2
+
+STRIP = 2**22  # pixels that are converted at a time
 
 _ORIENTATION_TAG = 0x0112
 
@@ -39,16 +51,21 @@ def decode_bytes(
         raise UnreadableError("empty file")
     try:
         with open_picture(io.BytesIO(data)) as image:
-            is_jpeg = image.format in ("JPEG", "MPO")
-            if not is_jpeg:
-                # PIL turns a TIFF upright itself as it loads it.
-                image.load()
-            orientation = _orientation(image)
+            check_embedded(image, data)
+            if image.format not in ("JPEG", "MPO"):
+                with DECODING.hold(len(data) + decoding_cost(image, image.size)):
+                    # PIL turns a TIFF upright itself as it loads it.
+                    image.load()
+                    orientation = _orientation(image)
+                    pixels = _pixels(image, value_range)
+                    return _upright(pixels, orientation), _upright_size(image, orientation)
+            orientation, full_size = _orientation(image), image.size
             size = _upright_size(image, orientation)
-            if is_jpeg and preprocessing is not None:
+            if preprocessing is not None:
                 height, width = (DRAFT_MARGIN * length for length in placement(size, preprocessing)[0])
                 image.draft(None, (height, width) if orientation >= 5 else (width, height))
-            return _upright(_pixels(image, value_range), orientation), size
+            with DECODING.hold(len(data) + decoding_cost(image, full_size)):
+                return _upright(_pixels(image, value_range), orientation), size
     except (UnreadableError, MemoryError, PictureWarning):
         raise
     except Exception as error:
@@ -106,7 +123,8 @@ def load(image: Image.Image) -> int:
         raise UnreadableError(f"no pixels: its size is {image.size[0]} x {image.size[1]}")
     check_undecoded(image)
     try:
-        with _LOAD_LOCKS[id(image) // 16 % len(_LOAD_LOCKS)]:
+        cost = decoding_cost(image, image.size) if getattr(image, "_im", None) is None else 0
+        with _LOAD_LOCKS[id(image) // 16 % len(_LOAD_LOCKS)], DECODING.hold(cost):
             image.load()
             return _orientation(image)
     except MemoryError:
@@ -140,10 +158,36 @@ def _size_unchecked(data: bytes) -> tuple[int, int] | None:
 
 
 def _pixels(image: Image.Image, value_range: Range) -> np.ndarray:
-    if image.mode.startswith("I"):
-        return _deep_pixels(np.asarray(image), value_range)
-    if image.mode == "F":
-        return _float_pixels(np.asarray(image), value_range)
+    """Return pixels (H, W, 1 or 3), strip by strip, so that no second copy of a large picture is made on the way."""
+    image.load()
+    width, height = image.size
+    step = min(height, max(1, STRIP // width))
+    if image.mode.startswith("I") or image.mode == "F":
+        value_range = _deep_range(image.mode, (np.asarray(strip) for strip in _strips(image, step)), value_range)
+    if step == height:
+        return _strip_pixels(image, value_range)
+    out: np.ndarray | None = None
+    for top, strip in zip(range(0, height, step), _strips(image, step), strict=True):
+        part = _strip_pixels(strip, value_range)
+        out = np.empty((height, width, part.shape[2]), np.uint8) if out is None else out
+        out[top : top + step] = part
+    assert out is not None
+    return out
+
+
+def _strips(image: Image.Image, step: int) -> Iterator[Image.Image]:
+    width, height = image.size
+    if step == height:
+        return iter([image])
+    return (image.crop((0, top, width, min(height, top + step))) for top in range(0, height, step))
+
+
+def _strip_pixels(image: Image.Image, value_range: Range) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image)
+        if value_range is None and image.mode != "F":
+            values = values.astype(np.uint16)
+        return to_uint8(values, value_range)[..., None]
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
         image.mode in ("1", "L", "P", "RGB") and image.has_transparency_data
     ):
@@ -155,31 +199,25 @@ def _pixels(image: Image.Image, value_range: Range) -> np.ndarray:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _deep_pixels(values: np.ndarray, value_range: Range) -> np.ndarray:
+def _deep_range(mode: str, strips: Iterable[np.ndarray], value_range: Range) -> Range:
+    """Check pixels of more than 8 bits; return their `value_range`."""
+    extremes = [(values.min(), values.max()) for values in strips]
+    low, high = float(min(low for low, _ in extremes)), float(max(high for _, high in extremes))
+    if not np.isfinite(extremes).all():
+        raise UnreadableError("float pixels (mode 'F') that are NaN or infinite; within [0, 1], or in value_range")
     if value_range is not None:
-        return to_uint8(values, value_range)[..., None]
-    low, high = int(values.min()), int(values.max())
+        return value_range
+    remedy = f"Pass value_range={as_range(low, high)}, or whatever is black and white in all of your pictures"
+    if mode == "F":
+        if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
+            raise UnreadableError(
+                f"float pixels (mode 'F') from {low:g} to {high:g}; they must lie within [0, 1]. {remedy}"
+            )
+        return None
     if low < 0 or high > 65535:
-        raise UnreadableError(
-            f"integer pixels from {low} to {high}; they must lie within 0..65535. Pass "
-            f"value_range={as_range(low, high)}, or whatever is black and white in all of your pictures"
-        )
-    warn_if_shallow(high, "A picture")
-    return to_uint8(values.astype(np.uint16))[..., None]
-
-
-def _float_pixels(values: np.ndarray, value_range: Range) -> np.ndarray:
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise UnreadableError(
-            "float pixels (mode 'F') that are NaN or infinite; they must lie within [0, 1], or in value_range"
-        )
-    if value_range is None and not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
-        raise UnreadableError(
-            f"float pixels (mode 'F') from {low:g} to {high:g}; they must lie within [0, 1]. Pass "
-            f"value_range={as_range(low, high)}, or whatever is black and white in all of your pictures"
-        )
-    return to_uint8(values, value_range)[..., None]
+        raise UnreadableError(f"integer pixels from {low:.0f} to {high:.0f}; they must lie within 0..65535. {remedy}")
+    warn_if_shallow(int(high), "A picture")
+    return None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
+from sktl.images._budget import most_pixels
 from sktl.images._errors import UnreadableError
 
 # EPS and WMF are left out: Pillow reads them by running another program (Ghostscript) or the system's own renderer.
@@ -17,6 +19,7 @@ FORMATS = (
     "FTEX", "GBR", "HEIF", "ICNS", "ICO", "JPEG2000", "JXL", "MCIDAS", "MSP", "PCX", "PIXAR", "PSD", "QOI", "SGI",
     "SUN", "XBM", "XPM", "XVTHUMB", "IM", "IMT", "PCD", "SPIDER", "TGA",
 )  # fmt: skip
+LARGEST_ICON = 1024  # pixels a side
 LARGEST_FILE = 2**28 + 2**24  # bytes; a picture of as many pixels as Pillow trusts is smaller without any compression
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -36,14 +39,39 @@ def open_picture(file: BinaryIO) -> Image.Image:
 
 def check_extent(image: Image.Image) -> None:
     """Refuse a picture whose pixels, once decoded, would be more than Pillow trusts."""
-    width, height = image.size
-    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
-        raise UnreadableError(too_large(width, height))
+    most = most_pixels(image.format)
+    if most is not None and image.size[0] * image.size[1] > most:
+        raise UnreadableError(too_large(*image.size, image.format))
+    if any(tile[0] == "fits_gzip" for tile in getattr(image, "tile", None) or ()):
+        raise UnreadableError("compressed FITS, whose decoder knows no bound; save it without compression")
 
 
-def too_large(width: int, height: int) -> str:
+def check_embedded(image: Image.Image, data: bytes) -> None:
+    """Refuse pictures that hold another one, PNG, JPEG 2000 or JPEG, of a size that their own header does not tell."""
+    if image.format == "BLP":
+        for tag in (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2"):
+            start = data.find(tag)
+            while b"\xff\xd8" in data and start >= 0 and start + 9 <= len(data):
+                height, width = struct.unpack_from(">HH", data, start + 5)
+                if height > image.size[1] or width > image.size[0]:
+                    raise UnreadableError(f"its header says {image.size}, but it holds {width} x {height} pixels")
+                start = data.find(tag, start + 1)
+    for tag in (b"IHDR", b"ihdr") if image.format in ("ICO", "ICNS", "CUR") else ():
+        start = data.find(tag)
+        while start >= 0 and start + 12 <= len(data):
+            height, width = struct.unpack_from(">II", data, start + 4)  # or the other way about
+            if height * width > LARGEST_ICON**2:
+                raise UnreadableError(f"an icon that holds a picture of {width} x {height} pixels; save it as PNG")
+            start = data.find(tag, start + 1)
+
+
+def too_large(width: int, height: int, name: str | None = None) -> str:
     """Return why a picture of so many pixels is refused."""
-    return f"decompression bomb: {width} x {height} pixels; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+    most = most_pixels(name)
+    share = ""
+    if name is not None and most is not None and most != Image.MAX_IMAGE_PIXELS:
+        share = f" ({name} takes more memory to decode than JPEG or PNG: up to {most / 1e6:.3g} megapixels are read)"
+    return f"decompression bomb: {width} x {height} pixels; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it{share}"
 
 
 def check_undecoded(image: Image.Image) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import xxhash
 from PIL import Image
 
 from sktl._preprocessing import Preprocessing
+from sktl.images._budget import LARGE_FILE, READING
 from sktl.images._decode import as_found, decode_bytes, decode_image, load, why_unreadable
 from sktl.images._errors import UnreadableError, bad_images
 from sktl.images._formats import check_undecoded, open_file, open_picture, read_file
@@ -88,7 +90,10 @@ class ItemSource(PictureSource):
         def digest(i: int) -> bytes:
             try:
                 item = self._items[i]
-                return self._digest_of(item if isinstance(item, Image.Image) else _read_file(item))
+                if isinstance(item, Image.Image):
+                    return self._digest_of(item)
+                with _held(item):
+                    return self._digest_of(_read_file(item))
             except UnreadableError as error:
                 failures[i] = self._named(i, error)
                 return b""
@@ -131,7 +136,8 @@ class ItemSource(PictureSource):
         if isinstance(item, Image.Image):
             pixels = decode_image(item, self._value_range)
             return pixels, pixels.shape[:2]
-        return decode_bytes(_read_file(item), preprocessing, self._value_range)
+        with _held(item):
+            return decode_bytes(_read_file(item), preprocessing, self._value_range)
 
     def _digest_of(self, raw: bytes | Image.Image) -> bytes:
         return _digest_image(raw, self._scale) if isinstance(raw, Image.Image) else _digest_bytes(raw, self._scale)
@@ -152,6 +158,15 @@ class ItemSource(PictureSource):
         except UnreadableError as error:
             return self._named(i, error)
         return None
+
+
+def _held(path: str) -> AbstractContextManager[None]:
+    """Let one large file be in memory at a time; those of others are no matter."""
+    try:
+        is_large = os.path.getsize(path) > LARGE_FILE
+    except (OSError, ValueError):  # said when it is opened
+        is_large = False
+    return READING.hold(1) if is_large else nullcontext()
 
 
 def _read_file(path: str) -> bytes:

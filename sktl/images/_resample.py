@@ -63,8 +63,10 @@ def write_scaled(
     rows, top, scaled_height = _seen(pixels.shape[1], scaled_height, top, height)
     columns, left, scaled_width = _seen(pixels.shape[2], scaled_width, left, width)
     # Always three channels, the last axis the densest, whole in memory and writable: torch's fast uint8 kernel.
-    seen = np.empty((*pixels[:, rows, columns].shape[:3], 3), dtype=np.uint8)
-    seen[...] = pixels[:, rows, columns]
+    seen = pixels[:, rows, columns]
+    if not (seen.shape[3] == 3 and seen.flags.c_contiguous and seen.flags.writeable):
+        part, seen = seen, np.empty((*seen.shape[:3], 3), dtype=np.uint8)
+        seen[...] = part
     scaled = F.interpolate(
         torch.from_numpy(seen).permute(0, 3, 1, 2),
         size=(scaled_height, scaled_width),

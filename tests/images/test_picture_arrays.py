@@ -114,12 +114,24 @@ def test_rows_are_flattened_pictures():
         np.testing.assert_array_equal(pixels(frame, image_shape=(6, 8, 3), value_range=(0, 255)), RGB)
 
 
-@pytest.mark.parametrize(
-    ("width", "shape"), [(784, (28, 28)), (3072, (32, 32, 3)), (10, (1, 10)), (1, (1, 1)), (3, (1, 1, 3)), (2, (1, 2))]
-)
+@pytest.mark.parametrize(("width", "shape"), [(784, (28, 28)), (3072, (32, 32, 3)), (16, (4, 4)), (48, (4, 4, 3))])
 def test_image_shape_of_a_row(width, shape):
     assert infer_image_shape(width) == shape
     assert as_pictures(np.zeros((2, width))).shape[1:3] == shape[:2]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 12, 13, 101, 800])
+def test_rows_of_no_picture_need_their_shape(width):
+    with pytest.raises(ValueError, match=f"Rows of width {width} are no flattened square pictures.*image_shape"):
+        as_pictures(np.zeros((2, width)))
+    assert as_pictures(np.zeros((2, width)), image_shape=(1, -1)).shape == (2, 1, width, 1)
+
+
+def test_the_rest_of_a_row_is_found():
+    assert as_pictures(np.zeros((2, 60)), image_shape=(-1, 5, 3)).shape == (2, 4, 5, 3)
+    for bad in [(-1, -1), (-1, 7), (0, -1), (-2, 5)]:
+        with pytest.raises(ValueError, match="image_shape"):
+            as_pictures(np.zeros((2, 60)), image_shape=bad)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def with_value(value, dtype=np.float64):
         (with_value(np.nan), r"NaN or infinity: the first is NaN at index \(1, 2, 3\)"),
         (with_value(-np.inf), r"the first is infinity at index \(1, 2, 3\)"),
         (torch.from_numpy(with_value(np.nan)), r"NaN at index \(1, 2, 3\)"),
-        (pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}), r"NaN at index \(1, 0\)"),
+        (pd.DataFrame({column: pd.array([1, None], dtype="Int64") for column in range(16)}), r"NaN at index \(1, 0\)"),
         (with_value(1.5), r"looks like floats on the scale 0\.\.255.*divide by 255.*uint8.*value_range=\(0, 255\)"),
         (torch.from_numpy(with_value(200.0)), r"looks like floats on the scale 0\.\.255"),
         (with_value(-2.0), r"from -2 to 0; floats must lie within \[0, 1\].*standardised"),
