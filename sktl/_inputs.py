@@ -106,7 +106,12 @@ def understand(estimator: Any, X: Any, network: Any, *, modules_take_rows: bool 
             )
         return InputKind(ROWS)
     shape = None if estimator.image_shape is None else tuple(estimator.image_shape)
-    check_row_width(X, shape)
+    try:
+        check_row_width(X, shape)
+    except ValueError:
+        if isinstance(network, str) and network != "auto":
+            load_backbone(network)  # a name that nothing answers to is the nearer mistake
+        raise
     return InputKind(FLAT_PICTURES, shape, row_value_range(X) if value_range is None else value_range)
 
 
