@@ -109,7 +109,7 @@ def understand(estimator: Any, X: Any, network: Any, *, modules_take_rows: bool 
     try:
         check_row_width(X, shape)
     except ValueError:
-        if isinstance(network, str) and network != "auto":
+        if isinstance(network, str) and network not in ("auto", "conv4"):
             load_backbone(network)  # a name that nothing answers to is the nearer mistake
         raise
     return InputKind(FLAT_PICTURES, shape, row_value_range(X) if value_range is None else value_range)
