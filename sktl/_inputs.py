@@ -131,9 +131,9 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options:
     ValueError
         If X is of another kind than in `fit`, or malformed.
     """
-    X = rows_on_host(X)
+    given, X = X, rows_on_host(X)
     if not reset:
-        _check_kind(estimator, X, kind)
+        _check_kind(estimator, X, kind, is_tensor=_is_tensor(given))
     if kind.is_rows:
         X = np.asarray(X) if _is_lazy(X) else X
         return validate_data(estimator, X, reset=reset, **{"dtype": np.float64, **row_options})
@@ -148,11 +148,11 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options:
     return as_pictures(X, image_shape=kind.image_shape, value_range=kind.value_range)
 
 
-def _check_kind(estimator: Any, X: Any, kind: InputKind) -> None:
+def _check_kind(estimator: Any, X: Any, kind: InputKind, *, is_tensor: bool) -> None:
     """Raise ValueError where X is of another kind than in `fit`, one picture without its batch axis above all."""
     name, shape = type(estimator).__name__, _shape_of(X)
     if kind.name == PICTURES and kind.channels and shape is not None:
-        first = len(shape) == 3 and shape[0] in (1, 3) and (kind.channels == "first" or _is_tensor(X))
+        first = len(shape) == 3 and shape[0] in (1, 3) and (kind.channels == "first" or is_tensor)
         last = len(shape) == 3 and shape[2] in (1, 3, 4)
         grey = len(shape) == 2 and kind.channels == "none"
         if grey or ((first or last) and kind.channels != "none"):
