@@ -32,6 +32,7 @@ from sktl.images import (
     is_numeric_rows,
     iter_batches,
     one_picture,
+    refuse_mixed_frame,
     row_value_range,
 )
 
@@ -93,6 +94,7 @@ def understand(estimator: Any, X: Any, network: Any, *, modules_take_rows: bool 
         If rows are of no picture's width, or features for a module that cannot have them.
     """
     X = rows_on_host(X)
+    refuse_mixed_frame(X)
     said = [name for name in ABOUT_PICTURES if getattr(estimator, name, None) is not None]
     value_range = checked_range(estimator.value_range)
     if not is_2d(X):

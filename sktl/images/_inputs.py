@@ -52,6 +52,11 @@ def as_array_or_items(X: Any, name: str) -> Any:
 
 
 def _refuse_single(X: Any, name: str) -> None:
+    if isinstance(X, (str, os.PathLike)) and os.path.isdir(X):
+        raise TypeError(
+            f"{name} is the path of a folder, {os.fspath(X)!r}; pass a list of its files, such as "
+            "sorted(pathlib.Path(folder).glob('*/*.jpg')), whose labels are [path.parent.name for path in files]."
+        )
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(f"{name} is one path, {os.fspath(X)!r}; it must be a list of pictures. Pass [{name}].")
     if isinstance(X, Image.Image):
@@ -63,7 +68,35 @@ def _refuse_single(X: Any, name: str) -> None:
         raise TypeError(f"{name} is sparse, but pictures are dense. Use {name}.to_dense() or {name}.toarray().")
 
 
+def refuse_mixed_frame(X: Any, name: str = "X") -> None:
+    """Raise ValueError where a data frame has a column of pictures beside others, with what to do."""
+    columns = list(X.columns) if hasattr(X, "columns") and hasattr(X, "to_numpy") else []
+    if len(columns) < 2 or not len(X):
+        return
+    firsts = {column: np.asarray(X[column])[0] for column in columns}
+    pictures = [column for column, first in firsts.items() if _is_path(first) or isinstance(first, Image.Image)]
+    if not pictures:
+        return
+    column, others = pictures[0], [str(column) for column in columns if column not in pictures]
+    domain = next((other for other in others if "domain" in other.lower()), None)
+    remedy = (
+        f"pass X=df[{column!r}] and, to fit, sample_domain=df[{domain!r}]"
+        if domain is not None
+        else f"pass df[{column!r}] alone, or let sklearn.compose.ColumnTransformer([('pictures', "
+        f"CNNCodesTransformer(), {column!r}), ...]) make codes of it beside the other columns"
+    )
+    raise ValueError(
+        f"{name} is a data frame with pictures in column {column!r} beside {', '.join(others[:5])}: {remedy}."
+    )
+
+
+def _is_path(item: Any) -> bool:
+    text = os.fspath(item) if isinstance(item, (str, os.PathLike)) else ""
+    return isinstance(text, str) and "\n" not in text and 1 < len(os.path.splitext(text)[1]) < 6
+
+
 def _from_frame(X: Any) -> np.ndarray:
+    refuse_mixed_frame(X)
     values = X.to_numpy()
     # Nullable columns of pandas come as objects; their missing values become NaN, which is named later.
     nullable = values.dtype == object and all(getattr(dtype, "kind", "O") in "biuf" for dtype in X.dtypes)

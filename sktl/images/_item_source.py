@@ -20,6 +20,7 @@ from sktl.images._source import PictureSource
 from sktl.images._threads import map_threaded
 
 _HEADER_BYTES = 2**16
+LONGEST_NAME = 300  # characters; beyond that it is cut in messages
 
 
 class ItemSource(PictureSource):
@@ -144,7 +145,11 @@ class ItemSource(PictureSource):
 
     def _named(self, i: int, error: UnreadableError) -> str:
         item = self._items[i]
-        return f"{'PIL image' if isinstance(item, Image.Image) else item}: {error}"
+        if isinstance(item, Image.Image):
+            return f"PIL image: {error}"
+        if len(item) <= LONGEST_NAME and "\n" not in item:
+            return f"{item}: {error}"
+        return f"{' '.join(item[:60].split())}...: {error}; it looks like text: use sklearn's TfidfVectorizer for that"
 
     def _header_fault(self, i: int) -> str | None:
         item = self._items[i]
