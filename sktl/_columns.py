@@ -128,6 +128,11 @@ def domain_column(values: Any, n_expected: int | None, name: str = "sample_domai
     if isinstance(values, (list, tuple)):
         check_length(values, len(values) if n_expected is None else n_expected, name)
         values = as_labels(values)
+    shape = np.shape(values)
+    if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
+        raise ValueError(
+            f"{name} should be a 1d array, with each row's domain; got an array of shape {shape}. Choose one column."
+        )
     values = plain(column_or_1d(values, input_name=name, warn=True))
     if n_expected is not None:
         check_length(values, n_expected, name)

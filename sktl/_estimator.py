@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,75 @@ def _is_table(y: Any) -> bool:
 
 def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     return None if sample_weight is None else row_weights(sample_weight, n_rows(X))
+
+
+class NamedPartsMixin(BaseEstimator):
+    """An estimator with parameters that are objects, for which a name is short, or a list of these.
+
+    Nested parameters reach into all of them: ``loss__weight`` into ``loss="cdan"``, which becomes the object, and
+    ``loss__cdan__weight``, or ``loss__0__weight``, into ``loss=["cdan", "mcc"]``.
+    """
+
+    def _parts_by_name(self) -> dict[str, Callable[[str], Any]]:
+        """Return, for each such parameter, what makes an object of a name."""
+        return {}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; those of objects in a list too, if `deep`."""
+        params = super().get_params(deep=deep)
+        for name in self._parts_by_name() if deep else ():
+            held = params.get(name)
+            for label, part in _labelled(held).items() if isinstance(held, (list, tuple)) else ():
+                if hasattr(part, "get_params"):
+                    params |= {f"{name}__{label}__{key}": value for key, value in part.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, those of objects that are given by name or stand in a list too.
+
+        Returns
+        -------
+        self
+        """
+        for name, make in self._parts_by_name().items():
+            nested = {key.partition("__")[2]: key for key in params if key.startswith(f"{name}__")}
+            if not nested:
+                continue
+            held = params.get(name, getattr(self, name))
+            if isinstance(held, str):
+                params[name] = make(held)
+            elif isinstance(held, (list, tuple)):
+                values = {rest: params.pop(key) for rest, key in nested.items()}
+                params[name] = _with_params(name, held, make, values)
+            elif not hasattr(held, "set_params"):
+                raise ValueError(
+                    f"Invalid parameter {next(iter(nested.values()))!r}: {name}={held!r} has no parameters of its own."
+                )
+        return super().set_params(**params)
+
+
+def _labelled(parts: Any) -> dict[str, Any]:
+    """Return the parts of a list by name: what the user wrote, or the class; with a number where one comes twice."""
+    names = [part if isinstance(part, str) else type(part).__name__.lower() for part in parts]
+    labels = [f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    return dict(zip(labels, parts))
+
+
+def _with_params(name: str, held: Any, make: Callable[[str], Any], values: Mapping[str, Any]) -> Any:
+    """Return a copy of a list in which the parts that `values` speak of are objects with these parameters."""
+    parts, labels = list(held), list(_labelled(held))
+    for key, value in values.items():
+        label, _, rest = key.partition("__")
+        place = labels.index(label) if label in labels else int(label) if label.isdecimal() else len(parts)
+        if place >= len(parts) or not rest:
+            raise ValueError(
+                f"Invalid parameter {f'{name}__{key}'!r}: after {name}__ comes one of "
+                f"{', '.join(map(repr, labels))}, or its place in the list, and then its parameter."
+            )
+        if isinstance(parts[place], str):
+            parts[place] = make(parts[place])
+        parts[place].set_params(**{rest: value})
+    return type(held)(parts)
 
 
 @dataclass(frozen=True)

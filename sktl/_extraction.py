@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -54,6 +54,8 @@ class Extractor:
         Where codes are kept.
     resumes : bool
         Whether to look in the store for the whole output of an earlier layer, and go on from there; for one layer.
+    watch : callable(n) or None
+        Told of how many pictures there are codes by now.
     """
 
     recipe: CodeRecipe
@@ -64,6 +66,7 @@ class Extractor:
     compile: bool = False
     cache: CodeCache | None = None
     resumes: bool = False
+    watch: Callable[[int], None] | None = field(default=None, compare=False)
 
     def codes(self, source: PictureSource) -> np.ndarray:
         """Return the codes of all pictures, float32 of shape (n, n_features)."""
@@ -86,7 +89,8 @@ class Extractor:
     def _streamed(self, source: PictureSource) -> Generator[np.ndarray, None, None]:
         source.check(self.n_jobs)
         engine = get_engine(self.engine, self.recipe, self.device, len(source), self.compile)
-        for _, codes in self._run(self._pictures(source, np.arange(len(source)), engine), engine):
+        for which, codes in self._run(self._pictures(source, np.arange(len(source)), engine), engine):
+            self._tell(int(which[-1]) + 1)
             yield np.concatenate(codes, axis=1) if len(codes) > 1 else codes[0]
 
     def _cached(self, source: PictureSource, cache: CodeCache) -> Generator[np.ndarray, None, None]:
@@ -109,6 +113,7 @@ class Extractor:
                     partial(self._missing, source, start, engine, digests),
                     claim_size=n_layers * max(1, min(CLAIMED_PICTURES, 256 // n_layers)),
                 )
+            self._tell(start + len(digests))
             yield np.stack([np.concatenate(codes[i : i + n_layers]) for i in range(0, len(codes), n_layers)])
 
     def _keys(self, digests: Sequence[bytes], engine: str) -> list[bytes]:
@@ -133,7 +138,9 @@ class Extractor:
         """Yield (positions, codes) of what the store lacks; a position is a picture and one of its layers."""
         if self.resumes:
             positions = list(positions)
-            yield from self._resumed(digests, positions)
+            for done, codes in self._resumed(digests, positions):
+                self._tell(start + len(done))
+                yield done, codes
         if positions:
             yield from self._computed(source, start, engine, positions)
 
@@ -175,6 +182,7 @@ class Extractor:
         values: list[np.ndarray] = []
         try:
             for indices, codes in self._run(self._pictures(source, start + pictures, engine), engine):
+                self._tell(int(indices[-1]) + 1)
                 for layer, code in zip(layers, codes):
                     for index, value in zip(indices, code):
                         position = int(index - start) * n_layers + layer
@@ -191,6 +199,10 @@ class Extractor:
             raise bad_images({**error.failures, **failures}, len(source)) from error
         if done:
             yield done, values
+
+    def _tell(self, n_done: int) -> None:
+        if self.watch is not None:
+            self.watch(n_done)
 
     def _pictures(self, source: PictureSource, indices: np.ndarray, engine: Engine) -> Iterator:
         return iter_batches(

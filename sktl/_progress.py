@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 QUIET = 5.0  # seconds in which nothing is printed
 SHOWN_EVERY, LOGGED_EVERY = 0.5, 30.0  # seconds between two states, on a terminal and in a log
+MOST_TASKS = 100  # into which a computation is divided for callbacks
 
 
 class ProgressLine:
@@ -88,3 +90,91 @@ def duration(seconds: float) -> str:
     if total < 3600:
         return f"{total // 60} min {total % 60} s"
     return f"{total // 3600} h {total % 3600 // 60} min"
+
+
+def n_tasks(total: int) -> int:
+    """Return into how many tasks so many steps are divided."""
+    return min(int(total), MOST_TASKS)
+
+
+class CountedTasks:
+    """Reports a count of steps to scikit-learn's callbacks as subtasks of a context, 100 at most.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose method is running.
+    context : sklearn.callback.CallbackContext
+        With ``max_subtasks=n_tasks(total)``.
+    total : int
+        Steps in all.
+    unit : str
+        What steps are called.
+    """
+
+    def __init__(self, estimator: Any, context: Any, total: int, unit: str):
+        self.estimator = estimator
+        self.context = context
+        self.total = int(total)
+        self.unit = unit
+        self._n_ended = 0
+
+    def __call__(self, done: int) -> None:
+        """Take note that so many of the steps are done."""
+        while self._n_ended < min(done, self.total) * n_tasks(self.total) // self.total:
+            task = self.context.subcontext(task_name=self.unit)
+            task.call_on_fit_task_begin(estimator=self.estimator)
+            task.call_on_fit_task_end(estimator=self.estimator)
+            self._n_ended += 1
+
+
+@contextlib.contextmanager
+def watched(
+    estimator: Any, context: Any, total: int, unit: str, what: str = ""
+) -> Iterator[Callable[[int], None] | None]:
+    """Yield what a computation tells how many of its steps are done, or None if nobody wants to know.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With ``verbose=1`` a line shows the time left.
+    context : sklearn.callback.CallbackContext or None
+        Whose subtasks the steps are, with ``max_subtasks=n_tasks(total)``.
+    total : int
+        Steps in all.
+    unit : str
+        What steps are called.
+    what : str, default=""
+        What the estimator is doing.
+    """
+    name = f"{type(estimator).__name__}, {what}" if what else type(estimator).__name__
+    line = ProgressLine(name, total, unit) if getattr(estimator, "verbose", 0) else None
+    tasks = None if context is None or not total else CountedTasks(estimator, context, total, unit)
+    if line is None and tasks is None:
+        yield None
+        return
+
+    def watch(done: int) -> None:
+        if line is not None:
+            line(done)
+        if tasks is not None:
+            tasks(done)
+
+    try:
+        yield watch
+    finally:
+        if line is not None:
+            line.close()
+
+
+@contextlib.contextmanager
+def stage(estimator: Any, context: Any, what: str, total: int, unit: str) -> Iterator[Callable[[int], None] | None]:
+    """Yield as `watched` does, for a stage of a fit: it is one subtask of `context`, and its steps are that one's."""
+    task = None
+    if context is not None:
+        task = context.subcontext(task_name=what, max_subtasks=n_tasks(total))
+        task.call_on_fit_task_begin(estimator=estimator)
+    with watched(estimator, task, total, unit, what) as watch:
+        yield watch
+    if task is not None:
+        task.call_on_fit_task_end(estimator=estimator)

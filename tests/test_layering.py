@@ -21,7 +21,7 @@ LAYERS = [
     },
     {"_columns", "_magnitudes"},
     {"backbones", "images", "training", "cache"},
-    {"metrics", "_extraction", "_inputs", "adaptation.losses", "fewshot.heads"},
+    {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"_estimator", "_saving", "features", "finetuning", "aligners", "adaptation", "fewshot"},
     {"model_selection", "advisor", "displays", "datasets"},
 ]

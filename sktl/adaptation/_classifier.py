@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device
-from sktl._estimator import ModuleSharingMixin
+from sktl._estimator import ModuleSharingMixin, NamedPartsMixin
 from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._validation import MOST_UNITS
@@ -33,7 +33,9 @@ from sktl.adaptation.losses import DomainLoss, get_loss
 from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet, history_of
 
 
-class DomainAdaptedClassifier(Savable, Openable, LabelledScoreMixin, CallbackSupportMixin, ModuleSharingMixin):
+class DomainAdaptedClassifier(
+    Savable, Openable, LabelledScoreMixin, CallbackSupportMixin, NamedPartsMixin, ModuleSharingMixin
+):
     """A network learned from labels in one domain that predicts in another, where there are none.
 
     Rows whose label is `unlabelled` are the target; the others are the source. Source and target rows go through the
@@ -241,18 +243,8 @@ class DomainAdaptedClassifier(Savable, Openable, LabelledScoreMixin, CallbackSup
         self.random_state = random_state
         self.verbose = verbose
 
-    def set_params(self, **params: Any) -> DomainAdaptedClassifier:
-        """Set parameters; ``loss__weight`` and the like work on a loss that is given by name too.
-
-        Returns
-        -------
-        DomainAdaptedClassifier
-            Itself.
-        """
-        loss = params.get("loss", self.loss)
-        if isinstance(loss, str) and any(name.startswith("loss__") for name in params):
-            params["loss"] = get_loss(loss)
-        return super().set_params(**params)
+    def _parts_by_name(self) -> dict[str, Callable[[str], Any]]:
+        return {"loss": get_loss}
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, *, sample_domain: Any = None, sample_weight: Any = None) -> DomainAdaptedClassifier:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import domain_column
 from sktl._magnitudes import check_finite
+from sktl._progress import ProgressLine
 from sktl._unlabelled import known_labels
 from sktl._validation import shorten
 from sktl.adaptation._job import seed_of
@@ -27,7 +29,7 @@ from sktl.adaptation._target_rows import check_batch
 LEAST = 100  # rows of a part: more than a batch, so that chance does not add up over many steps
 
 
-class GradualAdaptedClassifier(AdaptedMeta):
+class GradualAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
     """A classifier that follows its data as they change, by learning its own surest predictions step by step [1]_.
 
     Where the source and the last domain are too far apart for predictions to be right, those on the next domain along
@@ -93,6 +95,12 @@ class GradualAdaptedClassifier(AdaptedMeta):
         The classifier before the first step.
     classes_ : ndarray
         The labels, sorted: those of the source.
+    history_ : list of dict
+        A row an epoch of a network: its step, train_loss, lr, dur. Empty for other classifiers.
+    learning_rate_, batch_size_, steps_per_epoch_, max_epochs_, augment_
+        What the training of networks went by in the last step: what "auto" became. None for other classifiers.
+    n_trained_, n_parameters_ : int or None
+        Numbers in the network that were trained, and all of them.
     n_features_in_ : int
         For 2-D X only.
 
@@ -174,7 +182,7 @@ class GradualAdaptedClassifier(AdaptedMeta):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None, *, sample_domain: Any = None) -> GradualAdaptedClassifier:
+    def fit(self, X: Any, y: Any = None, *, sample_domain: Any = None, **params: Any) -> GradualAdaptedClassifier:
         """Adapt along the domains of the unlabelled rows.
 
         Parameters
@@ -187,6 +195,9 @@ class GradualAdaptedClassifier(AdaptedMeta):
         sample_domain : array-like of shape (n,), default=None
             Each row's domain, a number, a date or a string; those of labelled rows are not looked at. By default the
             target rows are taken as they stand.
+        **params : dict
+            Further arguments of the fit of an estimator that is not fitted, one entry a row, such as `sample_weight`;
+            by scikit-learn's metadata routing.
 
         Returns
         -------
@@ -195,12 +206,16 @@ class GradualAdaptedClassifier(AdaptedMeta):
         """
         domains = None if sample_domain is None else domain_column(sample_domain, n_rows(X))
         X = rows_on_host(X)
+        routed = self._routed(params)
         given = self._begin(X, y)
         steps = steps_of(given.rows, domains, self.order, int(self.n_steps), self._least())
         if Start.of(self.estimator) is not None:
             check_batch(min(map(len, steps.values())), self.batch_size, type(self).__name__)
-        source = given.fitted(self.estimator)
-        training = SelfTraining(self, X, source.classes_)
+        context = self._init_callback_context(max_subtasks=len(steps) + given.learns_source)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        source = given.fitted(self.estimator, self, context, routed)
+        training = SelfTraining(self, X, source.classes_, context)
+        line = ProgressLine(type(self).__name__, len(steps), "steps")
         last = Labelled(
             given.labelled, np.array([]) if given.labels is None else known_labels(given.labels, given.labelled)
         )
@@ -212,8 +227,13 @@ class GradualAdaptedClassifier(AdaptedMeta):
                 model, known = source, last
             model, known = training.step(model, own, known, int(seed), name)
             found[name] = model
-        self.source_estimator_, self.estimators_ = source, found
-        self.estimator_ = source if self.order is None else model
+            if self.verbose == 1:
+                line(len(found))
+        line.close()
+        fitted = {"source_estimator_": source, "estimators_": found, **training.learned()}
+        fitted["estimator_"] = source if self.order is None else model
+        self.__dict__.update(fitted)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
 
     def predict(self, X: Any, *, sample_domain: Any = None) -> np.ndarray:

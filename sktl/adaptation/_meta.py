@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
@@ -78,6 +79,57 @@ class AdaptedMeta(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, BaseEsti
         """Return the estimator's scores: (n, n_classes), or (n,) for two classes."""
         check_is_fitted(self)
         return check_finite(self.estimator_.decision_function(rows_on_host(X)), self)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return what `fit` takes itself, and what it hands on to the fit of an estimator that is not fitted."""
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=self.estimator, method_mapping=mapping)
+
+    def _routed(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return further arguments of the estimator's fit.
+
+        Raises
+        ------
+        ValueError
+            Without metadata routing, or if the estimator is fitted, and so has no use for them.
+        """
+        _raise_for_params(params, self, "fit")
+        if params and is_fitted(self.estimator):
+            raise ValueError(
+                f"{', '.join(params)} would go to the fit of the {type(self.estimator).__name__}, but it is fitted "
+                "already. Leave them out, or give one that is not fitted."
+            )
+        return process_routing(self, "fit", **params)["estimator"]["fit"] if params else {}
+
+    @property
+    def torch_module_(self) -> Any:
+        """A copy of the adapted classifier's network, as its own `torch_module_`."""
+        check_is_fitted(self)
+        return self.estimator_.torch_module_
+
+    def to_onnx(self, path: Any, *, preprocess: bool = False) -> None:
+        """Write the adapted classifier's network as an ONNX file, as its own `to_onnx` does.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        preprocess : bool, default=False
+            Whether pictures are scaled and cropped in the graph too.
+
+        Raises
+        ------
+        TypeError
+            If the classifier is no network of the library's, or stands behind other steps.
+        """
+        check_is_fitted(self)
+        if not hasattr(self.estimator_, "to_onnx"):
+            raise TypeError(
+                f"A {type(self.estimator_).__name__} cannot be written as one network: to_onnx is there for a "
+                "FineTunedClassifier or a DomainAdaptedClassifier, without steps before it."
+            )
+        self.estimator_.to_onnx(path, preprocess=preprocess)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "estimator_" in self.__dict__

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from sktl._draws import OwnDraws
 from sktl._functional import check_network
+from sktl._inputs import LUMINANCE
 from sktl._preprocessing import Preprocessing
-from sktl.adaptation._batch_norm import Split, separate
+from sktl.adaptation._batch_norm import DomainBatchNorm, Split, separate
 from sktl.backbones import cut_head, declared_channels, load_backbone
 from sktl.images import PictureSource
 
@@ -93,6 +94,44 @@ class AdaptedNetwork(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         """Return the logits, (n, n_classes)."""
         return self.classifier(self.features(X))
+
+
+class _Grey(nn.Module):
+    """RGB pictures with values in 0..255 to their luminance in whole grey levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor(LUMINANCE).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the pictures, (n, 1, height, width)."""
+        return (pictures * self.weights).sum(1, keepdim=True).round()  # type: ignore[operator]
+
+
+class _Shifted(nn.Module):
+    """Pictures with values in 0..255 to what the backbone takes."""
+
+    def __init__(self, network: AdaptedNetwork):
+        super().__init__()
+        for name in ("scale", "shift"):
+            self.register_buffer(name, getattr(network, name), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the normalised pictures."""
+        return torch.addcmul(self.shift, pictures.to(self.scale.dtype), self.scale)  # type: ignore[arg-type]
+
+
+def flat(network: AdaptedNetwork, n_channels: int) -> nn.Sequential:
+    """Return the same network as a plain sequence, which takes RGB pictures or rows; its norms are the target's."""
+    parts: list[nn.Module] = [_Grey()] if network.is_pictures and n_channels == 1 else []
+    parts += [_Shifted(network)] if network.is_pictures else []
+    parts += [network.backbone, nn.Flatten(1), network.bottleneck, network.classifier]
+    joined = nn.Sequential(*parts)
+    for part in list(joined.modules()):
+        for name, child in list(part.named_children()):
+            if isinstance(child, DomainBatchNorm):
+                setattr(part, name, child.norm)
+    return joined
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,24 @@ class NormAdaptation:
         self.module = NormsAlone(network.module, self.norms).requires_grad_(False)
         self._forget()
 
-    def adapt(self, rows: TargetRows, size: int) -> None:
-        """Go through the rows: train by TENT if asked, and take their statistics in."""
+    @property
+    def n_passes(self) -> int:
+        """Return how often `adapt` goes through its rows."""
+        return 1 + self.options.undoes + (self.options.max_epochs if self.options.trains else 0)
+
+    @property
+    def least(self) -> int:
+        """Return how many rows a batch holds at least: one, where there is something to add its statistics to."""
+        return 1 if not self.options.trains and (self.options.prior > 0 or self.moments.n_rows > 1) else 2
+
+    def adapt(self, rows: TargetRows, size: int, watch: Callable[[int], None] | None = None) -> None:
+        """Go through the rows: train by TENT if asked, and take their statistics in.
+
+        `watch` is told how many rows were passed by now, those of each pass.
+        """
         held, before, now = self._state(), Predictions(), Predictions()
+        self._watch = watch or _nobody
+        self._n_passed = 0
         if self.options.undoes:
             self._pass(rows, size, before)
         if self.options.trains:
@@ -76,20 +91,21 @@ class NormAdaptation:
                 torch.zeros(rows.n_rows, dtype=torch.int64), size, steps_per_epoch=-(-rows.n_rows // size),
                 max_epochs=self.options.max_epochs, augment=None, seed=self.options.seed,
             )  # fmt: skip
-            self.net.partial_fit(batches, epochs=self.options.max_epochs)
+            self._train(batches, rows.n_rows)
             self._undo_collapse()
-        self.module.train()
+        self.module.train(rows.n_rows > 1)
         with self.moments.listening(self.norms):
             self._pass(rows, size, now)
-        if self._has_spread(before, now):
+        if rows.n_rows > 1 and self._has_spread(before, now):
             self._leave_out(held, before, now)
+        self._watch = _nobody
         self._settle()
 
     def follow(self, batch: Tensor) -> Tensor:
         """Take in one batch of a stream; returns its logits."""
         held, before = self._state(), self._logits(batch)
         logits = self._trained_on(batch) if self.options.trains else self._seen(batch)
-        if self._has_spread(Predictions(before), Predictions(logits)):
+        if len(batch) > 1 and self._has_spread(Predictions(before), Predictions(logits)):
             self._leave_out(held, Predictions(before), Predictions(logits))
             logits = before
         self._settle()
@@ -121,7 +137,7 @@ class NormAdaptation:
 
     def _seen(self, batch: Tensor) -> Tensor:
         """Take in the statistics, and predict by all so far."""
-        self.module.train()
+        self.module.train(len(batch) > 1)  # a single row has no statistics to be normalised by, but counts among all
         with self.moments.listening(self.norms):
             self._logits(batch)
         self._settle()
@@ -145,6 +161,22 @@ class NormAdaptation:
     def _pass(self, rows: TargetRows, size: int, into: Predictions) -> None:
         for batch in rows.in_order(size):
             into.add(self._logits(batch))
+            self._n_passed += len(batch)
+            self._watch(self._n_passed)
+
+    def _train(self, batches: Any, n_rows: int) -> None:
+        first, n_epochs = self.net.clock_.n_steps, self.options.max_epochs
+        n_steps, start = len(batches) * n_epochs, self._n_passed
+
+        def tick(n: int) -> None:
+            self._watch(start + (n - first) * n_rows * n_epochs // n_steps)
+
+        self.net.trainer_.tick = tick
+        try:
+            self.net.partial_fit(batches, epochs=n_epochs)
+        finally:
+            self.net.trainer_.tick = None
+        self._n_passed = start + n_rows * n_epochs
 
     def copied(self) -> nn.Module:
         """Return a copy of the network as it predicts now."""
@@ -206,11 +238,27 @@ class NormAdaptation:
         self.net = TrainingNet(
             self.module, self.step, optimizer=o.optimizer, lr=o.learning_rate, weight_decay=0.0,
             param_groups=[{"params": trained}], max_epochs=o.max_epochs, split=None, dtype=self.network.dtype,
-            device=self.device, random_state=o.seed, verbose=o.verbose,
+            device=self.device, random_state=o.seed, verbose=0 if o.verbose == 1 else o.verbose,
         ).initialize()  # fmt: skip
+
+
+def _nobody(n_rows: int) -> None:
+    """Tell nobody."""
 
 
 def affine_of(network: OpenNetwork) -> dict[str, Tensor]:
     """Return copies of the norms' scales and shifts, by name."""
     own = {id(p) for norm in norms_of(network.module) for p in norm.parameters(recurse=False)}
     return {name: held(p) for name, p in network.module.named_parameters() if id(p) in own}
+
+
+def check_norms(network: OpenNetwork, method: str, name: str) -> None:
+    """Raise a ValueError if the network of the classifier `name` has no norms that the method changes."""
+    norms = norms_of(network.module)
+    if not norms or (method == "tent" and not affine_of(network)):
+        what = "no batch norm with running statistics" if not norms else "no batch norm with a scale and a shift"
+        raise ValueError(
+            f"method={method!r} adapts batch norms, but the network of this {name} has {what}. "
+            "SourceFreeAdaptedClassifier and GradualAdaptedClassifier adapt any network of sktl, and "
+            "DomainAdaptedClassifier has a bottleneck with batch norm."
+        )

@@ -6,15 +6,20 @@ import copy
 from typing import Any
 
 import torch
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._deployment import DeployedNetwork, Exportable
 from sktl._estimator import OpenNetwork
 from sktl._inputs import InputKind, read
+from sktl._preprocessing import Preprocessing
 from sktl.adaptation._job import ROW_OPTIONS
 from sktl.adaptation._learned import LearnedNetwork
+from sktl.adaptation._networks import flat
 
 
-class Openable:
+class Openable(Exportable):
     """Mixin of the domain-adapted classifier; see `OpenNetwork`."""
 
     _learned: LearnedNetwork
@@ -25,7 +30,9 @@ class Openable:
 
     def _read(self, X: Any) -> Any:
         data = read(self, X, self._kind, reset=False, **ROW_OPTIONS)
-        return data if self._scaler is None else self._scaler.transform(data)
+        if self._scaler is None:
+            return data
+        return self._scaler.transform(data.toarray() if sparse.issparse(data) else data)  # its means leave no zeros
 
     def _open(self) -> OpenNetwork:
         learned = self._learned
@@ -35,6 +42,16 @@ class Openable:
             network, network.features, network.classifier, tuple(network.backbone.parameters()), self._is_pretrained,
             learned.preprocessing, learned.n_channels, self._dtype,
         )  # fmt: skip
+
+    def _deployed(self) -> tuple[DeployedNetwork, Preprocessing | int]:
+        check_is_fitted(self, "n_iter_")
+        learned = self._learned
+        with learned.lock:
+            network = copy.deepcopy(learned.network)
+        preprocessing = learned.preprocessing
+        body = flat(network, learned.n_channels)
+        width = getattr(self, "n_features_in_", 0)
+        return DeployedNetwork(body, self._scaler), width if preprocessing is None else preprocessing
 
     def _closed(self, module: nn.Module) -> Any:
         learned, closed = self._learned, copy.copy(self)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,9 @@ from sklearn.base import clone
 
 from sktl._device import resolve_device
 from sktl._magnitudes import check_finite
-from sktl.adaptation._start import Start, chosen, unwrapped
-from sktl.adaptation._target_rows import TargetRows, rate_groups
-from sktl.training import ClassificationStep, TrainingNet
+from sktl.adaptation._start import Start, chosen, seeded, unwrapped
+from sktl.adaptation._target_rows import RESOLVED, TargetRows, rate_groups, resolved
+from sktl.training import ClassificationStep, EpochTasks, TrainingNet, history_of
 
 BODY_SHARE = 0.1
 MOST_OF_A_CLASS = 1.5  # times its share of the rows that are left out
@@ -84,11 +86,24 @@ class SelfTraining:
         All rows.
     classes : array
         All labels.
+    context : CallbackContext or None
+        Of the meta-estimator's fit, whose tasks the steps are.
+    history : list of dict
+        The epochs of all steps so far.
+    resolved : dict
+        What the last step went by.
     """
 
     meta: Any
     X: Any
     classes: np.ndarray
+    context: Any = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    resolved: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(RESOLVED))
+
+    def learned(self) -> dict[str, Any]:
+        """Return the attributes that tell how the training went."""
+        return {"history_": self.history, **self.resolved}
 
     def step(self, model: Any, rows: np.ndarray, last: Labelled, seed: int, name: Any) -> tuple[Any, Labelled]:
         """Return the model that has learned `rows` by its own predictions, and what it learned."""
@@ -100,17 +115,33 @@ class SelfTraining:
         elif start is None:  # fitted anew: a class that no row of a step is given would be forgotten
             now = now.and_also(last.of_classes_not_in(now.labels))
         if start is not None:
-            return self._trained(start, now, seed), now
+            return self._trained(start, now, seed, name), now
+        with self._task(0):
+            return self._fitted_anew(model, now, last, seed, name)
+
+    @contextlib.contextmanager
+    def _task(self, n_epochs: int) -> Iterator[EpochTasks | None]:
+        """Make a step a task of the callbacks, and its epochs tasks of the step."""
+        if self.context is None:
+            yield None
+            return
+        task = self.context.subcontext(task_name="step", max_subtasks=n_epochs)
+        task.call_on_fit_task_begin(estimator=self.meta)
+        yield EpochTasks(self.meta, task)
+        task.call_on_fit_task_end(estimator=self.meta)
+
+    def _fitted_anew(self, model: Any, now: Labelled, last: Labelled, seed: int, name: Any) -> tuple[Any, Labelled]:
         if len(np.unique(now.labels)) == 1:
             warnings.warn(
                 f"All rows of step {name!r} are predicted to be {now.labels.tolist()[0]!r}; the step is left out.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return model, last
-        return clone(unwrapped(model)).fit(chosen(self.X, now.rows), now.labels), now
+        again = seeded(clone(unwrapped(model)), None if self.meta.random_state is None else seed)
+        return again.fit(chosen(self.X, now.rows), now.labels), now
 
-    def _trained(self, start: Start, now: Labelled, seed: int) -> Any:
+    def _trained(self, start: Start, now: Labelled, seed: int, name: Any) -> Any:
         meta = self.meta
         network, device = start.open(), resolve_device(start.classifier.device)
         network.module.to(device)
@@ -128,9 +159,13 @@ class SelfTraining:
             network.module, SupervisedStep(), optimizer=meta.optimizer,
             param_groups=rate_groups(network, float(rate), BODY_SHARE), weight_decay=float(meta.weight_decay),
             schedule=meta.schedule, max_epochs=int(meta.max_epochs), split=None, dtype=network.dtype, classify=True,
-            device=device, random_state=seed, callbacks=list(meta.callbacks or []), verbose=int(meta.verbose),
+            device=device, random_state=seed, callbacks=list(meta.callbacks or []),
+            verbose=0 if meta.verbose == 1 else int(meta.verbose),
         )  # fmt: skip
-        net.fit(batches)
+        with self._task(int(meta.max_epochs)) as progress:
+            net.fit(batches, progress=progress)
+        self.history.extend({"step": name, **row} for row in history_of(net))
+        self.resolved.update(resolved(network, float(rate), size, batches, int(meta.max_epochs), meta.augment))
         return start.closed(network.module)
 
 

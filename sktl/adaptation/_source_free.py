@@ -159,7 +159,7 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None) -> SourceFreeAdaptedClassifier:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> SourceFreeAdaptedClassifier:
         """Adapt a copy of the estimator to unlabelled rows.
 
         Parameters
@@ -169,6 +169,9 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
         y : array-like of shape (n,), default=None
             Labels, with `unlabelled`, NaN or None for the rows to adapt to; if no row is marked, all are adapted to.
             Labels are learned only by an estimator that is not fitted, and ignored otherwise.
+        **params : dict
+            Further arguments of the fit of an estimator that is not fitted, one entry a row, such as `sample_weight`;
+            by scikit-learn's metadata routing.
 
         Returns
         -------
@@ -176,10 +179,11 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
             Itself.
         """
         network_start(self.estimator, type(self).__name__)  # of a kind that can be adapted, before anything is learned
+        routed = self._routed(params)
         given = self._begin(X, y)
-        start = network_start(given.fitted(self.estimator), type(self).__name__)
-        context = self._init_callback_context(max_subtasks=int(self.max_epochs))
+        context = self._init_callback_context(max_subtasks=int(self.max_epochs) + given.learns_source)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        start = network_start(given.fitted(self.estimator, self, context, routed), type(self).__name__)
         network, device = start.open(), resolve_device(start.classifier.device)
         network.module.to(device)
         target = TargetRows(start.read(given.target), network, device, self.n_jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 from torch import nn
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
@@ -94,11 +96,44 @@ class Given:
         """The rows to adapt to."""
         return chosen(self.X, self.rows)
 
-    def fitted(self, estimator: Any) -> Any:
-        """Return a fitted estimator as it is, or a clone of another one that has learned the labelled rows."""
-        if self.labels is None or not len(self.labelled):
+    @property
+    def learns_source(self) -> bool:
+        """Whether the estimator learns the labelled rows first."""
+        return self.labels is not None and len(self.labelled) > 0
+
+    def fitted(
+        self, estimator: Any, meta: Any = None, context: Any = None, params: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return a fitted estimator as it is, or a clone of another one that has learned the labelled rows.
+
+        Its fit is then the first task of the meta-estimator's callback `context`; `params` are further arguments of
+        it, of which it is given the labelled rows'.
+        """
+        if not self.learns_source:
             return estimator
-        return clone(estimator).fit(chosen(self.X, self.labelled), known_labels(self.labels, self.labelled))
+        assert self.labels is not None
+        rows, labels = chosen(self.X, self.labelled), known_labels(self.labels, self.labelled)
+        source = seeded(clone(estimator), getattr(meta, "random_state", None))
+        params = _check_method_params(self.X, params or {}, indices=self.labelled)
+        if context is None:
+            return source.fit(rows, labels, **params)
+        task = context.subcontext(task_name="source")
+        with task.propagate_callback_context(source):
+            task.call_on_fit_task_begin(estimator=meta, X=rows, y=labels)
+            source.fit(rows, labels, **params)
+            task.call_on_fit_task_end(estimator=meta, X=rows, y=labels)
+        return source
+
+
+def seeded(estimator: Any, random_state: Any) -> Any:
+    """Give an estimator, and those inside it, seeds drawn from `random_state`, where they have none of their own."""
+    if random_state is None:
+        return estimator
+    rng = check_random_state(random_state)
+    names = sorted(name for name in estimator.get_params(deep=True) if name.rpartition("__")[2] == "random_state")
+    seeds = {name: int(rng.randint(2**31 - 1)) for name in names}
+    params = estimator.get_params(deep=True)
+    return estimator.set_params(**{name: seed for name, seed in seeds.items() if params[name] is None})
 
 
 def chosen(X: Any, rows: np.ndarray) -> Any:

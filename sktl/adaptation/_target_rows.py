@@ -19,9 +19,14 @@ PASSED_ROWS = 256  # at once, where nothing is trained
 LEAST_STEPS = 20  # an epoch, where the user leaves it open
 
 
-def check_batch(n_rows: int, asked: int | str, name: str) -> None:
-    """Raise a ValueError if there are fewer rows than a batch holds, two at least."""
-    wanted = 2 if asked == "auto" else int(asked)
+RESOLVED = (
+    "learning_rate_", "batch_size_", "steps_per_epoch_", "max_epochs_", "augment_", "n_trained_", "n_parameters_",
+)  # fmt: skip
+
+
+def check_batch(n_rows: int, asked: int | str, name: str, least: int = 2) -> None:
+    """Raise a ValueError if there are fewer rows than a batch holds, `least` of them at least."""
+    wanted = least if asked == "auto" else int(asked)
     if n_rows < wanted:
         raise ValueError(
             f"Found array with {n_rows} sample(s), fewer than the {wanted} of a batch: {name} adapts to what target "
@@ -50,9 +55,9 @@ class TargetRows:
         self.n_rows = data.shape[0] if network.preprocessing is None else len(data)
         self._take: Any = taker(data, network.preprocessing, network.n_channels, n_jobs, device)
 
-    def batch_size(self, asked: int | str, name: str) -> int:
+    def batch_size(self, asked: int | str, name: str, least: int = 2) -> int:
         """Return the rows of a batch; "auto" is 64, 32 for a pretrained network, or all rows if there are fewer."""
-        check_batch(self.n_rows, asked, name)
+        check_batch(self.n_rows, asked, name, least)
         if asked != "auto":
             return int(asked)
         return min(PRETRAINED_BATCH if self.network.is_pretrained else BATCH, self.n_rows)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -21,10 +22,11 @@ from sktl._device import resolve_device
 from sktl._estimator import OpenNetwork
 from sktl._forking import ForkSafeLock
 from sktl._magnitudes import check_finite
+from sktl._progress import stage
 from sktl.adaptation._job import seed_of
 from sktl.adaptation._meta import AdaptedMeta, has
 from sktl.adaptation._moments import Moments, norms_of
-from sktl.adaptation._norm_adaptation import NormAdaptation, NormOptions, affine_of
+from sktl.adaptation._norm_adaptation import NormAdaptation, NormOptions, affine_of, check_norms
 from sktl.adaptation._start import FIT_FIRST, Start, is_fitted, network_start
 from sktl.adaptation._target_rows import TargetRows
 from sktl.training import OPTIMIZERS
@@ -32,7 +34,7 @@ from sktl.training import OPTIMIZERS
 LIVE = ("_session", "_lock")  # live in this process only
 
 
-class TestTimeAdaptedClassifier(AdaptedMeta):
+class TestTimeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
     """A fitted classifier whose batch norms follow unlabelled rows: AdaBN [1]_ and TENT [2]_.
 
     AdaBN puts the target's statistics in the place of the source's: nothing is trained, and it takes one pass. TENT
@@ -58,7 +60,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         Whether `predict`, `predict_proba`, `decision_function` and `score` adapt to the rows that they are given,
         batch by batch. Otherwise they change nothing.
     prior : float, default=0
-        Rows that the source's statistics count as beside the target's [3]_: for few rows, or small batches.
+        Rows that the source's statistics count as beside the target's [3]_: for few rows, even streams of single ones.
     momentum : float or None, default=None
         How fast older statistics are forgotten: the share that the rows of a call to `adapt`, or a batch of the
         stream, replace. None forgets nothing.
@@ -80,7 +82,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
     random_state : int, RandomState instance or None, default=None
         Of the order of rows in TENT.
     verbose : int, default=0
-        1 shows a line with the time left, once it takes more than 5 seconds; 2 prints a line an epoch of TENT.
+        1 shows a line with the time left, from 5 seconds on; 2 prints a line an epoch of TENT.
 
     Attributes
     ----------
@@ -88,6 +90,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         The adapted classifier as it is now; it predicts by itself, and pickles without this one.
     classes_ : ndarray
         The labels, sorted.
+    batch_size_, learning_rate_, n_trained_, n_parameters_ : what the last rows were adapted by, and the network's size.
     n_features_in_ : int
         For 2-D X only.
 
@@ -174,7 +177,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None) -> TestTimeAdaptedClassifier:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> TestTimeAdaptedClassifier:
         """Start over from the estimator, and adapt a copy of it to unlabelled rows.
 
         Parameters
@@ -184,6 +187,8 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         y : array-like of shape (n,), default=None
             Labels, with `unlabelled`, NaN or None for the rows to adapt to; if no row is marked, all are adapted to.
             Labels are learned only by an estimator that is not fitted, and ignored otherwise.
+        **params : dict
+            Of the fit of an estimator that is not fitted, such as `sample_weight`, by metadata routing.
 
         Returns
         -------
@@ -191,11 +196,15 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
             Itself.
         """
         network_start(self.estimator, type(self).__name__)  # of a kind that can be adapted, before anything is learned
+        routed = self._routed(params)
         given = self._begin(X, y)
-        start = network_start(given.fitted(self.estimator), type(self).__name__)
+        context = self._init_callback_context(max_subtasks=1 + given.learns_source)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        start = network_start(given.fitted(self.estimator, self, context, routed), type(self).__name__)
         session = self._new_session(start)
-        self._adapt(session, start, given.target)
+        self._adapt(session, start, given.target, context)
         self._settle(start, session)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def adapt(self, X: Any) -> TestTimeAdaptedClassifier:
@@ -270,7 +279,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
 
     def _new_session(self, start: Start) -> NormAdaptation:
         network = start.open()
-        self._check_norms(network, start)
+        check_norms(network, self.method, type(start.classifier).__name__)
         return self._session_of(network, start, Moments(norms_of(network.module), self.momentum), affine_of(network))
 
     def _session_of(
@@ -298,9 +307,12 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         yield session
         self._settle(self._start, session)
 
-    def _adapt(self, session: NormAdaptation, start: Start, X: Any) -> None:
+    def _adapt(self, session: NormAdaptation, start: Start, X: Any, context: Any = None) -> None:
         rows = self._rows(session, start, X)
-        session.adapt(rows, rows.batch_size(self.batch_size, type(self).__name__))
+        size = rows.batch_size(self.batch_size, type(self).__name__, session.least)
+        with stage(self, context, "adaptation", rows.n_rows * session.n_passes, "rows") as watch:
+            session.adapt(rows, size, watch)
+        self.batch_size_ = size
 
     def _rows(self, session: NormAdaptation, start: Start, X: Any) -> TargetRows:
         return TargetRows(start.read(X), session.network, session.device, self.n_jobs)
@@ -308,7 +320,7 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
     def _follow(self, X: Any) -> np.ndarray:
         with self._lock, self._kept_whole() as session:
             rows = self._rows(session, self._start, X)
-            size = rows.batch_size(self.batch_size, type(self).__name__)
+            size = rows.batch_size(self.batch_size, type(self).__name__, session.least)
             logits = torch.cat([session.follow(batch) for batch in rows.in_order(size)])
         return check_finite(logits.double().cpu().numpy(), self)
 
@@ -319,17 +331,9 @@ class TestTimeAdaptedClassifier(AdaptedMeta):
         self._start, self._session, self._progress = start, session, None
         self._moments, self._affine = session.moments.to("cpu"), {n: v.cpu() for n, v in session.start.items()}
         self._adapted = start.closed(session.copied())
-
-    def _check_norms(self, network: OpenNetwork, start: Start) -> None:
-        norms = norms_of(network.module)
-        if not norms or (self.method == "tent" and not affine_of(network)):
-            what = "no batch norm with running statistics" if not norms else "no batch norm with a scale and a shift"
-            raise ValueError(
-                f"method={self.method!r} adapts batch norms, but the network of this "
-                f"{type(start.classifier).__name__} has {what}. SourceFreeAdaptedClassifier and "
-                "GradualAdaptedClassifier adapt any network of sktl, and DomainAdaptedClassifier has a bottleneck with "
-                "batch norm."
-            )
+        self.learning_rate_ = float(self.learning_rate) if self.method == "tent" else None
+        self.n_trained_ = sum(v.numel() for v in session.start.values()) if self.method == "tent" else 0
+        self.n_parameters_ = sum(p.numel() for p in session.network.module.parameters())
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_adapted" in self.__dict__

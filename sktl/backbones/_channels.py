@@ -51,7 +51,7 @@ class Normalisation(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return the network's input, float32 in memory format channels_last."""
-        x = pictures.to(torch.float32)
+        x = pictures.to(self.scale.dtype)  # type: ignore[arg-type]
         if self.weights is not None:
             x = (x * self.weights).sum(1, keepdim=True)  # type: ignore[operator]
         x = torch.addcmul(self.shift, x, self.scale)  # type: ignore[arg-type]

@@ -49,11 +49,12 @@ class _UpToHeads(nn.Module):
         self.network = network
         self._heads = trace.heads
         self._info = layer_info(PENULTIMATE, trace)
+        self.stops = True  # at the classifiers; see LayerOutputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the codes, (n, n_codes)."""
         reduce = lambda output, _: Pooling()(output, self._info)  # noqa: E731
-        return LayerOutputs(self.network, [PENULTIMATE], reduce, heads=self._heads)(x)[0]
+        return LayerOutputs(self.network, [PENULTIMATE], reduce, stops=self.stops, heads=self._heads)(x)[0]
 
 
 def cut_head(network: nn.Module, trace: Trace) -> nn.Module:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import TransformerMixin, _fit_context
-from sklearn.exceptions import NotFittedError
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
@@ -22,7 +21,6 @@ from sktl._inputs import read, understand
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
     ENGINES,
-    PENULTIMATE,
     POOLINGS,
     Backbone,
     CodeRecipe,
@@ -33,10 +31,11 @@ from sktl.backbones import (
 )
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
+from sktl.features._codes import CodesMixin, layer_labels
 from sktl.images import PictureSource, as_pictures
 
 
-class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
+class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
     """Turn pictures into CNN codes: activations of a pretrained network that stays as it is.
 
     Codes of a network trained on ImageNet, with a linear classifier behind, are a strong start wherever pictures are
@@ -100,6 +99,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         of the same picture decoded in full.
     random_state : int, default=0
         Fixes the random values of ``weights=None``.
+    verbose : int, default=0
+        Above 0 shows a line with the time left, once codes take more than 5 seconds.
 
     Attributes
     ----------
@@ -163,6 +164,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         "cache": [str, Path, CodeCache, None],
         "draft": ["boolean"],
         "random_state": [Interval(Integral, 0, None, closed="left")],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -187,6 +189,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         cache: str | Path | CodeCache | None = None,
         draft: bool = True,
         random_state: int = 0,
+        verbose: int = 0,
     ):
         self.backbone = backbone
         self.weights = weights
@@ -207,6 +210,7 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         self.cache = cache
         self.draft = draft
         self.random_state = random_state
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> CNNCodesTransformer:
@@ -225,6 +229,13 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         CNNCodesTransformer
             Itself.
         """
+        context = self._init_callback_context()
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        self._learn(X)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _learn(self, X: Any) -> None:
         kind = understand(self, X, None)
         read(self, X, kind, reset=True)
         extractor = self._extractor()
@@ -234,62 +245,8 @@ class CNNCodesTransformer(TransformerMixin, ModuleSharingMixin):
         ends = np.cumsum(extractor.recipe.n_features).tolist()
         self.layer_slices_ = dict(zip(self.layers_, map(slice, [0, *ends[:-1]], ends)))
         self._n_features_out = ends[-1]
-        return self
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Compute the codes of pictures. Works without `fit` too, but for 2-D rows with values beyond [0, 1].
-
-        Parameters
-        ----------
-        X : array-like or sequence of pictures
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n, n_features_out), float32
-            The layers' codes one after another.
-        """
-        source, extractor = self._ready(X)
-        return extractor.codes(source)
-
-    def iter_transform(self, X: Any, block_size: int = 1024) -> Iterator[np.ndarray]:
-        """Compute the codes block by block, for more pictures than memory holds codes.
-
-        Parameters
-        ----------
-        X : array-like or sequence of pictures
-            As in `fit`.
-        block_size : int, default=1024
-            Pictures a block.
-
-        Yields
-        ------
-        ndarray of shape (block_size, n_features_out), float32
-            In order; the last one may be shorter.
-        """
-        if not isinstance(block_size, Integral) or block_size < 1:
-            raise ValueError(f"block_size must be a number of pictures, at least 1; got {block_size!r}.")
-        source, extractor = self._ready(X)
-        return (codes for _, codes in extractor.iter_codes(source, int(block_size)))
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return names of the form ``<layer>_<pooling>_<number>``, or ``penultimate_<number>``.
-
-        Parameters
-        ----------
-        input_features : None
-            Ignored.
-
-        Returns
-        -------
-        ndarray of str
-        """
-        if not hasattr(self, "layers_"):
-            raise NotFittedError("This CNNCodesTransformer has no feature names before fit.")
-        recipe = self._extractor().recipe
-        suffix = f"_{'avg' if self.pooling == 'auto' else self.pooling}"
-        stems = [layer + suffix * (layer != PENULTIMATE) for layer in recipe.layers]
-        return np.asarray([f"{s}_{i}" for s, n in zip(stems, recipe.n_features) for i in range(n)], dtype=object)
+        trace = extractor.recipe.backbone.trace(extractor.recipe.preprocessing.size)
+        self._layer_labels = layer_labels(self.layers, trace, self.pooling)
 
     def _ready(self, X: Any) -> tuple[PictureSource, Extractor]:
         self._validate_params()

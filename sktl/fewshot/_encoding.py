@@ -12,15 +12,17 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 from torch import nn
 
 from sktl._array_api import check_array, n_rows
 from sktl._device import resolve_device, resolve_precision
 from sktl._extraction import Extractor, cache_for
-from sktl._inputs import InputKind, read, understand
+from sktl._inputs import InputKind, is_2d, read, understand
 from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
-from sktl.backbones import CodeRecipe, Pooling, load_backbone, resolve_layers
+from sktl._preprocessing import Preprocessing
+from sktl._progress import stage
+from sktl.backbones import CodeRecipe, Normalisation, Pooling, cut_head, load_backbone, resolve_layers
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
 from sktl.fewshot._base import MetaLearner
@@ -52,8 +54,8 @@ class BackboneCodes(TransformerMixin):
         self.cache = cache
         self.device = device
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the codes, float32."""
+    def transform(self, X: Any, watch: Any = None) -> np.ndarray:
+        """Return the codes, float32; `watch` is told of how many pictures there are codes by now."""
         backbone = load_backbone(self.backbone, holder=self)
         if not self.identity.is_of(backbone.identity):
             raise WeightsError(
@@ -61,12 +63,25 @@ class BackboneCodes(TransformerMixin):
                 f"more: fingerprint {self.identity.fingerprint[:12]}, now {backbone.fingerprint[:12]}. Restore it, or "
                 "fit again."
             )
-        size = self.image_size if self.image_size is None or np.ndim(self.image_size) == 0 else tuple(self.image_size)
-        preprocessing = backbone.preprocessing.resized_to(size)
+        preprocessing = self._preprocessing(backbone)
         device = resolve_device(self.device)
         layers = resolve_layers("penultimate", backbone.trace(preprocessing.size))
         recipe = CodeRecipe(backbone, layers, Pooling(), preprocessing, resolve_precision("auto", device))
-        return Extractor(recipe, device, engine="torch", cache=cache_for(backbone, self.cache)).codes(as_pictures(X))
+        store = cache_for(backbone, self.cache)
+        return Extractor(recipe, device, engine="torch", cache=store, watch=watch).codes(as_pictures(X))
+
+    def _preprocessing(self, backbone: Any) -> Preprocessing:
+        size = self.image_size if self.image_size is None or np.ndim(self.image_size) == 0 else tuple(self.image_size)
+        return backbone.preprocessing.resized_to(size)
+
+    def network(self) -> tuple[nn.Module, Preprocessing]:
+        """Return a module of pictures with values in 0..255 to codes, and what is done to pictures before it."""
+        backbone = load_backbone(self.backbone)
+        preprocessing = self._preprocessing(backbone)
+        trace = backbone.trace(preprocessing.size)
+        body = cut_head(backbone.module, trace)
+        normalisation = Normalisation(preprocessing, trace.input_shape[1])
+        return nn.Sequential(normalisation, body, nn.Flatten(1)).eval(), preprocessing
 
 
 def fitted_encoder(estimator: Any, X: Any, y: Any) -> tuple[Any, InputKind | None]:
@@ -141,14 +156,23 @@ def refuse_fitted(estimator: Any, name: str) -> None:
         )
 
 
-def encoded(estimator: Any, encoder: Any, kind: InputKind | None, X: Any, *, reset: bool) -> np.ndarray:
-    """Return the codes of X, float64 (n, n_codes); a code that is not finite, or no vector, is refused."""
+def encoded(
+    estimator: Any, encoder: Any, kind: InputKind | None, X: Any, *, reset: bool, context: Any = None
+) -> np.ndarray:
+    """Return the codes of X, float64 (n, n_codes); a code that is not finite, or no vector, is refused.
+
+    A backbone's pictures are a task of the callback `context`.
+    """
     if kind is not None:
         X = read(estimator, X, kind, reset=reset)
         if kind.is_rows:
             check_magnitude(X, LARGEST_FLOAT64)
             return X
-    codes = np.asarray(encoder.transform(X))
+        with stage(estimator, context, "codes", len(X), "pictures") as watch:
+            codes = encoder.transform(X, watch)
+    else:
+        see_columns(estimator, X, reset=reset)
+        codes = np.asarray(encoder.transform(X))
     if codes.ndim != 2:
         raise ValueError(
             f"encoder must return codes of shape (n, n_codes); {_name(encoder)} returned shape {codes.shape}. Flatten "
@@ -162,6 +186,13 @@ def encoded(estimator: Any, encoder: Any, kind: InputKind | None, X: Any, *, res
             "changed in between, or X is of another size."
         )
     return codes
+
+
+def see_columns(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Learn the number and the names of X's columns, or compare them, where something else reads X."""
+    _check_feature_names(estimator, X, reset=reset)
+    if is_2d(X):
+        _check_n_features(estimator, X, reset=reset)
 
 
 def refuse_missing(estimator: Any, X: Any, y: Any) -> None:

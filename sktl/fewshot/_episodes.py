@@ -173,9 +173,10 @@ class EpisodeSampler(InPlainModes):
         short = [f"{label} ({len(rows)})" for label, rows in zip(labels, rows_of) if len(rows) < needed]
         if short:
             raise ValueError(
-                f"Each class needs n_shot + n_query = {self.n_shot[1]} + {self.n_query} = {needed} rows, but fewer "
-                f"have {len(short)} of {len(labels)} classes (rows): {shorten(short)}. Lower n_shot or n_query, or "
-                "leave these classes out."
+                f"Each class needs n_shot + n_query = {self.n_shot[1]} + {self.n_query} = {needed} rows, but "
+                f"{'all' if len(short) == len(labels) else f'{len(short)} of the'} {len(labels)} classes have fewer. "
+                f"These are, with their number of rows: {shorten(short)}. Lower n_shot or n_query, or "
+                f"{'give more rows' if len(short) == len(labels) else 'leave these classes out'}."
             )
 
 

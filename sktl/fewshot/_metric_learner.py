@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sktl.fewshot._base import PREDICTED_ROWS, MetaLearner
@@ -17,7 +17,7 @@ from sktl.fewshot._metric_method import MetricMethod
 from sktl.fewshot.heads import Head
 
 
-class MetricLearner(TransformerMixin, MetaLearner):
+class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MetaLearner):
     """Abstract: an encoder trained together with a head."""
 
     @abstractmethod
@@ -47,6 +47,15 @@ class MetricLearner(TransformerMixin, MetaLearner):
         with torch.inference_mode():
             parts = [encoder(filled(self._on_device(part)))[: len(part)] for part in rows.split(PREDICTED_ROWS)]
         return torch.cat(parts).flatten(1).cpu().numpy()
+
+    @property
+    def _n_features_out(self) -> int:
+        """Columns of the codes, for their names."""
+        device, dtype = self._where()
+        example = torch.zeros((1, *self._spec.shape), dtype=dtype if self._spec.is_rows else torch.uint8)
+        encoder = self._learned.module(device, dtype).encoder
+        with torch.inference_mode():
+            return encoder(filled(self._on_device(example)))[:1].flatten(1).shape[1]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

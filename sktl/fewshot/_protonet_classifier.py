@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.preprocessing import normalize as to_unit_length
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -18,11 +19,13 @@ from torch import nn
 
 from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import class_labels
+from sktl._deployment import Exportable
 from sktl._device import resolve_device
-from sktl._estimator import ClassifierScoreMixin, ModuleSharingMixin
+from sktl._estimator import ClassifierScoreMixin, ModuleSharingMixin, NamedPartsMixin
 from sktl._inputs import InputKind
 from sktl._magnitudes import check_finite
 from sktl.cache import CodeCache
+from sktl.fewshot._deployed import deployed
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
 from sktl.fewshot._prototypes_file import Savable
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
@@ -32,7 +35,9 @@ NORMALISATIONS = ("l2", "center-l2")
 Support = tuple[np.ndarray, np.ndarray]  # codes (n, n_codes) and labels (n,)
 
 
-class ProtoNetClassifier(Savable, ClassifierScoreMixin, ModuleSharingMixin):
+class ProtoNetClassifier(
+    Savable, Exportable, ClassifierScoreMixin, CallbackSupportMixin, NamedPartsMixin, ModuleSharingMixin
+):
     """Classifies by the nearest prototype, the mean code of a class: it learns from one example a class.
 
     Learning is taking means, so more examples and new classes can be added at any time by `partial_fit`. The codes
@@ -153,6 +158,9 @@ class ProtoNetClassifier(Savable, ClassifierScoreMixin, ModuleSharingMixin):
         self.cache = cache
         self.device = device
 
+    def _parts_by_name(self) -> dict[str, Callable[[str], Any]]:
+        return {"transductive": get_transductive}
+
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any) -> ProtoNetClassifier:
         """Take the mean code of each class.
@@ -170,7 +178,10 @@ class ProtoNetClassifier(Savable, ClassifierScoreMixin, ModuleSharingMixin):
         ProtoNetClassifier
             Itself.
         """
-        return self._add(X, y, is_first=True, least=2)
+        context = self._init_callback_context(max_subtasks=1).call_on_fit_task_begin(estimator=self, X=X, y=y)
+        self._add(X, y, is_first=True, least=2, context=context)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> ProtoNetClassifier:
@@ -213,7 +224,11 @@ class ProtoNetClassifier(Savable, ClassifierScoreMixin, ModuleSharingMixin):
         logits = self._logits(X)
         return self.classes_[logits.argmax(axis=1)]
 
-    def _add(self, X: Any, y: Any, *, is_first: bool, least: int) -> ProtoNetClassifier:
+    def _deployed(self) -> Any:
+        check_is_fitted(self, "classes_")
+        return deployed(self)
+
+    def _add(self, X: Any, y: Any, *, is_first: bool, least: int, context: Any = None) -> ProtoNetClassifier:
         X = rows_on_host(X)
         refuse_missing(self, X, y)
         y = class_labels(y, n_rows(X), self)
@@ -225,7 +240,7 @@ class ProtoNetClassifier(Savable, ClassifierScoreMixin, ModuleSharingMixin):
                 f"contains only one class: {labels[0]!r}."
             )
         encoder, kind = fitted_encoder(self, X, y) if is_first else (self.encoder_, self._kind)
-        codes = encoded(self, encoder, kind, X, reset=is_first)
+        codes = encoded(self, encoder, kind, X, reset=is_first, context=context)
         if is_first:
             centre = codes.mean(axis=0) if self.normalize == "center-l2" else np.zeros(codes.shape[1])
         else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
@@ -18,13 +20,20 @@ from sktl._inputs import InputKind
 from sktl._magnitudes import check_finite
 from sktl._validation import did_you_mean
 from sktl.fewshot._base import MetaLearner
-from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, check_frozen, encoded, fitted_encoder, refuse_fitted
+from sktl.fewshot._encoding import (
+    ENCODER_CONSTRAINTS,
+    check_frozen,
+    encoded,
+    fitted_encoder,
+    refuse_fitted,
+    see_columns,
+)
 from sktl.fewshot._learned import TaskState
 from sktl.fewshot._saving import load_learner
 from sktl.fewshot.heads import HEADS, Head, make_head
 
 
-class TaskLearner(ModuleSharingMixin):
+class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
     """Abstract: adapts a learner to one support set; its state is all that is learned."""
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
@@ -52,23 +61,24 @@ class TaskLearner(ModuleSharingMixin):
 
     def _fit(self, X: Any, y: Any, target: torch.Tensor, classes: np.ndarray | None) -> Any:
         n_outputs = target.shape[1] if classes is None else len(classes)
+        context = self._init_callback_context(max_subtasks=1).call_on_fit_task_begin(estimator=self, X=X, y=y)
         if self._is_head:
             head = self._head()
             encoder, kind = fitted_encoder(self, X, y)
-            codes = encoded(self, encoder, kind, X, reset=True)
+            codes = encoded(self, encoder, kind, X, reset=True, context=context)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
             fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": codes.shape[1], "learner_": head}
         else:
-            learner = self._fitted_learner(X, y)
+            learner = self._fitted_learner(X, y, context)
             if learner.is_regression_ == self.is_classifier:
                 trained, other = ("regressions", "Regressor") if self.is_classifier else ("classes", "Classifier")
                 raise ValueError(f"learner was meta-trained on {trained}: use FewShot{other}.")
             state = learner.adapt_to(X, y)
+            see_columns(self, X, reset=True)
             fitted = {"encoder_": None, "_kind": None, "learner_": learner}
-            if hasattr(learner, "n_features_in_"):
-                fitted["n_features_in_"] = learner.n_features_in_
         self.__dict__.update(fitted)
         self.state_ = state
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     @torch.no_grad()
@@ -83,6 +93,7 @@ class TaskLearner(ModuleSharingMixin):
         check_is_fitted(self, "state_")
         X = rows_on_host(X)
         if not self._is_head:
+            see_columns(self, X, reset=False)
             return self.learner_.logits(self.state_, X)
         codes = torch.from_numpy(encoded(self, self.encoder_, self._kind, X, reset=False))
         head = self.learner_
@@ -104,7 +115,7 @@ class TaskLearner(ModuleSharingMixin):
             )
         return make_head(self.learner).double()
 
-    def _fitted_learner(self, X: Any, y: Any) -> Any:
+    def _fitted_learner(self, X: Any, y: Any, context: Any) -> Any:
         learner = self.learner
         if self.encoder is not None or not (isinstance(self.backbone, str) and self.backbone == "auto"):
             which, default = ("encoder", "None") if self.encoder is not None else ("backbone", "'auto'")
@@ -123,13 +134,24 @@ class TaskLearner(ModuleSharingMixin):
             return learner
         refuse_fitted(learner, "learner")
         if self.is_classifier:
-            return clone(learner).fit(X, y)
+            return self._meta_trained(clone(learner), X, y, context, lambda new: new.fit(X, y))
         if not learner.takes_values:
             raise TypeError(
                 f"{type(learner).__name__} learns classes only; give MAMLLearner or ReptileLearner, or a learner that "
                 "reads values too, such as ConditionalNeuralProcessLearner."
             )
-        return clone(learner)._fit(X, y, np.zeros(len(y)), is_regression=True)
+        zeros = np.zeros(len(y))
+        return self._meta_trained(
+            clone(learner), X, y, context, with_callbacks(lambda new: new._fit(X, y, zeros, is_regression=True))
+        )
+
+    def _meta_trained(self, learner: Any, X: Any, y: Any, context: Any, train: Callable[[Any], Any]) -> Any:
+        task = context.subcontext(task_name="meta-training")
+        with task.propagate_callback_context(learner):
+            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            train(learner)
+            task.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return learner
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

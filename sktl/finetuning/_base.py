@@ -38,7 +38,7 @@ from sktl.finetuning._identity import training_identity
 from sktl.finetuning._job import Job, Task
 from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
-from sktl.finetuning._lora import LoRA
+from sktl.finetuning._lora import AdapterByName, LoRA
 from sktl.finetuning._networks import HIDDEN, PictureSpec, RowSpec, picture_spec
 from sktl.finetuning._openable import Openable
 from sktl.finetuning._predicting import outputs_of
@@ -62,7 +62,7 @@ from sktl.training import (
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
-class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
+class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, ModuleSharingMixin):
     """Abstract: a network adjusted to data; subclasses say what the targets are."""
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
@@ -202,18 +202,18 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, ModuleSharingMixin):
         goes_on = bool(self.warm_start) and hasattr(self, "_learned")
         job, learned = self._job(X, y, sample_weight, goes_on=goes_on, lasting=lasting)
         strategy, budget = job.strategy, job.budget()
-        n_epochs = budget.n_epochs if strategy.trains else 0
-        context = self._init_callback_context(max_subtasks=n_epochs)
+        run = Run(job, self._learned if goes_on else None, schedule=self.schedule) if strategy.trains else None
+        n_tasks = int(not job.kind.is_rows) if run is None else run.n_stages + budget.n_epochs
+        context = job.context = self._init_callback_context(max_subtasks=n_tasks)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         fitted: dict[str, Any] = {**learned, "_kind": job.kind, "_scaler": job.scaler, "_session": None}
         fitted["_seen_weights"] = SeenWeights().with_rows(job.train.weight, len(job.train))
-        if not strategy.trains:
+        if run is None:
             head = job.solved_head()
             tensors = {"head.weight": torch.from_numpy(head.weight), "head.bias": torch.from_numpy(head.bias)}
             fitted |= {"_learned": LearnedNetwork(job.spec, tensors), "n_iter_": max(head.n_iter, 1), "history_": []}
             fitted |= resolved(job, budget, None, head)
         else:
-            run = Run(job, self._learned if goes_on else None, schedule=self.schedule)
             so_far = {**fitted, "n_iter_": 1, "history_": [], "_learned": run.live()}
             net = run.train(EpochTasks(self, context, X, y, fitted=lambda: so_far))
             fitted |= _outcome(net, run.learned(), self.history_ if goes_on else [])

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
+import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
-from sktl._modes import InPlainModes
-from sktl.finetuning._deployed import DeployedNetwork, as_list, described_input, export_onnx
+from sktl._deployment import DeployedNetwork, Exportable
+from sktl._preprocessing import Preprocessing
 from sktl.finetuning._learned import LearnedNetwork
+from sktl.finetuning._networks import PictureSpec, flat
 from sktl.finetuning._saving import load_estimator, save_estimator
 
 
-class Deployable(InPlainModes):
+class Deployable(Exportable):
     """Mixin of the fine-tuned estimators."""
 
     _learned: LearnedNetwork
@@ -62,35 +64,11 @@ class Deployable(InPlainModes):
         """Numbers in the network, learned or not; `n_trained_` is how many of them were trained."""
         return sum(parameter.numel() for parameter in self.module_.parameters())  # type: ignore[attr-defined]
 
-    @property
-    def torch_module_(self) -> nn.Module:
-        """A copy of the whole model as a plain module on the CPU, to train, script or serve elsewhere.
-
-        It takes pictures of shape (n, 3, height, width) with values in 0..255, scaled and cropped to the network's
-        size, or feature rows as they are; it returns logits, or estimates in the targets' unit.
-        """
+    def _deployed(self) -> tuple[DeployedNetwork, Preprocessing | int]:
         check_is_fitted(self, "n_iter_")
+        learned, spec = self._learned, self._learned.spec
+        with learned.lock:
+            network = copy.deepcopy(learned.module(torch.device("cpu")))
         rows, target = getattr(self, "_scaler", None), getattr(self, "_target_scaler", None)
-        return DeployedNetwork(self._learned, rows, target, is_single=getattr(self, "_is_single", False))
-
-    def to_onnx(self, path: str | os.PathLike) -> None:
-        """Write `torch_module_` as an ONNX file, for any number of rows; pictures go in as uint8.
-
-        The file's metadata name the classes and what is done to a picture before. It needs the packages onnx and
-        onnxscript.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-
-        Raises
-        ------
-        ValueError
-            If ONNX lacks operators of the network, naming them.
-        """
-        check_is_fitted(self, "n_iter_")
-        described = {"input": described_input(self._learned.spec)}
-        if hasattr(self, "classes_"):
-            described["classes"] = as_list(self.classes_)  # type: ignore[assignment]
-        export_onnx(self.torch_module_, self._learned.spec, path, described)  # type: ignore[arg-type]
+        module = DeployedNetwork(flat(network), rows, target, is_single=getattr(self, "_is_single", False))
+        return module, spec.preprocessing if isinstance(spec, PictureSpec) else spec.n_features

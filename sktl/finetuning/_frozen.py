@@ -126,8 +126,8 @@ class FrozenPart:
     cut: str
     extractor: Extractor
 
-    def blocks(self, examples: Examples, device: torch.device, n_views: int, augment: Any) -> Blocks:
-        """Compute, or take from the store, the outputs of examples.
+    def blocks(self, examples: Examples, device: torch.device, n_views: int, augment: Any, watch: Any = None) -> Blocks:
+        """Compute, or take from the store, the outputs of examples; `watch` is told how many there are by now.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class FrozenPart:
         source = PictureViews(examples.data, examples.indices, n_views, augment)  # type: ignore[arg-type]
         width = sum(self.extractor.recipe.n_features)
         values = _room(len(source), width, self.extractor.recipe.storage, device)
-        for start, block in self.extractor.iter_codes(source):
+        for start, block in dataclasses.replace(self.extractor, watch=watch).iter_codes(source):
             values[start : start + len(block)] = torch.from_numpy(block)
         return Blocks(values, n_views)
 

@@ -17,6 +17,7 @@ from sktl._device import resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl._inputs import InputKind
 from sktl._preprocessing import Preprocessing
+from sktl._progress import stage
 from sktl.backbones import CodeRecipe, agreeing_precision, auto_batch_size
 from sktl.cache import CodeCache
 from sktl.finetuning._augment import augmentation_for, mixture
@@ -79,6 +80,8 @@ class Job:
         Keeps checkpoints.
     saved : dict or None
         The checkpoint to go on from.
+    context : CallbackContext or None
+        Whose tasks the stages are.
     """
 
     estimator: Any
@@ -92,6 +95,11 @@ class Job:
     seeds: np.ndarray
     keeper: KeepEpochs | None = None
     saved: dict[str, Any] | None = None
+    context: Any = None  # of scikit-learn's callbacks, of the fit
+
+    def watched(self, what: str, n_pictures: int) -> Any:
+        """Return the context of a stage before training, whose watch is told how many pictures are done."""
+        return stage(self.estimator, self.context, what, n_pictures, "pictures")
 
     @property
     def strategy(self) -> Strategy:
@@ -128,7 +136,9 @@ class Job:
         else:
             source = PictureViews(self.train.data, self.train.indices)  # type: ignore[arg-type]
             extractor = extractor_of(self.estimator, self.spec, self.device, self.store)
-            codes = dataclasses.replace(extractor, resumes=resumes or self.store is not None).codes(source)
+            with self.watched("codes", len(source)) as watch:
+                resumes = resumes or self.store is not None
+                codes = dataclasses.replace(extractor, resumes=resumes, watch=watch).codes(source)
         is_start = self.strategy.trains and not self.kind.is_rows
         return self.task.solve(codes, self.train.target, self.train.weight, is_start)
 

@@ -13,6 +13,8 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from sktl._estimator import NamedPartsMixin
+
 ADAPTED = (nn.Linear, nn.Conv2d)
 
 
@@ -39,7 +41,8 @@ class LoRA(BaseEstimator):
 
     Examples
     --------
-    >>> from sktl.finetuning import FineTunedClassifier, LoRA
+    >>> from sktl._estimator import NamedPartsMixin
+    from sktl.finetuning import FineTunedClassifier, LoRA
     >>> FineTunedClassifier(adapter=LoRA(rank=8)).get_params()["adapter__rank"]
     8
     """
@@ -78,6 +81,13 @@ class LoRA(BaseEstimator):
                 parametrize.register_parametrization(layer, "weight", changes[key], unsafe=True)
                 adapted.append(name)
         return adapted
+
+
+class AdapterByName(NamedPartsMixin):
+    """Mixin of estimators whose parameter `adapter` may be the name "lora"."""
+
+    def _parts_by_name(self) -> dict[str, Callable[[str], Any]]:
+        return {"adapter": lambda name: LoRA()}
 
 
 class LowRankChange(nn.Module):

@@ -62,6 +62,13 @@ class PictureNetwork(nn.Module):
         return self.head(self.codes(pictures))
 
 
+def flat(network: nn.Module) -> nn.Module:
+    """Return the same network as a plain sequence, where it takes the backbone's own output: scripts follow that."""
+    if isinstance(network, PictureNetwork) and network._layer is None:
+        return nn.Sequential(network.normalisation, network.network, network.head)
+    return network
+
+
 class RowNetwork(nn.Module):
     """Standardised feature rows to outputs; starts as the linear model on the rows.
 

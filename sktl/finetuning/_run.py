@@ -63,6 +63,12 @@ class Run:
             keeper.finish(self.net)
         return self.net
 
+    @property
+    def n_stages(self) -> int:
+        """Return how many tasks come before the epochs: the pictures' codes, and the frozen layers' outputs."""
+        solves = self.job.strategy.solves_head and not self.goes_on and not self.job.kind.is_rows
+        return int(solves) + (0 if self.cut is None else 1 + (self.job.valid is not None))
+
     def learned(self) -> LearnedNetwork:
         """Return what the network has learned by now."""
         return LearnedNetwork.of(self.module, self.job.spec, self.job.adapter, cut=self.cut)
@@ -119,11 +125,13 @@ class Run:
         if job.store is None and job.strategy.solves_head and job.augment is None and not self.goes_on:
             job.store = MemoryCache()  # for this fit: the head's codes go on from the blocks
         frozen = frozen_part(job, cut)
-        blocks: Blocks = frozen.blocks(job.train, job.device, self._n_views, job.augment)
+        with job.watched("frozen layers", len(job.train) * self._n_views) as watch:
+            blocks: Blocks = frozen.blocks(job.train, job.device, self._n_views, job.augment, watch)
         train = blocks.batches(job.train, size, device=job.device, seed=int(job.seeds[1]), last="spread")
         if job.valid is None:
             return train, None
-        blocks = frozen.blocks(job.valid, job.device, 1, None)
+        with job.watched("frozen layers", len(job.valid)) as watch:
+            blocks = frozen.blocks(job.valid, job.device, 1, None, watch)
         return train, blocks.batches(job.valid, max(size, VALID_BATCH), device=job.device, shuffle=False)
 
     def _run_all(self) -> None:

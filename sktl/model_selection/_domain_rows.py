@@ -130,6 +130,25 @@ def check_integer(name: str, value: Any, at_least: int, *, or_none: bool = False
         raise ValueError(f"{name} must be an integer, at least {at_least}{allowed}; got {value!r}.")
 
 
+def check_random_state(value: Any, at_least: float = 0) -> None:
+    """Raise unless it is an integer of at least that size, a RandomState, or None."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool) and value >= at_least
+    if not (value is None or is_integer or isinstance(value, np.random.RandomState)):
+        raise ValueError(
+            "random_state must be an integer, at least 0, which makes every call split alike; or None or a "
+            f"RandomState, for another split in every call; got {value!r}."
+        )
+
+
+def seed_of(random_state: Any) -> int:
+    """Return the seed of one call; None takes one of the operating system's, so that global generators stay."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    return int(random_state)
+
+
 def check_share(name: str, value: Any) -> None:
     """Raise unless it is a number between 0 and 1."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < 1:

@@ -63,7 +63,7 @@ def episode_scores(
     n_shot: Range = 1,
     n_query: int = 15,
     n_episodes: int = 1000,
-    random_state: int = 0,
+    random_state: Any = 0,
 ) -> EpisodeScores:
     """Score an estimator on episodes of classes, or of tasks, that are new to it.
 
@@ -127,7 +127,7 @@ def _fitted_score(estimator: Any, X: Any, y: Any, support: np.ndarray, query: np
 
 
 def _errors(
-    estimator: Any, X: Any, y: Any, groups: Any, n_shot: Range, n_query: int, n_episodes: int, random_state: int
+    estimator: Any, X: Any, y: Any, groups: Any, n_shot: Range, n_query: int, n_episodes: int, random_state: Any
 ) -> np.ndarray:
     if groups is None:
         raise ValueError("The tasks of a regression are given as groups, one task a row; got groups=None.")

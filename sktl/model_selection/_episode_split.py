@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
@@ -12,6 +13,7 @@ from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
 from sktl._array_api import n_rows
 from sktl._columns import check_length
 from sktl.fewshot import EpisodeSampler
+from sktl.model_selection._domain_rows import check_random_state, seed_of
 
 Range = int | tuple[int, int]
 
@@ -31,8 +33,8 @@ class EpisodeSplit(GroupsConsumerMixin):
         Query rows a class.
     n_episodes : int, default=100
         Splits.
-    random_state : int, default=0
-        Fixes the episodes.
+    random_state : int, RandomState or None, default=0
+        An integer fixes the episodes; with None or a RandomState every call of `split` draws others.
 
     See Also
     --------
@@ -56,17 +58,21 @@ class EpisodeSplit(GroupsConsumerMixin):
     n_shot: Range
     n_query: int
     n_episodes: int
-    random_state: int
+    random_state: int | np.random.RandomState | None
 
     def __init__(
-        self, n_way: Range = 5, n_shot: Range = 1, n_query: int = 15, n_episodes: int = 100, random_state: int = 0
+        self,
+        n_way: Range = 5,
+        n_shot: Range = 1,
+        n_query: int = 15,
+        n_episodes: int = 100,
+        random_state: int | np.random.RandomState | None = 0,
     ):
         if not isinstance(n_episodes, Integral) or n_episodes < 1:
             raise ValueError(f"n_episodes must be an integer, at least 1; got {n_episodes!r}.")
         if not isinstance(n_query, Integral) or n_query < 1:
             raise ValueError(f"n_query must be an integer, at least 1; got {n_query!r}.")
-        if not isinstance(random_state, Integral):
-            raise ValueError(f"random_state must be an integer, so that every call splits alike; got {random_state!r}.")
+        check_random_state(random_state, at_least=-math.inf)
         self.n_way = n_way
         self.n_shot = n_shot
         self.n_query = n_query
@@ -111,7 +117,7 @@ class EpisodeSplit(GroupsConsumerMixin):
     def sampler(self, y: Any, groups: Any = None) -> EpisodeSampler:
         """Return what draws the episodes."""
         return EpisodeSampler(
-            y, groups, n_way=self.n_way, n_shot=self.n_shot, n_query=self.n_query, seed=int(self.random_state)
+            y, groups, n_way=self.n_way, n_shot=self.n_shot, n_query=self.n_query, seed=seed_of(self.random_state)
         )
 
     def __repr__(self) -> str:

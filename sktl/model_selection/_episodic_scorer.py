@@ -24,7 +24,7 @@ class EpisodicScorer:
 
 
 def episodic_scorer(
-    *, n_way: Range = 5, n_shot: Range = 1, n_query: int = 15, n_episodes: int = 200, random_state: int = 0
+    *, n_way: Range = 5, n_shot: Range = 1, n_query: int = 15, n_episodes: int = 200, random_state: Any = 0
 ) -> EpisodicScorer:
     """Return a scorer for searches over meta-learners: the mean accuracy on episodes of the classes it is given.
 

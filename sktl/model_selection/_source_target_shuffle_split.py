@@ -11,8 +11,10 @@ from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
 from sktl.model_selection._domain_rows import (
     by_class,
     check_integer,
+    check_random_state,
     check_share,
     refuse_small,
+    seed_of,
     sorted_rows,
     strata,
 )
@@ -34,8 +36,8 @@ class SourceTargetShuffleSplit(GroupsConsumerMixin):
         Share of each domain that is trained on; None takes all that is not tested on.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows; missing values mark them too.
-    random_state : int, default=0
-        Fixes the splits.
+    random_state : int, RandomState or None, default=0
+        An integer fixes the splits; with None or a RandomState every call of `split` draws others.
 
     Examples
     --------
@@ -54,10 +56,10 @@ class SourceTargetShuffleSplit(GroupsConsumerMixin):
         test_size: float = 0.2,
         train_size: float | None = None,
         unlabelled: Any = -1,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ):
         check_integer("n_splits", n_splits, 1)
-        check_integer("random_state", random_state, 0)
+        check_random_state(random_state)
         check_share("test_size", test_size)
         if train_size is not None:
             check_share("train_size", train_size)
@@ -98,7 +100,7 @@ class SourceTargetShuffleSplit(GroupsConsumerMixin):
         """
         found = strata(type(self).__name__, X, y, groups, self.unlabelled)
         refuse_small(type(self).__name__, found, 2, "Give more rows of it, or leave it out.")
-        rng = np.random.default_rng(self.random_state)
+        rng = np.random.default_rng(seed_of(self.random_state))
         for _ in range(self.n_splits):
             parts = [self._split_domain(by_class(found, i, rng), rng) for i in range(len(found.names))]
             yield sorted_rows([train for train, _ in parts]), sorted_rows([test for _, test in parts])

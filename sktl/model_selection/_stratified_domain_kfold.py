@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
 
-from sktl.model_selection._domain_rows import Strata, by_class, check_integer, refuse_small, strata
+from sktl.model_selection._domain_rows import (
+    Strata,
+    by_class,
+    check_integer,
+    check_random_state,
+    refuse_small,
+    seed_of,
+    strata,
+)
 
 
 class StratifiedDomainKFold(GroupsConsumerMixin):
@@ -27,8 +35,8 @@ class StratifiedDomainKFold(GroupsConsumerMixin):
         Whether rows of a class are dealt out in random order.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows; missing values mark them too.
-    random_state : int, default=0
-        Fixes the folds.
+    random_state : int, RandomState or None, default=0
+        An integer fixes the folds; with None or a RandomState every call of `split` draws others.
 
     Examples
     --------
@@ -41,9 +49,16 @@ class StratifiedDomainKFold(GroupsConsumerMixin):
     [ 0  1 -1] [ 0  1 -1]
     """
 
-    def __init__(self, n_splits: int = 5, *, shuffle: bool = True, unlabelled: Any = -1, random_state: int = 0):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = True,
+        unlabelled: Any = -1,
+        random_state: int | np.random.RandomState | None = 0,
+    ):
         check_integer("n_splits", n_splits, 2)
-        check_integer("random_state", random_state, 0)
+        check_random_state(random_state)
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.unlabelled = unlabelled
@@ -81,7 +96,7 @@ class StratifiedDomainKFold(GroupsConsumerMixin):
     def _folds(self, found: Strata) -> np.ndarray:
         refuse_small(type(self).__name__, found, self.n_splits, "Use fewer folds, or give more rows.")
         _warn_of_rare(found, self.n_splits)
-        rng = np.random.default_rng(self.random_state) if self.shuffle else None
+        rng = np.random.default_rng(seed_of(self.random_state)) if self.shuffle else None
         # Rows are dealt out as cards, class after class and domain after domain, so that shares come out even.
         dealt = np.concatenate([by_class(found, domain, rng) for domain in range(len(found.names))])
         fold = np.empty(len(dealt), dtype=int)

@@ -28,6 +28,27 @@ def listens_to_batches(callback: Any, *, is_training: bool) -> bool:
     return True
 
 
+def checked_callbacks(callbacks: Any) -> Any:
+    """Return skorch's callbacks as they are.
+
+    Raises
+    ------
+    TypeError
+        If one is none.
+    """
+    for place, given in enumerate(callbacks or ()):
+        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        if hasattr(callback, "initialize") and hasattr(callback, "on_epoch_end"):
+            continue
+        is_sklearns = hasattr(callback, "on_fit_task_end")
+        hint = " scikit-learn's own callbacks come by set_callbacks(...)." if is_sklearns else ""
+        raise TypeError(
+            f"callbacks[{place}] must be a skorch callback, such as skorch.callbacks.EarlyStopping(), or a pair of a "
+            f"name and one; got {given!r} of type {type(given).__name__}.{hint}"
+        )
+    return callbacks
+
+
 class BatchHooks:
     """Notifies the callbacks of each batch of one epoch, with what skorch would pass them.
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from sktl._modes import plain_modes
 from sktl.training._ema import WeightAverage
-from sktl.training._hooks import batch_hooks, gradient_hook
+from sktl.training._hooks import batch_hooks, checked_callbacks, gradient_hook
 from sktl.training._interrupts import end_epoch
 from sktl.training._optimizers import ParamGroups, Rates, largest_rate, make_optimizer, parameter_groups, planned_steps
 from sktl.training._predicting import PredictingNet
@@ -150,7 +150,7 @@ class TrainingNet(PredictingNet):
             lr=lr,
             max_epochs=max_epochs,
             train_split=None,
-            callbacks=callbacks,
+            callbacks=checked_callbacks(callbacks),
             predict_nonlinearity=predict_nonlinearity,
             warm_start=warm_start,
             verbose=verbose,

@@ -75,7 +75,7 @@ def test_it_is_a_cross_validator_of_scikit_learn():
         ({"n_shot": 10}, r"n_shot \+ n_query = 10 \+ 15"),
         ({"n_episodes": 0}, "n_episodes must be an integer, at least 1"),
         ({"n_query": 0}, "n_query must be an integer, at least 1"),
-        ({"random_state": None}, "random_state must be an integer"),
+        ({"random_state": "x"}, "random_state must be an integer"),
     ],
 )
 def test_what_cannot_be_split_is_refused(options, message):

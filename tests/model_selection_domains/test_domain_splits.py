@@ -167,7 +167,7 @@ class TestBothDomains:
         [
             (lambda: StratifiedDomainKFold(1), "n_splits must be an integer, at least 2; got 1"),
             (lambda: StratifiedDomainKFold(2.5), "n_splits"),
-            (lambda: StratifiedDomainKFold(random_state=None), "random_state must be an integer"),
+            (lambda: StratifiedDomainKFold(random_state=1.5), "random_state must be an integer"),
             (lambda: SourceTargetShuffleSplit(test_size=3), "test_size must be a share"),
             (lambda: SourceTargetShuffleSplit(test_size=0.6, train_size=0.5), "must not exceed 1"),
             (lambda: TimeDomainSplit(0), "n_splits must be an integer, at least 1 or None"),

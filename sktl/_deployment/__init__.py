@@ -1,0 +1,7 @@
+"""A fitted estimator's network as others run it: a plain module, and ONNX."""
+
+from sktl._deployment._module import DeployedNetwork
+from sktl._deployment._onnx import Exportable, as_list, described_pictures
+from sktl._deployment._pictures import GraphPreprocessing
+
+__all__ = ["DeployedNetwork", "Exportable", "GraphPreprocessing", "as_list", "described_pictures"]
