@@ -61,7 +61,7 @@ class Codec:
             return str(value)
         if isinstance(value, bytes):
             return {"bytes": value.decode("latin-1")}
-        name = type(value).__name__
+        name, held = type(value).__name__, value
         if DATES.get(name) is type(value):
             return {name: value.isoformat()}
         if name == "Timestamp" and isinstance(value, datetime.datetime):  # of pandas
@@ -72,7 +72,7 @@ class Codec:
             if dataclasses.is_dataclass(value):
                 fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             else:
-                fields = value.get_params(deep=False)
+                fields = held.get_params(deep=False)
             return {name: {key: self.encoded(item) for key, item in fields.items()}}
         raise TypeError(f"a {name} cannot be written as JSON")
 

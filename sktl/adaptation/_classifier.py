@@ -325,7 +325,7 @@ class DomainAdaptedClassifier(
         check_is_fitted(self, "n_iter_")
         learned: LearnedNetwork = self._learned
         device = resolve_device(self.device)
-        outputs = learned.outputs(self._read(X), device, self._dtype, self.n_jobs, features=features)
+        outputs = learned.outputs(self._read(X), device, getattr(torch, self._dtype), self.n_jobs, features=features)
         return check_finite(outputs, self)
 
     @property

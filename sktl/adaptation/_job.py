@@ -212,7 +212,9 @@ class Job:
 
     def learned(self, network: AdaptedNetwork) -> LearnedNetwork:
         """Return the network as something that predicts; it is taken over."""
-        return LearnedNetwork(network, self.plan.preprocessing, self.plan.n_channels, self.plan.is_own)
+        learned = LearnedNetwork(network, self.plan.preprocessing, self.plan.n_channels, self.plan.is_own)
+        learned.name = self.estimator.backbone if isinstance(self.estimator.backbone, str) else None
+        return learned
 
     @torch.no_grad()
     def use_target_statistics(self, network: AdaptedNetwork, take: Any) -> None:
@@ -253,7 +255,13 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
     else:
         plan = plan_pictures(e.backbone, e.weights, data, e.image_size, e.preprocessing, int(seeds[0]))
     job = Job(estimator, data, codes, len(classes), weight, roles, losses, plan, device, seeds)
-    return job, {"classes_": classes, "_kind": kind, "_dtype": job.dtype, "_is_pretrained": plan.is_pretrained}
+    dtype = str(job.dtype).removeprefix("torch.")
+    return job, {
+        "classes_": classes,
+        "_kind": kind,
+        "_dtype": dtype,
+        "_is_pretrained": plan.is_pretrained,
+    }
 
 
 def seed_of(random_state: Any) -> int:

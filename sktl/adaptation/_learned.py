@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import copyreg
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from sktl._forking import ForkSafeLock
 from sktl._inputs import as_rows, in_channels
 from sktl._modes import evaluating
 from sktl._preprocessing import Preprocessing
+from sktl.adaptation._description import described, named_backbone, rebuilt
 from sktl.adaptation._networks import AdaptedNetwork
 from sktl.backbones import auto_batch_size
 from sktl.images import PictureSource, iter_batches
+from sktl.training import as_tensors, to_arrays
 
 PREDICTED_ROWS = 256
 SMALL_PICTURES = 2**20  # values of a batch of small pictures
@@ -44,6 +47,7 @@ class LearnedNetwork:
         self.preprocessing = preprocessing
         self.n_channels = n_channels
         self.is_own = is_own
+        self.name: str | None = None  # of the backbone, by which the network can be rebuilt
         self.lock = ForkSafeLock()
         self._ready: dict[Any, nn.Module] = {}
 
@@ -105,16 +109,36 @@ class LearnedNetwork:
             done.append(outputs[: len(batch)].double().cpu().numpy())
         return np.concatenate(done)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:  # pickles hold the module itself
+        state = {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+        """Return the state as plain values and arrays, for what writes no modules, such as skops."""
+        if self.name is None and not self.is_own:
+            raise TypeError("The network was given as a module, which cannot be written as plain values. Use pickle.")
+        values = self.network.state_dict()
+        n_classes = next(values[k].shape[0] for k in ("classifier.weight", "classifier.direction") if k in values)
+        state = {k: v for k, v in vars(self).items() if k not in ("_ready", "lock", "network")}
+        about = described(self.network, is_own=self.is_own) | {"n_classes": n_classes}
+        return state | {"about": about, "values": to_arrays(dict(values))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "about" in state:
+            about, values = state.pop("about"), state.pop("values")
+            backbone = None if state["is_own"] else named_backbone(state["name"], state["preprocessing"])
+            network = rebuilt(about, backbone, about["n_classes"], state["preprocessing"], state["n_channels"])
+            network.load_state_dict(as_tensors(values))
+            state["network"] = network.requires_grad_(False).eval()
         self.__dict__.update(state)
         self._ready = {}
         self.lock = ForkSafeLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedNetwork:
-        return LearnedNetwork(copy.deepcopy(self.network), self.preprocessing, self.n_channels, self.is_own)
+        copied = LearnedNetwork(copy.deepcopy(self.network), self.preprocessing, self.n_channels, self.is_own)
+        copied.name = self.name
+        return copied
 
 
 def _run(network: AdaptedNetwork, batch: Tensor, features: bool) -> Tensor:

@@ -25,7 +25,7 @@ class Openable(Exportable):
     _learned: LearnedNetwork
     _kind: InputKind
     _scaler: Any
-    _dtype: torch.dtype
+    _dtype: str
     _is_pretrained: bool
 
     def _read(self, X: Any) -> Any:
@@ -40,7 +40,7 @@ class Openable(Exportable):
         network.split.n_source = None  # all rows to come are the target's
         return OpenNetwork(
             network, network.features, network.classifier, tuple(network.backbone.parameters()), self._is_pretrained,
-            learned.preprocessing, learned.n_channels, self._dtype,
+            learned.preprocessing, learned.n_channels, getattr(torch, self._dtype),
         )  # fmt: skip
 
     def _deployed(self) -> tuple[DeployedNetwork, Preprocessing | int]:
@@ -56,4 +56,5 @@ class Openable(Exportable):
     def _closed(self, module: nn.Module) -> Any:
         learned, closed = self._learned, copy.copy(self)
         closed._learned = LearnedNetwork(module, learned.preprocessing, learned.n_channels, learned.is_own)  # type: ignore[arg-type]
+        closed._learned.name = learned.name
         return closed

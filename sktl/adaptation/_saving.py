@@ -6,27 +6,24 @@ import os
 import warnings
 from typing import Any
 
-import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from sktl._inputs import InputKind
 from sktl._modes import InPlainModes
 from sktl._preprocessing import Preprocessing
 from sktl._saving import Codec, SavedModel, check_tensors, params_of, read_model, tensors_of_scaler, write_model
 from sktl.adaptation import losses
-from sktl.adaptation._batch_norm import DomainBatchNorm
+from sktl.adaptation._description import described, named_backbone, rebuilt
 from sktl.adaptation._learned import LearnedNetwork
-from sktl.adaptation._networks import DEFAULT_BACKBONE, HEADS, HIDDEN, AdaptedNetwork, Plan, fresh_module, plan_rows
+from sktl.adaptation._networks import HEADS, HIDDEN, AdaptedNetwork, fresh_module
 from sktl.adaptation.losses import DomainLoss
-from sktl.backbones import cut_head, load_backbone
 from sktl.exceptions import WeightsError
 
 ATTRIBUTES = (
     "classes_", "n_iter_", "history_", "best_epoch_", "n_features_in_", "feature_names_in_", "learning_rate_",
     "batch_size_", "steps_per_epoch_", "max_epochs_", "n_trained_", "n_parameters_",
 )  # fmt: skip
-DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.bfloat16, torch.float16)}
+DTYPES = ("float32", "bfloat16", "float16")
 MOST_UNITS = 2**20
 LOSSES = [getattr(losses, name) for name in losses.__all__]
 CODEC = Codec(
@@ -91,27 +88,15 @@ def save_classifier(estimator: Any, path: str | os.PathLike) -> None:
         )
     learned: LearnedNetwork = estimator._learned
     network = learned.network
-    head = next(name for name, kind in HEADS.items() if type(network.classifier) is kind)
-    first: Any = network.backbone[0] if learned.is_own else None  # type: ignore[index]
     header = {
         "params": params,
         "attributes": {name: CODEC.encoded(vars(estimator)[name]) for name in ATTRIBUTES if hasattr(estimator, name)},
-        "kind": CODEC.encoded(estimator._kind), "dtype": str(estimator._dtype),
-        "is_pretrained": estimator._is_pretrained, "is_given": "backbone" in left_out, "is_own": learned.is_own,
-        "n_columns": None if first is None else first.in_features,
-        "preprocessing": CODEC.encoded(learned.preprocessing), "n_channels": learned.n_channels,
-        "bottleneck": None if isinstance(network.bottleneck, nn.Identity) else network.n_features,
-        "n_codes": _n_codes(network), "head": head,
-        "is_separate": any(isinstance(part, DomainBatchNorm) for part in network.modules()),
-        "is_channels_last": network.memory_format == torch.channels_last,
+        "kind": CODEC.encoded(estimator._kind), "dtype": estimator._dtype, "is_pretrained": estimator._is_pretrained,
+        "is_given": "backbone" in left_out, "preprocessing": CODEC.encoded(learned.preprocessing),
+        "n_channels": learned.n_channels, **described(network, is_own=learned.is_own),
     }  # fmt: skip
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     write_model(path, estimator, header, tensors | tensors_of_scaler(estimator._scaler, "_scaler"))
-
-
-def _n_codes(network: AdaptedNetwork) -> int:
-    bottleneck: Any = network.bottleneck
-    return network.n_features if isinstance(bottleneck, nn.Identity) else bottleneck[0].in_features
 
 
 def _loaded(saved: SavedModel, backbone: Any) -> Any:
@@ -131,11 +116,14 @@ def _loaded(saved: SavedModel, backbone: Any) -> Any:
     check_tensors(saved.where, own, expected, needed=expected)
     network.load_state_dict(own)
     estimator.__dict__.update({"history_": []} | attributes)
-    estimator._kind, estimator._dtype = kind, DTYPES[header["dtype"]]
+    if header["dtype"] not in DTYPES:
+        raise ValueError("there is no such precision")
+    estimator._kind, estimator._dtype = kind, header["dtype"]
     estimator._is_pretrained = header["is_pretrained"] is True
     n_columns = header["n_columns"]
     estimator._scaler = saved.scaler("_scaler", n_columns) if header["is_own"] is True else None
     estimator._learned = LearnedNetwork(network, preprocessing, header["n_channels"], header["is_own"] is True)
+    estimator._learned.name = estimator.backbone if header["is_given"] is False else None
     return estimator
 
 
@@ -156,22 +144,15 @@ def _network(
         raise ValueError("its sizes are not those of its tensors")
     if preprocessing is not None and not (isinstance(preprocessing, Preprocessing) and n_channels):
         raise ValueError("it does not say how pictures are prepared")
+    backbone = None
     if header["is_own"] is True:
         if n_columns is None or tensors["backbone.0.weight"].shape != (n_codes, n_columns) or n_codes > HIDDEN[1]:
             raise ValueError("its sizes are not those of its tensors")
-        module = plan_rows("auto", None, n_columns, 0).backbone
     elif header["is_given"] is False:
-        size = (preprocessing or Preprocessing()).size
-        named = estimator.backbone
-        loaded = load_backbone(DEFAULT_BACKBONE if named == "auto" else named, None)
-        module = cut_head(loaded.module, loaded.trace(size))
+        backbone = named_backbone(estimator.backbone, preprocessing)
     else:
-        module = fresh_module(estimator.backbone, "default", 0)
-    plan = Plan(module, n_codes, preprocessing, n_channels or 0, is_pretrained=False, is_own=header["is_own"] is True)
-    network = plan.build(n_classes, bottleneck, header["head"], is_separate=header["is_separate"] is True, seed=0)
-    if header["is_channels_last"] is True:
-        network.use_channels_last()
-    return network
+        backbone = fresh_module(estimator.backbone, "default", 0)
+    return rebuilt(header, backbone, n_classes, preprocessing, n_channels or 0)
 
 
 def _size(saved: SavedModel, name: str) -> int | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copyreg
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+
+from sktl.training import as_tensors, to_arrays
 
 State = dict[str, Tensor]
 
@@ -24,6 +28,21 @@ class Head(nn.Module, ABC):
     """
 
     takes_maps = False
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # pickles and copies hold the tensors themselves
+        return copyreg.__newobj__, (type(self),), dict(vars(self))  # type: ignore[attr-defined]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with arrays for tensors, for what writes no tensors, such as skops."""
+        held = dict(vars(self))
+        return held | {name: to_arrays(dict(held[name])) for name in ("_parameters", "_buffers")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        held = {name: as_tensors(dict(state[name])) for name in ("_parameters", "_buffers")}
+        for name, value in held["_parameters"].items():
+            if value is not None and not isinstance(value, nn.Parameter):
+                held["_parameters"][name] = nn.Parameter(value)
+        super().__setstate__({**state, **held})
 
     def build(self, code_shape: tuple[int, ...]) -> None:
         """Make the parameters that depend on the shape of a code; called once, before anything else."""
