@@ -61,6 +61,9 @@ def rows_on_host(X: Any) -> Any:
     """Return tables of numbers in NumPy; tensors of pictures stay, whose channels stand elsewhere than in arrays."""
     if isinstance(X, Tensor):
         return on_host(X) if X.ndim < 3 or X.is_nested or X.layout != torch.strided else X
+    first = X[0] if isinstance(X, (list, tuple)) and len(X) else None
+    if isinstance(first, np.ndarray) and first.dtype.kind == "O" and first.ndim == 1:
+        return np.asarray([list(row) for row in X])  # scikit-learn leaves such numbers as objects
     return on_host(X)
 
 

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sktl import DomainAdaptedClassifier, FineTunedClassifier, FineTunedRegressor, ProtoNetClassifier
 from sktl._columns import class_labels, domain_column, row_weights
 from sktl.fewshot import EpisodeSampler, FewShotClassifier, FewShotRegressor, MAMLLearner, ProtoNetLearner
+from sktl.fewshot.transductive import TIM
 from sktl.metrics import (
     consensus_scores,
     deep_embedded_risk,
@@ -185,6 +186,10 @@ def test_values_of_episodes_are_as_many_as_rows():
     for odd in (VALUES[:-1], np.append(VALUES, 0.0)):
         with pytest.raises(ValueError, match=f"expected 24, got {len(odd)}"):
             learner.episode_logits(ROWS, episodes, odd)
+    with pytest.raises(ValueError, match="but X has 2 rows"):
+        learner.episode_logits(ROWS[:2], episodes, VALUES[:2])
+    with pytest.raises(ValueError, match="but X has 2 rows"):
+        TIM().episode_logits(ROWS[:2], episodes)
 
 
 def test_classes_of_partial_fit_in_a_tensor():

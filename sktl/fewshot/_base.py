@@ -239,6 +239,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         """
         check_is_fitted(self, "n_iter_")
         rows = read_input(self, X, self._spec)
+        episodes.check_rows(len(rows))
         device, dtype = self._where()
         targets = None
         if self.is_regression_:

@@ -37,6 +37,14 @@ class EpisodeIndices(NamedTuple):
             function(self.support), function(self.support_y), function(self.query), function(self.query_y), self.n_way
         )
 
+    def check_rows(self, n_rows: int) -> None:
+        """Raise a ValueError where an episode has rows that are not there."""
+        last = max((int(part.max()) for part in (self.support, self.query) if part.numel()), default=-1)
+        if last >= n_rows:
+            raise ValueError(
+                f"The episodes have row {last}, but X has {n_rows} rows. Draw them from the labels of this X."
+            )
+
 
 class Episodes(NamedTuple):
     """A batch of tasks. Targets are labels 0, ..., n_way - 1, or the values (..., n_outputs) of a regression."""

@@ -91,6 +91,7 @@ class TransductiveMethod(BaseEstimator, ABC):
         self._validate_params()
         rows = check_array(X, dtype=np.float64)
         check_magnitude(rows)
+        episodes.check_rows(len(rows))
         codes = torch.from_numpy(rows.astype(np.float32)).to(resolve_device(device))
         support, labels, query, _ = (usable(part).to(codes.device) for part in episodes[:4])
         with torch.no_grad():
