@@ -145,7 +145,7 @@ def roles() -> dict[str, Role]:
     adapted = clone(domain_adapted).fit(ROWS, MARKED)
     learner = fewshot.ProtoNetLearner(**light).fit(ROWS, LABELS)
     found = {
-        "CNNCodes": _role(sktl.CNNCodesTransformer(picture_network, image_size=8)),
+        "CNNCodes": _role(sktl.CNNCodesTransformer(picture_network, image_shape=(2, 2), image_size=8)),
         "FineTunedClassifier": _role(sktl.FineTunedClassifier(max_steps=2, random_state=0), sample_weight=WEIGHTS),
         "FineTunedClassifier, head": _role(sktl.FineTunedClassifier(strategy="head"), sample_weight=WEIGHTS),
         "FineTunedClassifier, balanced": _role(
