@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from sktl.backbones import (
     resuming_engine,
 )
 from sktl.cache import CodeCache, MemoryCache, open_cache
-from sktl.exceptions import BadImageError, CacheWarning
+from sktl.exceptions import BadImageError, CacheWarning, PictureWarning
 from sktl.images import PictureSource, iter_batches
 from sktl.images._errors import bad_images
 
@@ -228,6 +229,40 @@ class Extractor:
             return code
         largest = float(np.finfo(np.float16).max)
         return np.clip(code, -largest, largest).astype(np.float16)
+
+
+def codes_or_nan(extractor: Extractor, source: PictureSource) -> np.ndarray:
+    """Return the codes, NaN for pictures that cannot be read, which one warning names."""
+    failures: dict[int, str] = {}
+    while True:
+        rest = np.setdiff1d(np.arange(len(source)), list(failures))
+        out = np.full((len(source), sum(extractor.recipe.n_features)), np.nan, dtype=np.float32)
+        try:
+            if len(rest):
+                out[rest] = extractor.codes(source.subset(rest) if failures else source)
+        except BadImageError as error:
+            failures |= {int(rest[i]): reason for i, reason in error.failures.items()}
+            if not error.failures:
+                raise
+            extractor = replace(extractor, watch=None)  # which has counted some of them
+            continue
+        if failures:
+            warnings.warn(
+                f"{len(failures)} of {len(source)} pictures cannot be read, and their codes are NaN: "
+                f"{shorten(f'[{i}] {failures[i]}' for i in sorted(failures))}. np.isnan(codes).all(axis=1) finds them.",
+                PictureWarning,
+                stacklevel=4,
+            )
+        return out
+
+
+def as_size(image_size: Any) -> int | tuple[int, int] | None:
+    """Return an `image_size` in plain numbers."""
+    if image_size is None or isinstance(image_size, Integral):
+        return image_size if image_size is None else int(image_size)
+    if len(image_size) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in image_size):
+        raise ValueError(f"image_size must be a side in pixels, or (height, width); got {image_size!r}.")
+    return int(image_size[0]), int(image_size[1])
 
 
 def cache_for(backbone: Backbone, cache: Any) -> CodeCache | None:

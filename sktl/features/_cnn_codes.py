@@ -16,7 +16,7 @@ from torch import nn
 from sktl._array_api import rows_on_host
 from sktl._device import PRECISIONS, resolve_device, resolve_precision
 from sktl._estimator import ModuleSharingMixin
-from sktl._extraction import Extractor, cache_for
+from sktl._extraction import Extractor, as_size, cache_for
 from sktl._inputs import read, understand
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
@@ -97,6 +97,9 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
     draft : bool, default=True
         Decode JPEG files of more than twice the needed size at a reduced scale. Codes then differ slightly from those
         of the same picture decoded in full.
+    on_bad : {"error", "report"}, default="error"
+        What `transform` does with files that cannot be read: one error that names all of them, or rows of NaN and a
+        warning that names them. No rows are left out, for those of y would no longer belong to the others.
     random_state : int, default=0
         Fixes the random values of ``weights=None``.
     verbose : int, default=0
@@ -163,6 +166,7 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         "n_jobs": [Integral, None],
         "cache": [str, Path, CodeCache, None],
         "draft": ["boolean"],
+        "on_bad": [StrOptions({"error", "report"})],
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
     }
@@ -188,6 +192,7 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         n_jobs: int | None = None,
         cache: str | Path | CodeCache | None = None,
         draft: bool = True,
+        on_bad: str = "error",
         random_state: int = 0,
         verbose: int = 0,
     ):
@@ -209,6 +214,7 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         self.n_jobs = n_jobs
         self.cache = cache
         self.draft = draft
+        self.on_bad = on_bad
         self.random_state = random_state
         self.verbose = verbose
 
@@ -226,8 +232,7 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
 
         Returns
         -------
-        CNNCodesTransformer
-            Itself.
+        self
         """
         context = self._init_callback_context()
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -278,7 +283,7 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         )
 
     def _recipe(self, backbone: Backbone, device: torch.device) -> CodeRecipe:
-        preprocessing = backbone.preprocessing.resized_to(_as_size(self.image_size)).overridden_by(self.preprocessing)
+        preprocessing = backbone.preprocessing.resized_to(as_size(self.image_size)).overridden_by(self.preprocessing)
         layers = resolve_layers(self.layers, backbone.trace(preprocessing.size), self.pooling)
         pooling = Pooling(self.pooling, float(self.gem_power), tuple(self.pyramid_levels))
         recipe = CodeRecipe(
@@ -293,14 +298,6 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _as_size(image_size: Any) -> int | tuple[int, int] | None:
-    if image_size is None or isinstance(image_size, Integral):
-        return image_size if image_size is None else int(image_size)
-    if len(image_size) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in image_size):
-        raise ValueError(f"image_size must be a side in pixels, or (height, width); got {image_size!r}.")
-    return int(image_size[0]), int(image_size[1])
 
 
 def _shown(backbone: Any) -> str:

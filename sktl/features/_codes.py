@@ -15,7 +15,7 @@ from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbac
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_feature_names_in
 
-from sktl._extraction import Extractor
+from sktl._extraction import Extractor, codes_or_nan
 from sktl._modes import InPlainModes
 from sktl._progress import n_tasks, watched
 from sktl.backbones import PENULTIMATE, Trace, resolve_layers
@@ -34,6 +34,10 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
     @abstractmethod
     def _learn(self, X: Any) -> None:
         """Fit."""
+
+    def _all_codes(self, extractor: Extractor, source: PictureSource) -> np.ndarray:
+        is_reported = getattr(self, "on_bad", "error") == "report"
+        return codes_or_nan(extractor, source) if is_reported else extractor.codes(source)
 
     @abstractmethod
     def _ready(self, X: Any) -> tuple[PictureSource, Extractor]:
@@ -76,7 +80,7 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
             return copy.copy(self)._codes_with_callbacks(X)
         source, extractor = self._ready(X)
         with watched(self, None, len(source), "pictures") as watch:
-            return dataclasses.replace(extractor, watch=watch).codes(source)
+            return self._all_codes(dataclasses.replace(extractor, watch=watch), source)
 
     def iter_transform(self, X: Any, block_size: int = 1024) -> Iterator[np.ndarray]:
         """Compute the codes block by block, for more pictures than memory holds codes.
@@ -131,7 +135,7 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
         context: CallbackContext = self._init_callback_context(task_name=task, max_subtasks=n_tasks(len(source)))
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         with watched(self, context, len(source), "pictures") as watch:
-            codes = dataclasses.replace(extractor, watch=watch).codes(source)
+            codes = self._all_codes(dataclasses.replace(extractor, watch=watch), source)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return codes
 

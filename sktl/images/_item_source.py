@@ -59,6 +59,10 @@ class ItemSource(PictureSource):
     def __len__(self) -> int:
         return len(self._items)
 
+    def subset(self, indices: np.ndarray) -> PictureSource:
+        """Return a source of some of the pictures."""
+        return ItemSource([self._items[int(i)] for i in indices], value_range=self._value_range)
+
     def check(self, n_jobs: int | None = None) -> None:
         """Raise one `BadImageError` that names every file that is absent, empty, no image or too large to trust."""
         reasons = map_threaded(self._header_fault, range(len(self)), n_jobs)

@@ -86,6 +86,10 @@ class PictureSource(ABC):
             self.write(out, which, preprocessing, draft=draft)
         return as_tensor(out)
 
+    def subset(self, indices: np.ndarray) -> PictureSource:
+        """Return a source of some of the pictures; only files and PIL images can be bad, so only they have it."""
+        raise NotImplementedError(f"Pictures of kind {self.kind!r} cannot be taken apart.")
+
     def checked(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return indices as an array, all of them within the source."""
         which = np.asarray(indices, dtype=np.intp).reshape(-1)

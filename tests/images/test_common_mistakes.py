@@ -1,11 +1,15 @@
 """What users hold that is no list of pictures: the message says what to do."""
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from sklearn.base import clone
+from torch import nn
 
 from sktl import CNNCodesTransformer, DomainAdaptedClassifier, FineTunedClassifier
-from sktl.exceptions import BadImageError
+from sktl.exceptions import BadImageError, PictureWarning
 from sktl.images import as_pictures
 
 
@@ -29,3 +33,25 @@ def test_text_is_cut_and_sent_elsewhere():
     with pytest.raises(BadImageError, match="TfidfVectorizer") as caught:
         as_pictures(["A film that one should see. " * 400] * 3).check()
     assert len(str(caught.value)) < 800
+
+
+@pytest.mark.parametrize("cache", [None, "memory"])
+def test_bad_files_are_named_at_once_or_become_nan(cache, tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.png" for i in range(9)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    for cut in (2, 7):
+        paths[cut].write_bytes(paths[cut].read_bytes()[:2000])
+    with torch.random.fork_rng():
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    codes = CNNCodesTransformer(net, engine="torch", batch_size=2, cache=cache)
+    with pytest.raises(BadImageError) as caught:
+        codes.fit_transform(paths)
+    assert sorted(caught.value.failures) == [2, 7]
+    paths[4].unlink()
+    with pytest.warns(PictureWarning, match=r"3 of 9.*\[2\].*truncated.*\[4\].*no such file.*\[7\]"):
+        found = clone(codes).set_params(on_bad="report").fit_transform(paths)
+    assert np.flatnonzero(np.isnan(found).all(axis=1)).tolist() == [2, 4, 7]
+    sound = [i for i in range(9) if i not in (2, 4, 7)]
+    np.testing.assert_array_equal(found[sound], codes.fit_transform([paths[i] for i in sound]))
