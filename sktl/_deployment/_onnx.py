@@ -147,7 +147,7 @@ def export_onnx(
         example = torch.zeros((2, 3, height, width), dtype=torch.uint8)
         for part in module.modules():  # exporters do not follow the exception that ends a pass at a layer
             if hasattr(part, "stops"):
-                part.stops = False
+                part.stops = False  # type: ignore[assignment]
     else:
         example = torch.zeros((2, given))
     output = "logits" if isinstance(module.in_unit, nn.Identity) else "estimates"

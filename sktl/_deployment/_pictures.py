@@ -38,7 +38,7 @@ class GraphPreprocessing(nn.Module):
         x = _rounded(x @ across.transpose(0, 1))
         x = _rounded(weights @ x)
         is_picture = is_row.unsqueeze(1) & is_column.unsqueeze(0)
-        return torch.where(is_picture, x, self.fill.to(x.dtype))  # type: ignore[operator]
+        return torch.where(is_picture, x, self.fill)  # type: ignore[arg-type]
 
     def _scaled(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         """Return the size that pictures are scaled to; see `sktl.images._resample.placement`."""

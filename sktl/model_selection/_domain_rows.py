@@ -132,7 +132,7 @@ def check_integer(name: str, value: Any, at_least: int, *, or_none: bool = False
 
 def check_random_state(value: Any, at_least: float = 0) -> None:
     """Raise unless it is an integer of at least that size, a RandomState, or None."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool) and value >= at_least
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool) and float(value) >= at_least
     if not (value is None or is_integer or isinstance(value, np.random.RandomState)):
         raise ValueError(
             "random_state must be an integer, at least 0, which makes every call split alike; or None or a "

@@ -214,7 +214,7 @@ class Grows(Broken):
         (LogisticRegression(), TypeError, "encoder must have a transform method; LogisticRegression has none"),
         (MAMLLearner(), TypeError, "adapts to each task: use FewShotClassifier"),
         ("efficientnet_lite9", ValueError, "efficientnet_lite0"),
-        ("nowhere.safetensors", ValueError, "cannot be read as a meta-learner's file"),
+        ("nowhere.safetensors", ValueError, "there is no such file"),
     ],
 )
 def test_encoders_that_cannot_be_used(Estimator, encoder, error, message):
