@@ -61,7 +61,8 @@ class Codec:
             return str(value)
         if isinstance(value, bytes):
             return {"bytes": value.decode("latin-1")}
-        name, held = type(value).__name__, value
+        name = type(value).__name__
+        held: Any = value
         if DATES.get(name) is type(value):
             return {name: value.isoformat()}
         if name == "Timestamp" and isinstance(value, datetime.datetime):  # of pandas
