@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,10 @@ def _from_protocol(X: Any, name: str) -> np.ndarray:
     if not any(hasattr(X, p) for p in ("__array__", "__array_interface__", "__cuda_array_interface__")) and not (
         isinstance(X, numbers.Number)
     ):
-        raise TypeError(f"{name} must be {_ACCEPTED}; got {type(X).__name__}.")
+        remedy = f" Use list({name})." if isinstance(X, Iterator) else ""
+        if isinstance(X, torch.utils.data.Dataset):
+            remedy = f" Of a data set pass the pictures, [{name}[i][0] for i in range(len({name}))], and labels as y."
+        raise TypeError(f"{name} must be {_ACCEPTED}; got {type(X).__name__}.{remedy}")
     return np.asarray(X)
 
 
