@@ -49,6 +49,13 @@ def test_the_blocks_do_what_the_text_says(names):
     assert names["choice"].best_score_ > 0.7
 
 
+def test_codes_are_scaled_in_one_way():
+    before = [re.findall(r"CNNCodesTransformer\(.*?LogisticRegression", block, flags=re.DOTALL) for block in BLOCKS]
+    pipelines = [text for found in before for text in found]
+    assert len(pipelines) >= 4
+    assert all("Normalizer()" in text and "Scaler" not in text for text in pipelines)
+
+
 def test_the_two_commands_name_what_exists():
     commands = re.findall(r"^```console\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
     assert len(commands) == 2
