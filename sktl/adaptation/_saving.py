@@ -140,7 +140,7 @@ def _network(
     )
     if bottleneck is not None:
         fits &= tuple(tensors["bottleneck.0.weight"].shape) == (bottleneck, n_codes)
-    if not fits:
+    if n_codes is None or not fits:
         raise ValueError("its sizes are not those of its tensors")
     if preprocessing is not None and not (isinstance(preprocessing, Preprocessing) and n_channels):
         raise ValueError("it does not say how pictures are prepared")
