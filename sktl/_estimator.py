@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _clone_parametrized
 from torch import Tensor, nn
 
@@ -134,6 +135,41 @@ def _with_params(name: str, held: Any, make: Callable[[str], Any], values: Mappi
             parts[place] = make(parts[place])
         parts[place].set_params(**{rest: value})
     return type(held)(parts)
+
+
+class LogitClassifierMixin(ClassifierScoreMixin, InPlainModes):
+    """A classifier whose ``_outputs(X)`` are logits: (n, n_classes), or with several labels a row (n, n_labels)."""
+
+    classes_: np.ndarray
+    _outputs: Callable[[Any], np.ndarray]
+    _is_multilabel: bool = False
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits, (n, n_classes); for two classes the second one's less the first one's, (n,).
+
+        With several labels a row they are (n, n_labels), positive where a label is predicted.
+        """
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 and not self._is_multilabel else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities, float64 of shape (n, n_classes) in the order of `classes_`.
+
+        With several labels a row they are (n, n_labels), each that of a label by itself, as `MLPClassifier` of
+        scikit-learn gives them.
+        """
+        logits = self._outputs(X)
+        return expit(logits) if self._is_multilabel else softmax(logits, axis=1)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithms of `predict_proba`, finite where probabilities are too small for a number."""
+        logits = self._outputs(X)
+        return log_expit(logits) if self._is_multilabel else log_softmax(logits, axis=1)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable labels, (n,); with several labels a row zeros and ones, (n, n_labels)."""
+        logits = self._outputs(X)
+        return (logits > 0).astype(np.int64) if self._is_multilabel else self.classes_[logits.argmax(axis=1)]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from typing import Any
 
 CROP_MODES = ("center", "squash", "border")
@@ -50,8 +51,9 @@ class Preprocessing:
     crop_mode: str = "center"
 
     def __post_init__(self) -> None:
-        size = (self.size, self.size) if isinstance(self.size, int) else tuple(int(s) for s in self.size)
+        size = (int(self.size),) * 2 if isinstance(self.size, Integral) else tuple(int(s) for s in self.size)
         object.__setattr__(self, "size", size)
+        object.__setattr__(self, "crop_pct", float(self.crop_pct))  # of NumPy's too: keys of codes are made of it
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
         object.__setattr__(self, "std", tuple(float(v) for v in self.std))
         if len(size) != 2 or min(size) < 1:
@@ -99,7 +101,7 @@ class Preprocessing:
         """Return the same for pictures of another size in pixels (an int means a square; None keeps the size)."""
         if image_size is None:
             return self
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = (image_size,) * 2 if isinstance(image_size, (int, Integral)) else image_size
         return replace(self, size=(height, width))
 
     def overridden_by(self, other: Preprocessing | Mapping[str, Any] | None) -> Preprocessing:

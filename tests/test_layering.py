@@ -14,6 +14,7 @@ LAYERS = [
         "_draws",
         "_functional",
         "_identity",
+        "_label_matrix",
         "_modes",
         "_preprocessing",
         "_unlabelled",

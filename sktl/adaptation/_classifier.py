@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -18,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device
-from sktl._estimator import ModuleSharingMixin, NamedPartsMixin
+from sktl._estimator import LogitClassifierMixin, ModuleSharingMixin, NamedPartsMixin
 from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._validation import MOST_UNITS
@@ -34,7 +33,13 @@ from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet, histor
 
 
 class DomainAdaptedClassifier(
-    Savable, Openable, LabelledScoreMixin, CallbackSupportMixin, NamedPartsMixin, ModuleSharingMixin
+    Savable,
+    Openable,
+    LabelledScoreMixin,
+    LogitClassifierMixin,
+    CallbackSupportMixin,
+    NamedPartsMixin,
+    ModuleSharingMixin,
 ):
     """A network learned from labels in one domain that predicts in another, where there are none.
 
@@ -302,20 +307,6 @@ class DomainAdaptedClassifier(
         view = copy.copy(self)
         view.__dict__.update(fitted)
         return view
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the logits, (n, n_classes); for two classes the second one's less the first one's, (n,)."""
-        logits = self._outputs(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities, float64 of shape (n, n_classes) in the order of `classes_`."""
-        return softmax(self._outputs(X), axis=1)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable labels, (n,); rows are predicted as target rows."""
-        outputs = self._outputs(X)
-        return self.classes_[outputs.argmax(axis=1)]
 
     def features(self, X: Any) -> np.ndarray:
         """Return what the classifier is given, the adapted features, float64 of shape (n, n_features)."""

@@ -264,6 +264,12 @@ class GradualAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
             return self._probabilities(self.estimator_, X)
         return self._by_domain(X, sample_domain, self._probabilities)
 
+    @available_if(has("predict_proba"))
+    def predict_log_proba(self, X: Any, *, sample_domain: Any = None) -> np.ndarray:
+        """Return the logarithms of `predict_proba`; `sample_domain` as in `predict`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X, sample_domain=sample_domain))
+
     @property
     def classes_(self) -> np.ndarray:
         """The labels, sorted: those of the source."""

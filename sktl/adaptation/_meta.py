@@ -74,6 +74,12 @@ class AdaptedMeta(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, BaseEsti
         check_is_fitted(self)
         return check_finite(self.estimator_.predict_proba(rows_on_host(X)), self)
 
+    @available_if(has("predict_proba"))
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithms of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
     @available_if(has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the estimator's scores: (n, n_classes), or (n,) for two classes."""

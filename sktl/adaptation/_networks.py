@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -192,7 +193,7 @@ def plan_pictures(
     backbone: Any, weights: Any, source: PictureSource, image_size: Any, preprocessing: Any, seed: int
 ) -> Plan:
     """Return the plan for pictures: a pretrained network, or the user's module as the extractor of features."""
-    size = image_size if image_size is None or isinstance(image_size, int) else tuple(image_size)
+    size: Any = image_size if image_size is None or isinstance(image_size, Integral) else tuple(image_size)
     if isinstance(backbone, str):
         loaded = load_backbone(DEFAULT_BACKBONE if backbone == "auto" else backbone, weights, seed=seed)
         expected = loaded.preprocessing.resized_to(size).overridden_by(preprocessing)

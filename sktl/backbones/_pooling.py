@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch.nn import functional
@@ -34,8 +35,12 @@ class Pooling:
     pyramid_levels: tuple[int, ...] = (1, 2)
 
     def __post_init__(self) -> None:
-        if not self.pyramid_levels or not all(isinstance(level, int) and level > 0 for level in self.pyramid_levels):
-            raise ValueError(f"pyramid_levels must be cells a side, each at least 1; got {self.pyramid_levels!r}.")
+        levels = self.pyramid_levels
+        if not len(levels) or not all(isinstance(level, Integral) and level > 0 for level in levels):
+            raise ValueError(f"pyramid_levels must be cells a side, each at least 1; got {levels!r}.")
+        # Plain numbers for NumPy's: keys of codes are made of them.
+        object.__setattr__(self, "pyramid_levels", tuple(int(level) for level in levels))
+        object.__setattr__(self, "gem_power", float(self.gem_power))
 
     def __call__(self, output: torch.Tensor, layer: LayerInfo) -> torch.Tensor:
         """Pool `output` of `layer`: (batch, ...) to (batch, n), float32, in memory of its own."""

@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import _fit_context
 from torch import nn
 
 from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import class_labels
-from sktl._estimator import ClassifierScoreMixin
+from sktl._estimator import LogitClassifierMixin
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import refuse_missing
 from sktl.fewshot._task_learner import TaskLearner
 from sktl.fewshot.heads import Head
 
 
-class FewShotClassifier(ClassifierScoreMixin, TaskLearner):
+class FewShotClassifier(LogitClassifierMixin, TaskLearner):
     """Learns a task from a handful of labelled examples, the way its meta-learner has learned to.
 
     `fit` adapts: what it learns is the small `state_`. The learner stays as it is, so one may serve many tasks.
@@ -114,17 +113,3 @@ class FewShotClassifier(ClassifierScoreMixin, TaskLearner):
         self._fit(X, y, torch.from_numpy(codes), classes)
         self.classes_ = classes
         return self
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the logits (n, n_classes); for two classes the second one's less the first one's, (n,)."""
-        logits = self._outputs(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities (n, n_classes) in the order of `classes_`: the softmax of the logits."""
-        return softmax(self._outputs(X), axis=1)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable labels, (n,)."""
-        outputs = self._outputs(X)
-        return self.classes_[outputs.argmax(axis=1)]

@@ -9,22 +9,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.preprocessing import normalize as to_unit_length
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
 from sktl._array_api import n_rows, rows_on_host
-from sktl._columns import class_labels
+from sktl._columns import class_labels, row_weights
 from sktl._deployment import Exportable
 from sktl._device import resolve_device
-from sktl._estimator import ClassifierScoreMixin, ModuleSharingMixin, NamedPartsMixin
+from sktl._estimator import LogitClassifierMixin, ModuleSharingMixin, NamedPartsMixin
 from sktl._inputs import InputKind
+from sktl._label_matrix import is_label_matrix, label_matrix
 from sktl._magnitudes import check_finite
 from sktl.cache import CodeCache
+from sktl.fewshot._class_sums import class_sums, label_logits, label_sums, merged
 from sktl.fewshot._deployed import deployed
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
 from sktl.fewshot._prototypes_file import Savable
@@ -36,7 +38,7 @@ Support = tuple[np.ndarray, np.ndarray]  # codes (n, n_codes) and labels (n,)
 
 
 class ProtoNetClassifier(
-    Savable, Exportable, ClassifierScoreMixin, CallbackSupportMixin, NamedPartsMixin, ModuleSharingMixin
+    Savable, Exportable, LogitClassifierMixin, CallbackSupportMixin, NamedPartsMixin, ModuleSharingMixin
 ):
     """Classifies by the nearest prototype, the mean code of a class: it learns from one example a class.
 
@@ -83,11 +85,11 @@ class ProtoNetClassifier(
     Attributes
     ----------
     classes_ : ndarray
-        The labels, sorted.
+        The labels, sorted; with several labels a row their columns, 0, 1, ...
     prototypes_ : ndarray of shape (n_classes, n_codes)
-        The mean codes.
-    class_count_ : ndarray of shape (n_classes,)
-        Examples behind each.
+        The mean codes; (2, n_labels, n_codes) of the rows without and with each of several labels.
+    class_count_ : ndarray of shape (n_classes,) or (2, n_labels)
+        Examples behind each, or their weight.
     encoder_ : transformer or None
         The encoder in use.
     n_codes_ : int
@@ -120,7 +122,12 @@ class ProtoNetClassifier(
         "distance": [StrOptions(set(DISTANCES))],
         "normalize": [StrOptions(set(NORMALISATIONS)), None],
         "scale": [Interval(Real, 0, None, closed="neither"), None],
-        "transductive": [Options(bool, {False}), StrOptions(set(TRANSDUCTIVE)), TransductiveMethod],
+        "transductive": [
+            Options(bool, {False}),
+            Options(np.bool_, {np.False_}),
+            StrOptions(set(TRANSDUCTIVE)),
+            TransductiveMethod,
+        ],
     }
 
     classes_: np.ndarray
@@ -162,7 +169,7 @@ class ProtoNetClassifier(
         return {"transductive": get_transductive}
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any) -> ProtoNetClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ProtoNetClassifier:
         """Take the mean code of each class.
 
         Parameters
@@ -170,8 +177,12 @@ class ProtoNetClassifier(
         X : array-like or sequence of pictures
             The support set: pictures as arrays (n, H, W), (n, H, W, 1 | 3 | 4) or (n, 1 | 3, H, W), uint8 or float in
             [0, 1]; a sequence of file paths or PIL images; 2-D feature rows; or what the encoder takes.
-        y : array-like of shape (n,)
-            Labels of any type.
+        y : array-like of shape (n,) or (n, n_labels)
+            Labels of any type; or several labels a row as a matrix of zeros and ones, where each label by itself is
+            told by its prototypes with and without it.
+        sample_weight : array-like of shape (n,), default=None
+            Weights in the means; a row of weight 2 counts as two, of weight 0 as none. An encoder that is fitted on
+            the support set does not see them.
 
         Returns
         -------
@@ -179,12 +190,12 @@ class ProtoNetClassifier(
             Itself.
         """
         context = self._init_callback_context(max_subtasks=1).call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._add(X, y, is_first=True, least=2, context=context)
+        self._add(X, y, sample_weight, is_first=True, least=2, context=context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> ProtoNetClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> ProtoNetClassifier:
         """Add examples, of known classes or of new ones: the same as `fit` on all of them at once.
 
         An encoder that is fitted on the support set, and the centre of ``normalize="center-l2"``, stay those of the
@@ -196,82 +207,87 @@ class ProtoNetClassifier(
             As in `fit`; a single class will do.
         classes : array-like, default=None
             Not needed: classes may be added at any time.
+        sample_weight : array-like of shape (n,), default=None
+            As in `fit`.
 
         Returns
         -------
         ProtoNetClassifier
             Itself.
         """
-        return self._add(X, y, is_first=not hasattr(self, "classes_"), least=1)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the logits (n, n_classes); for two classes the second one's less the first one's, (n,).
-
-        A transductive method's are logarithms of probabilities.
-        """
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities (n, n_classes) in the order of `classes_`: the softmax of the logits."""
-        return softmax(self._logits(X), axis=1)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the labels of the nearest prototypes, (n,).
-
-        With `transductive`, all rows of X are classified together: the same row may get another label in another X.
-        """
-        logits = self._logits(X)
-        return self.classes_[logits.argmax(axis=1)]
+        return self._add(X, y, sample_weight, is_first=not hasattr(self, "classes_"), least=1)
 
     def _deployed(self) -> Any:
         check_is_fitted(self, "classes_")
+        if self._is_multilabel:
+            raise ValueError("Prototypes of several labels a row are not deployed; fit on one label a row.")
         return deployed(self)
 
-    def _add(self, X: Any, y: Any, *, is_first: bool, least: int, context: Any = None) -> ProtoNetClassifier:
+    def _add(
+        self, X: Any, y: Any, sample_weight: Any, *, is_first: bool, least: int, context: Any = None
+    ) -> ProtoNetClassifier:
         X = rows_on_host(X)
         refuse_missing(self, X, y)
-        y = class_labels(y, n_rows(X), self)
-        self._check_transductive()
-        labels, codes_of_y = np.unique(y, return_inverse=True)
-        if len(labels) < least:
+        is_multilabel = is_label_matrix(y)
+        y = label_matrix(y) if is_multilabel else class_labels(y, n_rows(X), self)
+        self._check_transductive(is_multilabel, sample_weight)
+        weight = None if sample_weight is None else row_weights(sample_weight, n_rows(X))
+        if weight is not None and not weight.all():  # a row of weight 0 is as if it were not there
+            check_consistent_length(range(n_rows(X)), y)
+            X, y, weight = (_safe_indexing(part, np.flatnonzero(weight)) for part in (X, y, weight))
+        labels, which = (np.arange(y.shape[1]), None) if is_multilabel else np.unique(y, return_inverse=True)
+        if not is_multilabel and len(labels) < least:
             raise ValueError(
                 f"ProtoNetClassifier needs samples of at least {least} classes in the support set, but the data "
                 f"contains only one class: {labels[0]!r}."
             )
+        if not is_first and (
+            is_multilabel != self._is_multilabel or (which is None and len(labels) != len(self.classes_))
+        ):
+            before = f"(n, {len(self.classes_)})" if self._is_multilabel else "(n,)"
+            raise ValueError(f"y must have the shape that it had in the first call, {before}; got {y.shape}.")
         encoder, kind = fitted_encoder(self, X, y) if is_first else (self.encoder_, self._kind)
         codes = encoded(self, encoder, kind, X, reset=is_first, context=context)
         if is_first:
-            centre = codes.mean(axis=0) if self.normalize == "center-l2" else np.zeros(codes.shape[1])
+            is_centred = self.normalize == "center-l2"
+            centre = np.average(codes, axis=0, weights=weight) if is_centred else np.zeros(codes.shape[1])
         else:
             centre = self._centre
         codes = self._normalised(codes, centre)
         support = self._support_with(codes, y, is_first=is_first)
-        sums, counts = np.zeros((len(labels), codes.shape[1])), np.bincount(codes_of_y, minlength=len(labels))
-        np.add.at(sums, codes_of_y, codes)
-        if not is_first:
-            labels, sums, counts = _merged(self.classes_, self._sums, self.class_count_, labels, sums, counts)
+        if which is None:
+            sums, counts = label_sums(codes, y, weight)
+            if not is_first:
+                sums, counts = sums + self._sums, counts + self.class_count_
+        else:
+            sums, counts = class_sums(codes, which, len(labels), weight)
+            if not is_first:
+                labels, sums, counts = merged(self.classes_, self._sums, self.class_count_, labels, sums, counts)
         self.encoder_, self._kind, self.n_codes_, self._centre = encoder, kind, codes.shape[1], centre
         self.classes_, self._sums, self.class_count_, self._support = labels, sums, counts, support
+        self._is_multilabel = is_multilabel
         return self
 
     @property
     def prototypes_(self) -> np.ndarray:
-        """The mean codes, (n_classes, n_codes)."""
+        """The mean codes, (n_classes, n_codes); (2, n_labels, n_codes) without and with each of several labels."""
         check_is_fitted(self, "classes_")
-        # c_k = sum_{i: y_i = k} f(x_i) / n_k
-        return self._sums / self.class_count_[:, None]
+        # c_k = sum_{i: y_i = k} w_i f(x_i) / sum_{i: y_i = k} w_i; of no rows at all it is 0
+        return self._sums / np.where(self.class_count_ == 0, 1, self.class_count_)[..., None]
 
-    def _logits(self, X: Any) -> np.ndarray:
+    def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
         X = rows_on_host(X)
         codes = self._normalised(encoded(self, self.encoder_, self._kind, X, reset=False), self._centre)
-        if self.transductive is not False:
+        if self._is_transductive:
             return self._joint_logits(codes)
-        query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_)
+        query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_.reshape(-1, codes.shape[1]))
         if self.distance == "cosine":
-            return check_finite((self.scale or 10.0) * cosines(query, prototypes).numpy(), self)
-        return check_finite(-(self.scale or 1.0) * squared_distances(query, prototypes).numpy(), self)
+            logits = float(self.scale or 10.0) * cosines(query, prototypes).numpy()
+        else:
+            logits = -float(self.scale or 1.0) * squared_distances(query, prototypes).numpy()
+        check_finite(logits, self)
+        return label_logits(logits.reshape(len(codes), 2, -1), self.class_count_) if self._is_multilabel else logits
 
     def _joint_logits(self, codes: np.ndarray) -> np.ndarray:
         support_codes, labels = self._known_support()
@@ -284,8 +300,8 @@ class ProtoNetClassifier(
 
     def _support_with(self, codes: np.ndarray, y: np.ndarray, *, is_first: bool) -> Support | None:
         """Return the support set so far, where a transductive method needs it."""
-        if self.transductive is False or is_first:
-            return None if self.transductive is False else (codes, y)
+        if not self._is_transductive or is_first:
+            return (codes, y) if self._is_transductive else None
         known_codes, known_y = self._known_support()
         return np.concatenate([known_codes, codes]), np.concatenate([known_y, y])
 
@@ -294,9 +310,16 @@ class ProtoNetClassifier(
             raise ValueError("transductive was set after fit, which kept no support set: call fit again.")
         return self._support
 
-    def _check_transductive(self) -> None:
-        if self.transductive is False:
+    @property
+    def _is_transductive(self) -> bool:
+        return not isinstance(self.transductive, (bool, np.bool_))
+
+    def _check_transductive(self, is_multilabel: bool, sample_weight: Any) -> None:
+        if not self._is_transductive:
             return
+        if is_multilabel or sample_weight is not None:
+            what = "several labels a row" if is_multilabel else "sample_weight"
+            raise ValueError(f"A transductive method takes no {what}. Set transductive=False, or leave that out.")
         method = get_transductive(self.transductive)
         method._validate_params()
         if self.distance != "sqeuclidean" or self.scale is not None:
@@ -316,25 +339,5 @@ class ProtoNetClassifier(
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
+        tags.classifier_tags.multi_label = not self._is_transductive
         return tags
-
-
-def _merged(
-    old: np.ndarray, old_sums: np.ndarray, old_counts: np.ndarray, new: np.ndarray, sums: np.ndarray, counts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the labels of both, their sums and their counts.
-
-    Raises
-    ------
-    TypeError
-        If the labels are of different kinds, numbers and text.
-    """
-    if (old.dtype.kind in "US") != (new.dtype.kind in "US") and "O" not in (old.dtype.kind, new.dtype.kind):
-        raise TypeError(f"y holds labels of another type than before: {new.tolist()[:3]} after {old.tolist()[:3]}.")
-    labels = np.union1d(old, new)
-    all_sums, all_counts = np.zeros((len(labels), sums.shape[1])), np.zeros(len(labels), dtype=counts.dtype)
-    for some, some_sums, some_counts in ((old, old_sums, old_counts), (new, sums, counts)):
-        places = np.searchsorted(labels, some)
-        all_sums[places] += some_sums
-        all_counts[places] += some_counts
-    return labels, all_sums, all_counts

@@ -21,7 +21,7 @@ from sktl.fewshot._saving import CODEC as OF_LEARNERS
 from sktl.fewshot._saving import learner_classes, learner_header, loaded_learner
 from sktl.fewshot.transductive import BDCSPN, PTMAP, TIM, LaplacianShot
 
-ATTRIBUTES = ("classes_", "n_codes_", "n_features_in_", "feature_names_in_")
+ATTRIBUTES = ("classes_", "n_codes_", "n_features_in_", "feature_names_in_", "_is_multilabel")
 CODEC = Codec(InputKind, NetworkIdentity, BDCSPN, LaplacianShot, TIM, PTMAP)
 NETWORKS = ("backbone", "encoder")
 
@@ -115,7 +115,9 @@ def _loaded(saved: SavedModel, backbone: Any) -> Any:
     attributes = saved.attributes(ATTRIBUTES)
     n_classes, n_codes = len(attributes["classes_"]), attributes["n_codes_"]
     labels = saved.value("support_labels")
-    shapes = {"sums": (n_classes, n_codes), "centre": (n_codes,), "counts": (n_classes,)}
+    is_multilabel = bool(attributes.get("_is_multilabel", False))
+    of_each = (2, n_classes) if is_multilabel else (n_classes,)  # rows without and with each of several labels
+    shapes = {"sums": (*of_each, n_codes), "centre": (n_codes,), "counts": of_each}
     if labels is not None:
         shapes["support"] = (len(labels), n_codes)
         if not set(labels.tolist()) <= set(attributes["classes_"].tolist()):
@@ -123,10 +125,10 @@ def _loaded(saved: SavedModel, backbone: Any) -> Any:
     arrays = {}
     for name, shape in shapes.items():
         array = arrays[name] = saved.tensors[name].numpy()
-        wanted = "i" if name == "counts" else "f"
-        if array.shape != shape or array.dtype.kind != wanted or not np.isfinite(array).all():
+        wanted = "if" if name == "counts" else "f"  # counts of weighted rows are no whole numbers
+        if array.shape != shape or array.dtype.kind not in wanted or not np.isfinite(array).all():
             raise ValueError(f"{name} is {array.dtype} {array.shape} or not finite, should be {shape}")
-    if (arrays["counts"] < 1).any():
+    if (arrays["counts"] < 0).any() or not (is_multilabel or arrays["counts"].all()):
         raise ValueError("counts has classes without examples")
     estimator.encoder_ = _encoder(saved, about, estimator, backbone)
     if about["kind"] == "learner" and estimator.encoder is None:

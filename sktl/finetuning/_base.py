@@ -34,6 +34,7 @@ from sktl.finetuning._augment import AUGMENTATIONS
 from sktl.finetuning._batches import Examples
 from sktl.finetuning._deployable import Deployable
 from sktl.finetuning._heads import LinearHead
+from sktl.finetuning._held_out import NOTHING, HeldOut
 from sktl.finetuning._identity import training_identity
 from sktl.finetuning._job import Job, Task
 from sktl.finetuning._learned import LearnedNetwork
@@ -65,6 +66,7 @@ DEFAULT_BACKBONE = "efficientnet_lite0"
 class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, ModuleSharingMixin):
     """Abstract: a network adjusted to data; subclasses say what the targets are."""
 
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         "backbone": [str, nn.Module, callable],
         "weights": [str, Path, None],
@@ -125,7 +127,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
 
     def _job(
         self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, holds_out: bool = True, classes: Any = None,
-        lasting: contextlib.ExitStack | None = None,
+        lasting: contextlib.ExitStack | None = None, given: HeldOut = NOTHING,
     ) -> tuple[Job, dict[str, Any]]:  # fmt: skip
         """Understand the data; returns the job and the attributes that are learned of y."""
         if y is None:
@@ -136,12 +138,12 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         data: Any = read(self, X, kind, reset=not goes_on)
         check_length(y, len(data), "y")
         weight = self._weights(sample_weight, y, data)
-        rows = (
-            np.arange(len(data)) if weight is None else np.flatnonzero(weight > 0)
-        )  # weight 0: as if it were not there
+        # A row of weight 0 is as if it were not there.
+        rows = np.arange(len(data)) if weight is None else np.flatnonzero(weight > 0)
         target, learned = self._checked_target(y, weight=weight, goes_on=goes_on, classes=classes)
         examples = Examples(data, rows, target[rows], None if weight is None else weight[rows])
         self._check_examples(examples, is_whole=holds_out)
+        own = given.examples(self, kind, learned)
         task, base, processes = self._task(learned), _seed_of(self.random_state), processes_of(self.device)
         base = base if processes is None else processes.agreed(base)
         keeper = saved = None
@@ -149,7 +151,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
             start = self._learned if goes_on else None
             spec = self._spec(kind, data, task, 0) if start is None else start.spec
             seed = None if self.random_state is None else base
-            key, unknown = training_identity(self, spec, examples, start, seed)
+            key, unknown = training_identity(self, spec, examples, start, seed, own, given.groups)
             folder = CheckpointFolder(self.checkpoint_dir, key)
             if unknown:
                 message = cannot_be_resumed(self, f"checkpoint_dir={str(self.checkpoint_dir)!r}", unknown)
@@ -161,11 +163,10 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
                 base = base if saved is None else saved["seed"]
                 keeper = KeepEpochs(folder, {"seed": base})
         seeds = np.random.SeedSequence(base).generate_state(4) >> 1
-        parts = (
-            self._held_out(examples.target, int(seeds[3])) if holds_out and STRATEGIES[self.strategy].trains else None
-        )
+        holds_out = holds_out and own is None and STRATEGIES[self.strategy].trains
+        parts = given.parts(self, examples, len(data), int(seeds[3])) if holds_out else None
         train: Examples = examples if parts is None else examples.take(parts[0])
-        valid: Examples | None = None if parts is None else examples.take(parts[1])
+        valid: Examples | None = own if parts is None else examples.take(parts[1])
         spec = self._learned.spec if goes_on else self._spec(kind, data, task, int(seeds[0]))
         scaler = None
         if kind.is_rows:
@@ -173,7 +174,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
             scaler = self._scaler if goes_on else standardiser(data[train.indices], shares)
             data = scaler.transform(data)
             train = dataclasses.replace(train, data=data)
-            valid = valid and dataclasses.replace(valid, data=data)
+            valid = valid and dataclasses.replace(valid, data=data if own is None else scaler.transform(valid.data))
         return Job(self, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved), learned
 
     def _understood(self, X: Any) -> InputKind:
@@ -194,13 +195,13 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         preprocessing = loaded.preprocessing.resized_to(size).overridden_by(self.preprocessing)
         return picture_spec(backbone, weights, network_seed, preprocessing, self.layer, task.n_outputs)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any):
+    def _fit(self, X: Any, y: Any, sample_weight: Any, given: HeldOut):
         with contextlib.ExitStack() as lasting:
-            return self._fit_in(X, y, sample_weight, lasting)
+            return self._fit_in(X, y, sample_weight, lasting, given)
 
-    def _fit_in(self, X: Any, y: Any, sample_weight: Any, lasting: contextlib.ExitStack):
+    def _fit_in(self, X: Any, y: Any, sample_weight: Any, lasting: contextlib.ExitStack, given: HeldOut):
         goes_on = bool(self.warm_start) and hasattr(self, "_learned")
-        job, learned = self._job(X, y, sample_weight, goes_on=goes_on, lasting=lasting)
+        job, learned = self._job(X, y, sample_weight, goes_on=goes_on, lasting=lasting, given=given)
         strategy, budget = job.strategy, job.budget()
         run = Run(job, self._learned if goes_on else None, schedule=self.schedule) if strategy.trains else None
         n_tasks = int(not job.kind.is_rows) if run is None else run.n_stages + budget.n_epochs

@@ -9,26 +9,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
 from sktl._columns import class_labels
-from sktl._estimator import ClassifierScoreMixin
+from sktl._estimator import LogitClassifierMixin
+from sktl._label_matrix import is_label_matrix
 from sktl._preprocessing import Preprocessing
 from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
 from sktl.finetuning._batches import Examples
-from sktl.finetuning._heads import LinearHead, penalty_of, solve_classifier
+from sktl.finetuning._classification import checked_classes, classification_task
+from sktl.finetuning._held_out import HeldOut
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
-from sktl.finetuning._losses import ValidationStep
-from sktl.finetuning._targets import check_known_weights, encoded, stratified_parts, weighted_by_class
-from sktl.training import ClassificationStep
+from sktl.finetuning._targets import check_known_weights, random_parts, stratified_parts, weighted_by_class
 
 
-class FineTunedClassifier(ClassifierScoreMixin, FineTuned):
+class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     """A pretrained network adjusted to labelled pictures, or an MLP on feature rows.
 
     How much of the network is retrained is a parameter, so that a grid search can choose it. Few pictures that resemble
@@ -265,7 +264,9 @@ class FineTunedClassifier(ClassifierScoreMixin, FineTuned):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FineTunedClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None, validation: Any = None
+    ) -> FineTunedClassifier:
         """Adjust the network to pictures, or feature rows, and their labels.
 
         Parameters
@@ -273,17 +274,22 @@ class FineTunedClassifier(ClassifierScoreMixin, FineTuned):
         X : array-like or sequence of pictures
             Pictures, as in `CNNCodesTransformer.fit`; or a 2-D array of feature rows (of flattened images with
             `image_shape` or a named backbone).
-        y : array-like of shape (n,)
-            Labels of any type.
+        y : array-like of shape (n,) or (n, n_labels)
+            Labels of any type; or several labels a row as a matrix of zeros and ones, each with a sigmoid of its own.
         sample_weight : array-like of shape (n,), default=None
             Weights of the examples: one of weight 2 counts as two, of weight 0 as none. In training only their
             ratios matter; a solved head takes them as LogisticRegression does.
+        groups : array-like of shape (n,), default=None
+            Rows of one group are held out together, where `early_stopping` holds a part out.
+        validation : (X, y) or (X, y, sample_weight), default=None
+            Data of your own to validate on, instead of a part held out: training stops early by them unless
+            ``early_stopping=False``. They are data, so they come with `fit`: clones and searches copy parameters.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, HeldOut(groups, validation))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> FineTunedClassifier:
@@ -306,45 +312,32 @@ class FineTunedClassifier(ClassifierScoreMixin, FineTuned):
         check_known_weights(self.class_weight)
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the logits, (n, n_classes); for two classes the second one's less the first one's, (n,)."""
-        logits = self._outputs(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities, float64 of shape (n, n_classes) in the order of `classes_`."""
-        return softmax(self._outputs(X), axis=1)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable labels, (n,)."""
-        outputs = self._outputs(X)
-        return self.classes_[outputs.argmax(axis=1)]
-
     def _weights(self, sample_weight: Any, y: Any, X: Any) -> np.ndarray | None:
         weight = super()._weights(sample_weight, y, X)
         if self.class_weight is None:
             return weight
+        if is_label_matrix(y):
+            raise ValueError("class_weight weighs rows of one label each; y has several. Use sample_weight.")
         return weighted_by_class(class_labels(y, None, self), weight, self.class_weight)
 
     def _checked_target(
         self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        known = self.classes_ if goes_on else None
-        target, known = encoded(class_labels(y, None, self), known, classes, type(self).__name__)
-        return target, {"classes_": known}
+        return checked_classes(self, y, goes_on=goes_on, classes=classes)
 
     def _check_examples(self, examples: Examples, *, is_whole: bool) -> None:
         super()._check_examples(examples, is_whole=is_whole)
-        if is_whole and len(np.unique(examples.target)) < 2:
+        if is_whole and examples.target.ndim == 1 and len(np.unique(examples.target)) < 2:
             raise ValueError("FineTunedClassifier needs samples of at least 2 classes with weight; got one class.")
 
     def _task(self, learned: Mapping[str, Any]) -> Task:
-        n_classes = len(learned["classes_"])
-
-        def solve(codes: Any, target: Any, weight: Any, is_start: bool) -> LinearHead:
-            return solve_classifier(codes, target, weight, penalty_of(self.C, is_start), n_classes)
-
-        return Task(n_classes, solve, ClassificationStep(self.label_smoothing), ValidationStep(), n_classes)
+        return classification_task(self, len(learned["classes_"]), is_multilabel=learned["_is_multilabel"])
 
     def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        return stratified_parts(target, self.early_stopping, self.validation_fraction, seed)
+        parts = random_parts if target.ndim == 2 else stratified_parts
+        return parts(target, self.early_stopping, self.validation_fraction, seed)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = self.class_weight is None
+        return tags

@@ -19,7 +19,13 @@ WITHOUT_EFFECT = {  # on what is learned, but for rounding; the network and the 
 
 
 def training_identity(
-    estimator: Any, spec: PictureSpec | RowSpec, examples: Examples, learned: LearnedNetwork | None, seed: int | None
+    estimator: Any,
+    spec: PictureSpec | RowSpec,
+    examples: Examples,
+    learned: LearnedNetwork | None,
+    seed: int | None,
+    valid: Examples | None = None,
+    groups: Any = None,
 ) -> tuple[str, dict[str, tuple[str, ...]]]:
     """Return hexadecimal digits that change with whatever changes the result of a training.
 
@@ -35,6 +41,10 @@ def training_identity(
         What training goes on from.
     seed : int or None
         None where every fit draws one.
+    valid : Examples or None
+        Data of the user's own that is validated on.
+    groups : array-like or None
+        What is held out together.
 
     Returns
     -------
@@ -51,12 +61,15 @@ def training_identity(
     digest.update((spec.fingerprint if isinstance(spec, PictureSpec) else repr(spec.n_features)).encode())
     if isinstance(spec, PictureSpec) and spec.identity is not None and spec.identity.unknown:
         unknown["backbone"] = spec.identity.unknown
-    for values in (examples.indices, *examples.labels):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    if isinstance(examples.data, np.ndarray):
-        digest.update(np.ascontiguousarray(examples.data).tobytes())
-    else:
-        digest.update(b"".join(examples.data.digests(0, len(examples.data), estimator.n_jobs)))
+    for part in (examples,) if valid is None else (examples, valid):
+        for values in (part.indices, *part.labels):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        if isinstance(part.data, np.ndarray):
+            digest.update(np.ascontiguousarray(part.data).tobytes())
+        else:
+            digest.update(b"".join(part.data.digests(0, len(part.data), estimator.n_jobs)))
+    if groups is not None:
+        digest.update(np.unique(np.asarray(groups), return_inverse=True)[1].tobytes())
     if learned is not None:
         for name, tensor in learned.tensors.items():
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())

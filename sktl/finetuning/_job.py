@@ -165,6 +165,11 @@ class Job:
             return float(e.learning_rate)
         return LEARNING_RATE * (SGD_FACTOR if e.optimizer == "sgd" else 1.0)
 
+    @property
+    def stops_early(self) -> bool:
+        """Return whether training ends where validation no longer gains."""
+        return self.valid is not None and bool(self.estimator.early_stopping)  # "auto" too
+
     def freezes_bn(self, budget: Budget) -> bool:
         """Return whether batch norm keeps its statistics."""
         asked = self.estimator.freeze_bn
@@ -218,7 +223,7 @@ class Job:
             start = starting_point(plan, plan.module)
             step = StartingPointStep(step, start, float(e.l2_sp)) if start else step
         own: list[Any] = [GradualUnfreezing(plan, budget.n_epochs)] if plan.stages else []
-        if self.valid is not None:
+        if self.stops_early:
             own.append(
                 EarlyStopping(
                     patience=int(e.n_iter_no_change), threshold=IMPROVEMENT, load_best=True, sink=lambda *a, **k: None

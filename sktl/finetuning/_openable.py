@@ -32,6 +32,8 @@ class Openable:
         return data if self._scaler is None else self._scaler.transform(data)
 
     def _open(self) -> OpenNetwork:
+        if getattr(self, "_is_multilabel", False):
+            raise ValueError("Adaptation is of classifiers with one label a row; this one was fitted on several.")
         spec = self._learned.spec
         module: Any = merge_adapters(self._learned.trainable()).eval().requires_grad_(True)
         body = tuple(p for name, p in module.named_parameters() if not name.startswith("head."))

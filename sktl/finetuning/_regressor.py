@@ -21,6 +21,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
 from sktl.finetuning._heads import solve_regressor
+from sktl.finetuning._held_out import HeldOut
 from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._targets import random_parts
@@ -254,7 +255,9 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FineTunedRegressor:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None, validation: Any = None
+    ) -> FineTunedRegressor:
         """Adjust the network to pictures, or feature rows, and their targets.
 
         Parameters
@@ -266,13 +269,15 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
         sample_weight : array-like of shape (n,), default=None
             Weights of the examples: one of weight 2 counts as two, of weight 0 as none. In training only their
             ratios matter; a head that is solved with a given `alpha` takes them as Ridge does.
+        groups, validation
+            As in `FineTunedClassifier.fit`.
 
         Returns
         -------
         FineTunedRegressor
             Itself.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, HeldOut(groups, validation))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> FineTunedRegressor:

@@ -37,7 +37,7 @@ def resolved(job: Job, budget: Budget, plan: Plan | None, head: LinearHead | Non
             "n_trained_": sum(p.numel() for group in plan.groups for p in group["params"]),
             "frozen_until_": _frozen_until(job),
         }  # fmt: skip
-    return {**found, "early_stopping_": job.valid is not None, "C_" if hasattr(e, "C") else "alpha_": penalty}
+    return {**found, "early_stopping_": job.stops_early, "C_" if hasattr(e, "C") else "alpha_": penalty}
 
 
 def _frozen_until(job: Job) -> str | None:

@@ -22,7 +22,10 @@ from sktl.finetuning._lora import LoRA
 from sktl.finetuning._networks import HIDDEN, PictureSpec, RowSpec
 from sktl.finetuning._resolved import RESOLVED
 
-ATTRIBUTES = ("classes_", "n_outputs_", "_is_single", "n_features_in_", "feature_names_in_", "n_iter_", "history_")
+ATTRIBUTES = (
+    "classes_", "n_outputs_", "_is_single", "_is_multilabel", "n_features_in_", "feature_names_in_", "n_iter_",
+    "history_",
+)  # fmt: skip
 CODEC = Codec(Preprocessing, Pooling, InputKind, RowSpec, PictureSpec, NetworkIdentity, LoRA)
 
 

@@ -81,7 +81,7 @@ def density_ratio(
         )
     rows = stacked(source, target)
     is_target = np.arange(n_source + n_target) >= n_source
-    strengths = STRENGTHS if isinstance(C, str) else (C,)
+    strengths = STRENGTHS if isinstance(C, str) else (float(C),)
     log_ratios = _held_out(rows, is_target, strengths, n_folds, random_state)
     # -log p(domain | x) of a row, with log p(target | x) / p(source | x) = log w(x) + log(n_target / n_source)
     sign = np.where(is_target, -1.0, 1.0)

@@ -88,4 +88,4 @@ class SourceTargetScorer(DomainScorer):
         # A_w(source) + weight * I(target) / log(n_classes)
         information = mutual_information(proba) / np.log(max(2, proba.shape[1]))
         in_source = weighted_metric(estimator, rows, self.scoring, self.C, self.random_state, name)
-        return in_source + self.weight * information
+        return in_source + float(self.weight) * information

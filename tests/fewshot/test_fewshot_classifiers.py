@@ -50,7 +50,7 @@ def test_the_centre_stays_that_of_the_first_support_set(new_rows):
     model = ProtoNetClassifier(normalize="center-l2").fit(X[:40], y[:40])
     before = model.decision_function(X)
     model.partial_fit(X[40:60] + 100, y[40:60])
-    np.testing.assert_allclose(model._logits(X)[:, 1] - model._logits(X)[:, 0], before)
+    np.testing.assert_allclose(model._outputs(X)[:, 1] - model._outputs(X)[:, 0], before)
 
 
 @pytest.mark.parametrize("labels", [[3, 7], ["yes", "no"], [True, False], [1.0, 2.0], [-1, 10**12]])

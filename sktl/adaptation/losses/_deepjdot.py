@@ -163,4 +163,5 @@ class DeepJDOT(DomainLoss):
         suits_exact = self.reach is None and is_square and cost.device.type == "cpu"
         if self.solver == "exact" or (self.solver == "auto" and suits_exact):
             return exact_plan(cost)
-        return sinkhorn_plan(cost, regularisation=self.regularisation, n_iter=self.n_iter, reach=self.reach)
+        reach = None if self.reach is None else float(self.reach)
+        return sinkhorn_plan(cost, regularisation=float(self.regularisation), n_iter=int(self.n_iter), reach=reach)
