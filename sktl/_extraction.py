@@ -19,6 +19,7 @@ from sktl.backbones import (
     CodeRecipe,
     Engine,
     auto_batch_size,
+    filled_up,
     get_engine,
     planned_engine,
     resuming_engine,
@@ -219,10 +220,17 @@ class Extractor:
     def _run(self, batches: Any, engine: Engine):
         """Yield (indices, one array a layer) for each batch."""
         is_auto = self.batch_size == "auto"
-        fed = _filled(batches, self._batch_size(engine)) if is_auto and self.device.type == "cpu" else batches
+        fed = self._fed(batches, engine) if is_auto and self.device.type == "cpu" else batches
         with contextlib.closing(batches), contextlib.closing(engine.run(fed)) as results:
             for which, codes in results:
                 yield which, tuple(self._stored(code[: len(which)]) for code in codes)
+
+    def _fed(self, batches: Iterator, engine: Engine) -> Iterator:
+        """Yield batches as they are run; a store wants codes that are the same to the bit in any company."""
+        size = self._batch_size(engine)
+        for number, (indices, batch) in enumerate(batches):
+            is_small = number == 0 and self.cache is None  # and no batch follows, unless it is full
+            yield indices, engine.fed(batch, size) if is_small else filled_up(batch, size)
 
     def _stored(self, code: np.ndarray) -> np.ndarray:
         if self.recipe.storage == "float32":
@@ -279,14 +287,6 @@ def cache_for(backbone: Backbone, cache: Any) -> CodeCache | None:
         stacklevel=3,
     )
     return open_cache("memory")
-
-
-def _filled(batches: Iterator, size: int) -> Iterator:
-    """Fill the last batch up with black: kernels go by a batch's shape, so codes agree to the bit in any company."""
-    for indices, batch in batches:
-        if len(batch) < size:
-            batch = torch.cat([batch, batch.new_zeros(size - len(batch), *batch.shape[1:])])
-        yield indices, batch
 
 
 def _regrouped(parts: Any, block_size: int | None) -> Generator[np.ndarray, None, None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import copyreg
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from sktl._modes import evaluating
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation._description import described, named_backbone, rebuilt
 from sktl.adaptation._networks import AdaptedNetwork
-from sktl.backbones import auto_batch_size
+from sktl.backbones import SmallBatches, auto_batch_size, filled_up
 from sktl.images import PictureSource, iter_batches
 from sktl.training import as_tensors, to_arrays
 
 PREDICTED_ROWS = 256
+MADE_ANEW = ("_ready", "small_batches", "lock")  # by whoever opens a pickle
 SMALL_PICTURES = 2**20  # values of a batch of small pictures
 
 
@@ -48,6 +50,7 @@ class LearnedNetwork:
         self.n_channels = n_channels
         self.is_own = is_own
         self.name: str | None = None  # of the backbone, by which the network can be rebuilt
+        self.small_batches = SmallBatches()
         self.lock = ForkSafeLock()
         self._ready: dict[Any, nn.Module] = {}
 
@@ -99,18 +102,18 @@ class LearnedNetwork:
     def _of_batches(
         self, batches: Any, size: int, device: torch.device, dtype: torch.dtype, features: bool
     ) -> np.ndarray:
-        network = self.on(device)
+        run = partial(_run, self.on(device), features=features)
         done = []
         for batch in batches:
-            # Kernels go by a batch's shape: filled up, outputs are the same in any company.
-            filled = torch.cat([batch, batch.new_zeros(size - len(batch), *batch.shape[1:])])
             with self.lock, autocast(device, dtype):  # a module of the user's may keep things on itself
-                outputs = _run(network, filled.to(device), features)
+                batch, key = batch.to(device), (device, dtype, features)
+                is_first = not done  # and if it is small, the only one
+                outputs = run(self.small_batches.fed(batch, size, run, key) if is_first else filled_up(batch, size))
             done.append(outputs[: len(batch)].double().cpu().numpy())
         return np.concatenate(done)
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # pickles hold the module itself
-        state = {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+        state = {name: value for name, value in vars(self).items() if name not in MADE_ANEW}
         return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -119,7 +122,7 @@ class LearnedNetwork:
             raise TypeError("The network was given as a module, which cannot be written as plain values. Use pickle.")
         values = self.network.state_dict()
         n_classes = next(values[k].shape[0] for k in ("classifier.weight", "classifier.direction") if k in values)
-        state = {k: v for k, v in vars(self).items() if k not in ("_ready", "lock", "network")}
+        state = {k: v for k, v in vars(self).items() if k not in (*MADE_ANEW, "network")}
         about = described(self.network, is_own=self.is_own) | {"n_classes": n_classes}
         return state | {"about": about, "values": to_arrays(dict(values))}
 
@@ -133,6 +136,7 @@ class LearnedNetwork:
             state["network"] = network.requires_grad_(False).eval()
         self.__dict__.update(state)
         self._ready = {}
+        self.small_batches = SmallBatches()
         self.lock = ForkSafeLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedNetwork:

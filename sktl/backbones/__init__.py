@@ -17,6 +17,7 @@ from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
 from sktl.backbones._recipe import CodeRecipe, block_recipe
 from sktl.backbones._registry import list_backbones
 from sktl.backbones._selection import layer_info, resolve_layers
+from sktl.backbones._small_batches import SmallBatches, filled_up
 from sktl.backbones._surgery import (
     LayerOutputs,
     ParameterGroup,

@@ -9,6 +9,7 @@ import torch
 
 from sktl._device import autocast, exact_float32, reduced_precisions
 from sktl.backbones._engine import CodeNetwork
+from sktl.backbones._examples import example_pictures
 from sktl.backbones._recipe import CodeRecipe
 
 TOLERANCE = 5e-3  # relative to the codes' length, on examples; on real pictures it is then below 1e-2
@@ -55,15 +56,3 @@ def _first_that_agrees(recipe: CodeRecipe, device: torch.device, candidates: Seq
             if all((a - b).norm() <= TOLERANCE * b.norm() for a, b in zip(found, expected)):
                 return dtype
     return torch.float32
-
-
-def example_pictures(n: int, size: tuple[int, int]) -> torch.Tensor:
-    """Return `n` uint8 pictures (n, 3, height, width) of noise whose amplitude falls as 1 / frequency, as in photos."""
-    height, width = size
-    noise = torch.randn(n, 3, height, width, generator=torch.Generator().manual_seed(0))
-    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
-    frequency[0, 0] = 1 / max(height, width)
-    pictures = torch.fft.irfft2(torch.fft.rfft2(noise) / frequency, s=size)
-    pictures = pictures - pictures.mean(dim=(1, 2, 3), keepdim=True)
-    pictures = pictures / pictures.std(dim=(1, 2, 3), keepdim=True)
-    return (128 + 64 * pictures).clamp(0, 255).to(torch.uint8)

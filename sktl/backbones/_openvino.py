@@ -43,6 +43,7 @@ class OpenVINOEngine(Engine):
     name = "openvino"
 
     def __init__(self, recipe: CodeRecipe):
+        super().__init__()
         import openvino as ov
         from openvino import properties
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sktl._draws import OwnDraws
 from sktl._forking import ForkSafeLock
+from sktl.backbones import SmallBatches
 from sktl.fewshot._adapted_method import AdaptedMethod
 from sktl.fewshot._encoders import EncoderPlan
 from sktl.fewshot._method import FewShotMethod
@@ -81,6 +82,7 @@ class LearnedMethod:
         self.plan = plan
         self.tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         self._ready: dict[Any, Any] = {}
+        self.small_batches = SmallBatches()
         self.lock = ForkSafeLock()  # functional calls swap a network's weights for the time of the call
 
     @classmethod
@@ -109,12 +111,14 @@ class LearnedMethod:
             return self._ready[device, dtype]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in vars(self).items() if name not in ("_ready", "lock")}
+        made = ("_ready", "small_batches", "lock")
+        state = {name: value for name, value in vars(self).items() if name not in made}
         return state | {"tensors": to_arrays(self.tensors)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {"tensors": as_tensors(state["tensors"])})
         self._ready = {}
+        self.small_batches = SmallBatches()
         self.lock = ForkSafeLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedMethod:

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sktl.backbones import filled_up
 from sktl.fewshot._base import PREDICTED_ROWS, MetaLearner
 from sktl.fewshot._inputs import read_input
 from sktl.fewshot._method import FewShotMethod
@@ -44,8 +45,16 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MetaLearn
         rows = read_input(self, X, self._spec)
         device, dtype = self._where()
         encoder = self._learned.module(device, dtype).encoder
+
+        def fed(part: torch.Tensor) -> torch.Tensor:
+            if part.is_floating_point():
+                return part
+            if len(part) < len(rows):
+                return filled_up(part, PREDICTED_ROWS)
+            return self._learned.small_batches.fed(part, PREDICTED_ROWS, encoder, (device, dtype))
+
         with torch.inference_mode():
-            parts = [encoder(filled(self._on_device(part)))[: len(part)] for part in rows.split(PREDICTED_ROWS)]
+            parts = [encoder(fed(self._on_device(part)))[: len(part)] for part in rows.split(PREDICTED_ROWS)]
         return torch.cat(parts).flatten(1).cpu().numpy()
 
     @property
@@ -61,10 +70,3 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MetaLearn
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def filled(rows: torch.Tensor) -> torch.Tensor:
-    """Return pictures filled up to a constant number: kernels go by a batch's shape, so codes agree in any company."""
-    if rows.is_floating_point() or len(rows) == PREDICTED_ROWS:
-        return rows
-    return torch.cat([rows, rows.new_zeros(PREDICTED_ROWS - len(rows), *rows.shape[1:])])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sktl._forking import ForkSafeLock
+from sktl.backbones import SmallBatches
 from sktl.finetuning._frozen import RestNetwork
 from sktl.finetuning._lora import LoRA, adapted_layers, merge_adapters
 from sktl.finetuning._networks import PictureSpec, RowSpec
@@ -48,6 +49,7 @@ class LearnedNetwork:
         self.cut = cut
         self._ready: dict[torch.device, nn.Module] = {}
         self._ready_rest: dict[torch.device, RestNetwork] = {}
+        self.small_batches = SmallBatches()
         self.lock = ForkSafeLock()
 
     @classmethod
@@ -99,12 +101,14 @@ class LearnedNetwork:
             return self._ready_rest[device]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in vars(self).items() if name not in ("_ready", "_ready_rest", "lock")}
+        made = ("_ready", "_ready_rest", "small_batches", "lock")
+        state = {name: value for name, value in vars(self).items() if name not in made}
         return state | {"tensors": to_arrays(self.tensors)}  # which skops takes too
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {"tensors": as_tensors(state["tensors"])})
         self._ready, self._ready_rest = {}, {}
+        self.small_batches = SmallBatches()
         self.lock = ForkSafeLock()
 
     def __deepcopy__(self, memo: Any) -> LearnedNetwork:

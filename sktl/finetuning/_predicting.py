@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sktl._device import autocast, resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl._functional import call_with
 from sktl._modes import evaluating
+from sktl.backbones import filled_up
 from sktl.finetuning._frozen import block_extractor
 from sktl.finetuning._job import codes_of, extractor_of, predicting_batch_size
 from sktl.finetuning._learned import LearnedNetwork
@@ -49,15 +51,17 @@ def _of_pictures(estimator: Any, learned: LearnedNetwork, source: PictureSource,
     else:  # the frozen layers' outputs may have been kept in training
         module = learned.rest(device)
         batches = _blocks(block_extractor(extractor_of(estimator, spec, device, store), cut), source, size)
-    dtype = resolve_precision(estimator.precision, device)
+    dtype, run = resolve_precision(estimator.precision, device), partial(_within_memory, module)
     out = np.empty((len(source), spec.n_outputs))
     with contextlib.closing(batches) if hasattr(batches, "close") else contextlib.nullcontext():
         for which, batch in batches:
-            # Kernels go by a batch's shape: filled up with black, outputs differ by rounding only in other company.
-            filled = torch.cat([batch, batch.new_zeros(size - len(batch), *batch.shape[1:])])
             # A network that is cut at a layer listens to it by a hook, which threads must not share.
             with learned.lock, evaluating(module), torch.inference_mode(), autocast(device, dtype):
-                outputs = _within_memory(module, filled.to(device))
+                batch = batch.to(device)
+                if len(batch) == len(source):
+                    outputs = run(learned.small_batches.fed(batch, size, run, (device, dtype, cut)))
+                else:
+                    outputs = run(filled_up(batch, size))
             out[which] = outputs[: len(batch)].double().cpu().numpy()
     return out
 
