@@ -7,6 +7,7 @@ this process.
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,14 @@ import xxhash
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from sktl._identity import ENVIRONMENT, Walk, add_hooks, key_of_object
+from sktl._identity import ENVIRONMENT, Unchanged, Walk, add_hooks, key_of_object, note_of
+from sktl._memory import Remembered, emptied_on_request
 
 GLOBAL_HOOKS = ("_global_forward_pre_hooks", "_global_forward_hooks", "_global_backward_pre_hooks",
                 "_global_backward_hooks")  # fmt: skip
+
+_noted: Remembered[int, tuple[weakref.ref, str, Unchanged, NetworkIdentity]] = Remembered(8)  # of modules, by id
+emptied_on_request(_noted.clear)
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,14 @@ def module_identity(module: nn.Module, owner: Any = None, setting: Any = None) -
     setting : object, optional
         What was done to the owner's network, as text tells it.
     """
+    hooks, unknown_hooks = hooks_of_all_modules()
+    if not unknown_hooks:
+        noted = _noted.get(id(module))
+        if noted is not None and noted[0]() is module and noted[1] == hooks and noted[2].holds(module):
+            return noted[3]
+    note = note_of(module)  # before it is looked through: what changes meanwhile is seen the next time
     walk = Walk()
     found = walk.identity(module)
-    hooks, unknown_hooks = hooks_of_all_modules()
     unknown = (*found.unknown, *unknown_hooks)
     values = xxhash.xxh3_128()
     _add_values(values, module, walk.tensors)
@@ -95,7 +105,13 @@ def module_identity(module: nn.Module, owner: Any = None, setting: Any = None) -
     if unknown:
         owner = module if owner is None else owner
         key = xxhash.xxh3_128_hexdigest(f"{seen};{key_of_object(owner)};{setting!r}".encode())
-    return NetworkIdentity(key, seen, values.hexdigest(), ENVIRONMENT, unknown)
+    identity = NetworkIdentity(key, seen, values.hexdigest(), ENVIRONMENT, unknown)
+    number = id(module)
+    _noted.pop(number, None)
+    if note is not None and not unknown:  # then it is what the module is made of, and nothing else
+        reference = weakref.ref(module, lambda _: _noted.pop(number, None))
+        _noted.get_or_make(number, lambda: (reference, hooks, note, identity))
+    return identity
 
 
 def hooks_of_all_modules() -> tuple[str, tuple[str, ...]]:

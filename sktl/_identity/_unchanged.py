@@ -1,0 +1,150 @@
+"""Whether a module is as it was: far quicker to see than to look it through once more.
+
+All that a walk met is noted object by object: what the containers hold, what stands in the classes, the digests of the
+tensors. While each is the very object that it was, and the tensors' bytes are the same, another walk would find the
+same. Only modules and values of known packages can be noted; of others' code the walk reads more than objects.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from operator import is_
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import torch
+import xxhash
+from torch import Tensor, nn
+
+from sktl._identity._known import found, is_known_class, is_known_module
+from sktl._identity._walk import PLAIN
+
+
+class _CannotBeNotedError(Exception):
+    """A value that may change without a trace."""
+
+
+class Unchanged:
+    """What a module was made of.
+
+    Parameters
+    ----------
+    module : Module
+        It is not kept alive, but its parts are.
+
+    Raises
+    ------
+    _CannotBeNotedError
+        If it holds what may change without a trace; `note_of` returns None then.
+    """
+
+    def __init__(self, module: nn.Module):
+        self._root = id(module)
+        self._met: set[int] = set()
+        self._containers: list[tuple[Any, tuple | None, tuple]] = []  # mapping or items, its keys, its values
+        self._classes: dict[type, tuple] = {}
+        self._types: list[tuple[Any, type]] = []
+        self._names: list[tuple[Any, str, Any]] = []
+        self._tensors: list[tuple[Tensor, tuple, Any, bytes]] = []
+        self._note_module(module)
+
+    def holds(self, module: nn.Module) -> bool:
+        """Whether the module is still made of the same."""
+        return (
+            id(module) == self._root
+            and type(module) is self._type
+            and all(type(value) is cls for value, cls in self._types)
+            and all(_holds(values, keys, now) for now, keys, values in self._containers)
+            and all(_holds(values, None, vars(cls).values()) for cls, values in self._classes.items())
+            and all(found(home, name) is value for home, name, value in self._names)
+            and all(_described(tensor) == as_was for tensor, as_was, _, _ in self._tensors)
+            and all(xxhash.xxh3_128_digest(data) == digest for _, _, data, digest in self._tensors)
+        )
+
+    def _note(self, value: Any) -> None:
+        cls = type(value)
+        if cls in PLAIN or id(value) in self._met:
+            return
+        if id(value) == self._root:  # it would be kept alive
+            raise _CannotBeNotedError
+        self._met.add(id(value))
+        if cls in (dict, OrderedDict):
+            self._note_mapping(value)
+        elif cls in (list, set, deque):
+            self._containers.append((value, None, tuple(value)))
+            self._note_all(value)
+        elif cls in (tuple, frozenset):
+            self._types.append((value, cls))  # its parts are the same as long as it lives
+            self._note_all(value)
+        elif cls in (Tensor, nn.Parameter):
+            self._note_tensor(value)
+        elif isinstance(value, nn.Module):
+            self._types.append((value, cls))
+            self._note_module(value)
+        elif isinstance(value, type):
+            self._note_class(value)
+        elif cls in (FunctionType, BuiltinFunctionType):
+            home, name = value.__module__, value.__qualname__
+            if not isinstance(home, str) or not is_known_module(home) or found(home, name) is not value:
+                raise _CannotBeNotedError
+            self._names.append((home, name, value))
+        else:
+            raise _CannotBeNotedError
+
+    def _note_all(self, values: Iterable) -> None:
+        for value in values:
+            self._note(value)
+
+    def _note_mapping(self, value: Mapping) -> None:
+        self._containers.append((value, tuple(value), tuple(value.values())))
+        self._note_all(value)
+        self._note_all(value.values())
+
+    def _note_module(self, module: nn.Module) -> None:
+        if isinstance(module, torch.jit.ScriptModule):
+            raise _CannotBeNotedError
+        if id(module) == self._root:
+            self._type = type(module)
+        self._note_class(type(module))
+        self._note_mapping(vars(module))
+
+    def _note_class(self, cls: type) -> None:
+        if not is_known_class(cls):
+            raise _CannotBeNotedError
+        if issubclass(cls, nn.Module):
+            for base in cls.__mro__[:-1]:
+                if not is_known_class(base):
+                    raise _CannotBeNotedError
+                self._classes.setdefault(base, tuple(vars(base).values()))
+
+    def _note_tensor(self, tensor: Tensor) -> None:
+        values = tensor.detach()
+        is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and values.is_contiguous()
+        if not is_plain or values.is_conj() or values.is_neg() or tensor.__dict__ or tensor._backward_hooks:
+            raise _CannotBeNotedError
+        data = values.reshape(-1).view(torch.uint8).numpy().data  # of the same memory
+        self._tensors.append((tensor, _described(tensor), data, xxhash.xxh3_128_digest(data)))
+
+
+def note_of(module: nn.Module) -> Unchanged | None:
+    """Return what the module is made of, None where it may change without a trace."""
+    try:
+        return Unchanged(module)
+    except Exception:  # a user's objects may raise anything
+        return None
+
+
+def _holds(values: tuple, keys: tuple | None, now: Any) -> bool:
+    if len(now) != len(values):
+        return False
+    if keys is None:
+        return all(map(is_, now, values))
+    return all(map(is_, now, keys)) and all(map(is_, now.values(), values))
+
+
+def _described(tensor: Tensor) -> tuple:
+    return (
+        tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride(), tensor.is_neg(), bool(tensor.__dict__),
+        bool(tensor._backward_hooks),
+    )  # fmt: skip
