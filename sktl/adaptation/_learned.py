@@ -103,7 +103,7 @@ class LearnedNetwork:
         self, batches: Any, size: int, device: torch.device, dtype: torch.dtype, features: bool
     ) -> np.ndarray:
         run = partial(_run, self.on(device), features=features)
-        done = []
+        done: list[np.ndarray] = []
         for batch in batches:
             with self.lock, autocast(device, dtype):  # a module of the user's may keep things on itself
                 batch, key = batch.to(device), (device, dtype, features)

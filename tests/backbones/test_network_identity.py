@@ -133,7 +133,7 @@ class TestWhatCannotBeMadeOut:
         found = set()
         for _ in range(20):
             network = Called(None)
-            network.function = torch.jit.script(nn.Identity())
+            network.function = [torch.jit.script(nn.Identity())]
             found.add(load_backbone(network).fingerprint)
             del network
         assert len(found) == 20
