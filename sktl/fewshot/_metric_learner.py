@@ -64,7 +64,7 @@ class MetricLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MetaLearn
         example = torch.zeros((1, *self._spec.shape), dtype=dtype if self._spec.is_rows else torch.uint8)
         encoder = self._learned.module(device, dtype).encoder
         with torch.inference_mode():
-            return encoder(filled(self._on_device(example)))[:1].flatten(1).shape[1]
+            return encoder(self._on_device(example)).flatten(1).shape[1]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
