@@ -3,10 +3,11 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from tests.stress import __main__ as front
-from tests.stress import forks, threads
+from tests.stress import forks, growth, threads
 
 
 def given(monkeypatch, *arguments):
@@ -52,3 +53,13 @@ def test_a_child_that_fails_is_found(monkeypatch, tmp_path):
     program.write_text("print('hung in the child'); print('tried 1')")
     monkeypatch.setattr(forks, "PROGRAM", program)
     assert "hung in the child" in forks.run(1, 0).violations[0]
+
+
+def test_growth_is_found(monkeypatch):
+    kept = []
+    monkeypatch.setattr(growth, "outputs", lambda *_: kept.append(np.ones(2 * 10**6)))  # 16 MB
+    assert "in 5 rounds" in growth.run(1, 0, n_rounds=5, n_first=1).violations[0]
+
+
+def test_memory_does_not_grow():
+    assert not growth.run(2, 0, n_rounds=10, n_first=2).violations

@@ -74,29 +74,38 @@ class OpenVINOEngine(Engine):
             if not difference <= TOLERANCE:
                 raise RuntimeError(f"its codes of {layer!r} differ from PyTorch's by {difference:.1e} of their largest")
         self._n_outputs = len(recipe.layers)
+        self._idle: deque[Any] = deque()  # requests that wait for work; threads share them
         self._n_requests = self._compiled.get_property(properties.optimal_number_of_infer_requests())
 
     def run(self, batches: Batches) -> Codes:
         # Requests are waited for in turn, without callbacks: batches are alike, so the oldest is the next to be ready.
-        idle = [self._compiled.create_infer_request() for _ in range(self._n_requests)]
         running: deque[tuple[np.ndarray, Any]] = deque()
         try:
             for indices, batch in batches:
-                if not idle:
-                    yield self._finished(running, idle)
-                request = idle.pop()
+                if len(running) == self._n_requests:
+                    yield self._finished(running)
+                request = self._idle_request()
                 request.start_async({0: np.ascontiguousarray(batch.numpy())})
                 running.append((indices, request))
             while running:
-                yield self._finished(running, idle)
+                yield self._finished(running)
         finally:
             for _, request in running:
                 request.wait()
+                self._idle.append(request)
 
-    def _finished(self, running: deque, idle: list) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    def _idle_request(self) -> Any:
+        """Return a request that no thread uses; making one takes longer than running one picture."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._compiled.create_infer_request()
+
+    def _finished(self, running: deque) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         indices, request = running[0]
         request.wait()
         codes = tuple(request.get_output_tensor(i).data.copy() for i in range(self._n_outputs))
         running.popleft()
-        idle.append(request)
+        if len(self._idle) < self._n_requests:
+            self._idle.append(request)
         return indices, codes
