@@ -60,7 +60,7 @@ def _is_table(y: Any) -> bool:
     """Whether y has several columns: an indicator of several labels a row."""
     if isinstance(y, (list, tuple)):
         return len(y) > 0 and isinstance(y[0], (list, tuple, np.ndarray)) and np.size(y[0]) > 1
-    shape = getattr(y, "shape", ())
+    shape: tuple[int, ...] = getattr(y, "shape", ())
     return len(shape) == 2 and shape[1] > 1
 
 
