@@ -32,7 +32,7 @@ def test_a_process_that_dies_is_a_violation(end, monkeypatch, capsys):
 
 
 def test_every_attack_is_known():
-    assert set(front.AT_A_TIME) == set(front.SAYS)
+    assert set(front.AT_A_TIME) == set(front.SAYS) == set(front.SHARES)
 
 
 def test_threads():
