@@ -48,8 +48,8 @@ from sklearn.preprocessing import Normalizer
 from threadpoolctl import threadpool_limits
 
 from sktl import CNNCodesTransformer, list_layers
+from sktl.datasets import load_pictures
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 SHOTS = (1, 2, 5, 10, 20)
 DEPTHS = {"early layer": 0.2, "middle layer": 0.6, "last layer": 1.0}
 COLOURS = {
@@ -87,38 +87,32 @@ def own_pictures(folder: Path, image_size: int | None) -> Data:
     """Return the picture files of a folder with one sub-folder for each class; other files are passed over."""
     if not folder.is_dir():
         sys.exit(f"--images {folder}: there is no such folder.")
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = {c.name: sorted(f for f in c.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()) for c in classes}
-    files = {name: paths for name, paths in files.items() if paths}
-    if len(files) < 2:
+    try:
+        X, y = load_pictures(folder)
+    except ValueError as error:
+        sys.exit(f"--images {folder}: {error}")
+    classes, counts = np.unique(y, return_counts=True)
+    if len(classes) < 2:
         sys.exit(
             f"--images {folder}: expected one sub-folder of pictures for each of at least two classes; found "
-            f"{', '.join(files) or 'no sub-folder with pictures'}. Pictures end in {', '.join(sorted(SUFFIXES))}."
+            f"{', '.join(classes)}."
         )
-    few = [name for name, paths in files.items() if len(paths) < 2]
-    if few:
+    if counts.min() < 2:
         sys.exit(
             f"--images {folder}: each class needs at least two pictures, one to learn from and one to test with; "
-            f"only one in {', '.join(few)}."
+            f"only one in {', '.join(classes[counts < 2])}."
         )
-    X = [path for paths in files.values() for path in paths]
-    y = np.array([name for name, paths in files.items() for _ in paths])
     thumbnails = read_thumbnails(X)
     pixels = np.stack([np.asarray(Image.fromarray(t).resize((32, 32)), float).ravel() for t in thumbnails])
-    shown = " and ".join(files) if len(files) == 2 else f"{len(files)} classes"
+    shown = " and ".join(classes) if len(classes) == 2 else f"{len(classes)} classes"
     return Data(f"{len(X)} pictures of {shown}", X, y, pixels, thumbnails, image_size, pooling="avg")
 
 
 def read_thumbnails(paths: list[Path]) -> list[np.ndarray]:
-    thumbnails, bad = [], []
+    thumbnails = []
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                thumbnails.append(np.asarray(image.convert("RGB").resize((96, 96))))
-        except (OSError, ValueError, SyntaxError) as error:
-            bad.append(f"  {path}: {error}")
-    if bad:
-        sys.exit("These files cannot be read as pictures; mend or remove them:\n" + "\n".join(bad))
+        with Image.open(path) as image:
+            thumbnails.append(np.asarray(image.convert("RGB").resize((96, 96))))
     return thumbnails
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 NO_ARRAYS = (str, bytes, os.PathLike, Mapping, AbstractSet, Iterator, type)
 REMEDIES: dict[type, str] = {
-    str: " One path or text is [{0}]; the pictures of a folder are sorted(pathlib.Path({0}).rglob('*.jpg')).",
-    os.PathLike: " One path is [{0}]; the pictures of a folder are sorted({0}.rglob('*.jpg')).",
+    str: " One path or text is [{0}]; the pictures of a folder are paths, labels = sktl.datasets.load_pictures({0}).",
+    os.PathLike: " One path is [{0}]; the pictures of a folder are paths, labels = sktl.datasets.load_pictures({0}).",
     Mapping: " A table of its columns is pandas.DataFrame({0}).",
     AbstractSet: " Its order is lost: give a list.",
     Iterator: " Use list({0}).",

@@ -256,9 +256,12 @@ def codes_or_nan(extractor: Extractor, source: PictureSource) -> np.ndarray:
             continue
         if failures:
             warnings.warn(
-                f"{len(failures)} of {len(source)} pictures cannot be read, and their codes are NaN: "
-                f"{shorten(f'[{i}] {failures[i]}' for i in sorted(failures))}. np.isnan(codes).all(axis=1) finds them.",
-                PictureWarning,
+                PictureWarning(
+                    f"{len(failures)} of {len(source)} pictures cannot be read, and their codes are NaN: "
+                    f"{shorten(f'[{i}] {failures[i]}' for i in sorted(failures))}. np.isnan(codes).all(axis=1) finds "
+                    "them; this warning's attribute 'failures' says of all what is wrong.",
+                    {i: failures[i] for i in sorted(failures)},
+                ),
                 stacklevel=4,
             )
         return out

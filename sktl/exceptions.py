@@ -22,13 +22,13 @@ class BadImageError(ValueError):
 
     Attributes
     ----------
-    failures : dict of int to str
-        What is wrong with each bad picture, by its index in the list.
+    failures : dict of int or str to str
+        What is wrong with each bad picture, by its index in the list; by its path where `load_pictures` says it.
     """
 
-    def __init__(self, message: str, failures: Mapping[int, str] | None = None):
+    def __init__(self, message: str, failures: Mapping[Any, str] | None = None):
         super().__init__(message)
-        self.failures: dict[int, str] = dict(failures or {})
+        self.failures: dict[Any, str] = dict(failures or {})
 
     def __reduce__(self):
         return type(self), (self.args[0], self.failures)
@@ -43,7 +43,21 @@ class BackboneNotFoundError(ValueError):
 
 
 class PictureWarning(UserWarning):
-    """Pictures are read, but perhaps not as they were meant."""
+    """Pictures are read, but perhaps not as they were meant, or some of them cannot be read.
+
+    Attributes
+    ----------
+    failures : dict of int or str to str
+        What is wrong with each picture that cannot be read, as in `BadImageError`; empty where the warning is of
+        another matter.
+    """
+
+    def __init__(self, message: str, failures: Mapping[Any, str] | None = None):
+        super().__init__(message)
+        self.failures: dict[Any, str] = dict(failures or {})
+
+    def __reduce__(self):
+        return type(self), (self.args[0], self.failures)
 
 
 class CacheWarning(UserWarning):

@@ -99,7 +99,9 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         of the same picture decoded in full.
     on_bad : {"error", "report"}, default="error"
         What `transform` does with files that cannot be read: one error that names all of them, or rows of NaN and a
-        warning that names them. No rows are left out, for those of y would no longer belong to the others.
+        warning that names them. No rows are left out, for those of y would no longer belong to the others. The
+        attribute `failures` of the error or the `PictureWarning` (``warnings.catch_warnings(record=True)`` records it)
+        says what is wrong with each, by index.
     random_state : int, default=0
         Fixes the random values of ``weights=None``.
     verbose : int, default=0

@@ -25,6 +25,13 @@ LARGEST_FILE = 2**28 + 2**24  # bytes; a picture of as many pixels as Pillow tru
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes of files of `FORMATS`, and of those that are read once a plugin or pydicom is there."""
+    Image.init()
+    read = {suffix for suffix, name in Image.EXTENSION.items() if name in FORMATS and name in Image.OPEN}
+    return frozenset(read | {".heic", ".heif", ".hif", ".avif", ".jxl", ".dcm"})
+
+
 def open_picture(file: BinaryIO) -> Image.Image:
     """Open an encoded picture with Pillow's own readers of `FORMATS`; pictures beyond its limit are refused."""
     Image.init()

@@ -54,8 +54,9 @@ def as_array_or_items(X: Any, name: str) -> Any:
 def _refuse_single(X: Any, name: str) -> None:
     if isinstance(X, (str, os.PathLike)) and os.path.isdir(X):
         raise TypeError(
-            f"{name} is the path of a folder, {os.fspath(X)!r}; pass a list of its files, such as "
-            "sorted(pathlib.Path(folder).glob('*/*.jpg')), whose labels are [path.parent.name for path in files]."
+            f"{name} is the path of a folder, {os.fspath(X)!r}; pass a list of its files. Of a folder with one "
+            f"sub-folder a class, paths, labels = sktl.datasets.load_pictures({os.fspath(X)!r}) gives it; of another, "
+            f"sorted(pathlib.Path({os.fspath(X)!r}).glob('*.jpg')) does."
         )
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(f"{name} is one path, {os.fspath(X)!r}; it must be a list of pictures. Pass [{name}].")
