@@ -45,7 +45,7 @@ MISTAKES = {
     ),
     "floats beyond 1": (
         lambda: CNNCodesTransformer().fit_transform(PICTURES.astype(float)),
-        ["X holds floats from 0 to 254; floats must lie within [0, 1]", "pass value_range=(0, 254)"],
+        ["X holds floats from 0 to 254; floats must lie within [0, 1]", "divide by 255, or cast to uint8"],
     ),
     "lengths": (
         lambda: FineTunedClassifier().fit(PICTURES, LABELS[:5]),
