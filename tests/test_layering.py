@@ -19,6 +19,7 @@ LAYERS = [
         "_preprocessing",
         "_unlabelled",
         "_validation",
+        "_warn_once",
     },
     {"_columns", "_magnitudes"},
     {"backbones", "images", "training", "cache"},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,8 +11,7 @@ from sklearn.metrics import accuracy_score
 from sktl._array_api import n_rows
 from sktl._columns import check_length, row_weights
 from sktl._unlabelled import as_labels, is_labelled, known_labels
-
-_SAID: set[tuple[str, str, int]] = set()
+from sktl._warn_once import warn_once
 
 
 class LabelledScoreMixin(ClassifierMixin):
@@ -61,7 +58,7 @@ class LabelledScoreMixin(ClassifierMixin):
                 "means unlabelled. Without labels, score by sktl.metrics.get_domain_scorer('information_maximization')."
             )
         if not known.all():
-            _warn_once(
+            warn_once(
                 f"{name}.score leaves out rows that are marked as unlabelled: it is the accuracy on the labelled rows, "
                 "which says nothing about a target without labels. To choose between adapted models, use "
                 "scoring=sktl.metrics.get_domain_scorer() with cv=sktl.model_selection.StratifiedDomainKFold()."
@@ -69,23 +66,3 @@ class LabelledScoreMixin(ClassifierMixin):
         predicted = np.asarray(self.predict(X))  # type: ignore[attr-defined]
         weight = None if sample_weight is None else row_weights(sample_weight, len(labels))[known]
         return float(accuracy_score(known_labels(labels, known), predicted[known], sample_weight=weight))
-
-
-def _warn_once(text: str) -> None:
-    """Warn once for a line of the user's code: cross-validation calls `score` often, and forgets what was shown."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("sktl.", "sklearn.", "joblib.")):
-        frame = frame.f_back
-    place = (text, frame.f_code.co_filename, frame.f_lineno)
-    if place in _SAID and not _is_always_shown(text):
-        return
-    _SAID.add(place)
-    warnings.warn_explicit(text, UserWarning, *place[1:])
-
-
-def _is_always_shown(text: str) -> bool:
-    """Whether the user's filters want every such warning, or an error."""
-    for action, message, category, module, line in warnings.filters:
-        if issubclass(UserWarning, category) and module is None and not line and (not message or message.match(text)):  # type: ignore[union-attr]
-            return action in ("always", "all", "error")
-    return False

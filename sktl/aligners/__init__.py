@@ -1,0 +1,21 @@
+"""Adaptation in front of any classifier: transformers that make the rows of two domains alike."""
+
+from sktl.aligners._coral import CORALAligner
+from sktl.aligners._denoiser import MarginalizedDenoiser
+from sktl.aligners._geodesic_flow import GeodesicFlowKernel
+from sktl.aligners._labelled_only import LabelledOnly
+from sktl.aligners._optimal_transport import OptimalTransportAligner
+from sktl.aligners._standardizer import DomainStandardizer
+from sktl.aligners._subspace import SubspaceAligner
+from sktl.aligners._transfer_components import TransferComponentAnalysis
+
+__all__ = [
+    "CORALAligner",
+    "DomainStandardizer",
+    "GeodesicFlowKernel",
+    "LabelledOnly",
+    "MarginalizedDenoiser",
+    "OptimalTransportAligner",
+    "SubspaceAligner",
+    "TransferComponentAnalysis",
+]
