@@ -75,7 +75,7 @@ def iter_batches(
     order = source.checked(np.arange(len(source)) if indices is None else indices)
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     task_size = source.task_size(preprocessing, batch_size, n_threads)
-    if task_size == 0:
+    if task_size == 0 or len(order) == 1:  # a thread takes longer to start than one picture to decode
         return ((which, source.batch(which, preprocessing, draft=draft)) for which in batches)
     if prefetch is None:
         prefetch = max(2, -(-2 * n_threads // batch_size))
