@@ -15,6 +15,8 @@ from sklearn.utils import _safe_indexing, validation
 from sklearn.utils._array_api import _convert_to_numpy
 from torch import Tensor
 
+from sktl._torch_datasets import opened
+
 OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 NO_ARRAYS = (str, bytes, os.PathLike, Mapping, AbstractSet, Iterator, type)
 REMEDIES: dict[type, str] = {
@@ -58,7 +60,11 @@ def is_foreign(values: Any) -> bool:
 
 
 def rows_on_host(X: Any) -> Any:
-    """Return tables of numbers in NumPy; tensors of pictures stay, whose channels stand elsewhere than in arrays."""
+    """Return tables of numbers in NumPy; tensors of pictures stay, whose channels stand elsewhere than in arrays.
+
+    Data sets of torch become lists.
+    """
+    X = opened(X)
     if isinstance(X, Tensor):
         return on_host(X) if X.ndim < 3 or X.is_nested or X.layout != torch.strided else X
     first = X[0] if isinstance(X, (list, tuple)) and len(X) else None

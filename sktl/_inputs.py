@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 from sktl._array_api import rows_on_host, validate_data
 from sktl._magnitudes import check_magnitude
 from sktl._preprocessing import Preprocessing
+from sktl._torch_datasets import DatasetPicture
 from sktl.backbones import first_channels, load_backbone
 from sktl.images import (
     PictureSource,
@@ -135,7 +136,7 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options:
     """
     given, X = X, rows_on_host(X)
     if not reset:
-        _check_kind(estimator, X, kind, is_tensor=_is_tensor(given))
+        _check_kind(estimator, X, kind, is_tensor=_is_tensor(given) or _is_tensor(X))
     if kind.is_rows:
         X = np.asarray(X) if _is_lazy(X) else X
         return validate_data(estimator, X, reset=reset, **{"dtype": np.float64, **row_options})
@@ -235,7 +236,7 @@ def decoded(
 def _holds_pictures(X: Any) -> bool:
     """Whether X holds pictures rather than a table of numbers, well-formed or not."""
     if isinstance(X, (list, tuple)) and len(X):
-        return isinstance(X[0], (str, os.PathLike, Image.Image)) or getattr(X[0], "ndim", 0) > 1
+        return isinstance(X[0], (str, os.PathLike, Image.Image, DatasetPicture)) or getattr(X[0], "ndim", 0) > 1
     return (getattr(X, "ndim", None) or 0) > 2 or (
         not is_2d(X) and getattr(getattr(X, "dtype", None), "kind", "f") in "OUST"
     )

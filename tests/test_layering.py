@@ -7,7 +7,9 @@ import pytest
 
 SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
-    {"_array_api", "_forking", "_memory", "_progress"},
+    {"_forking"},
+    {"_torch_datasets"},
+    {"_array_api", "_memory", "_progress"},
     {
         "exceptions",
         "_device",

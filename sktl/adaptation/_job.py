@@ -16,6 +16,7 @@ from sktl._device import resolve_device, resolve_precision
 from sktl._functional import single_row_explained
 from sktl._inputs import read, understand
 from sktl._magnitudes import standardiser
+from sktl._torch_datasets import refuse_silent_targets
 from sktl.adaptation._batch_norm import estimate_statistics
 from sktl.adaptation._batches import DomainBatches, Layout, taker
 from sktl.adaptation._domains import Roles, assign
@@ -236,6 +237,7 @@ def understood(estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight
     for loss in losses:
         loss._validate_params()
     device = resolve_device(estimator.device)
+    refuse_silent_targets(X, y, estimator)
     codes, classes = encode(y, estimator.unlabelled, type(estimator).__name__)
     kind = understand(estimator, X, estimator.backbone)
     data = read(estimator, X, kind, reset=True, **ROW_OPTIONS)

@@ -24,6 +24,7 @@ from sktl._estimator import ModuleSharingMixin
 from sktl._functional import check_network
 from sktl._magnitudes import check_finite
 from sktl._modes import usable
+from sktl._torch_datasets import refuse_silent_targets
 from sktl.exceptions import DivergenceError
 from sktl.fewshot._checkpoint import kept_training
 from sktl.fewshot._encoders import EncoderPlan
@@ -136,6 +137,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             return self._fit_in(X, y, groups, is_regression, lasting)
 
     def _fit_in(self, X: Any, y: Any, groups: Any, is_regression: bool | None, lasting: contextlib.ExitStack) -> Any:
+        refuse_silent_targets(X, y, self)
         goes_on = bool(self.warm_start) and hasattr(self, "_learned")
         device = resolve_device(self.device)
         spec, rows = (self._spec, read_input(self, X, self._spec)) if goes_on else learn_input(self, X)

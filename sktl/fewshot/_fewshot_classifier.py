@@ -14,6 +14,7 @@ from torch import nn
 from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import class_labels
 from sktl._estimator import LogitClassifierMixin
+from sktl._torch_datasets import refuse_silent_targets
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import refuse_missing
 from sktl.fewshot._task_learner import TaskLearner
@@ -102,6 +103,7 @@ class FewShotClassifier(LogitClassifierMixin, TaskLearner):
         FewShotClassifier
             Itself.
         """
+        refuse_silent_targets(X, y, self)
         X = rows_on_host(X)
         refuse_missing(self, X, y)
         classes, codes = np.unique(class_labels(y, n_rows(X), self), return_inverse=True)

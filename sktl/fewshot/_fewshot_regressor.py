@@ -15,6 +15,7 @@ from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import target_values
 from sktl._estimator import RegressorScoreMixin
 from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
+from sktl._torch_datasets import refuse_silent_targets
 from sktl.cache import CodeCache
 from sktl.fewshot._encoding import refuse_missing
 from sktl.fewshot._task_learner import TaskLearner
@@ -92,6 +93,7 @@ class FewShotRegressor(RegressorScoreMixin, TaskLearner):
         FewShotRegressor
             Itself.
         """
+        refuse_silent_targets(X, y, self)
         X = rows_on_host(X)
         refuse_missing(self, X, y)
         table = target_values(y, n_rows(X), self)

@@ -25,6 +25,7 @@ from sktl._estimator import LogitClassifierMixin, ModuleSharingMixin, NamedParts
 from sktl._inputs import InputKind
 from sktl._label_matrix import is_label_matrix, label_matrix
 from sktl._magnitudes import check_finite
+from sktl._torch_datasets import refuse_silent_targets
 from sktl.cache import CodeCache
 from sktl.fewshot._class_sums import class_sums, label_logits, label_sums, merged
 from sktl.fewshot._deployed import deployed
@@ -226,6 +227,7 @@ class ProtoNetClassifier(
     def _add(
         self, X: Any, y: Any, sample_weight: Any, *, is_first: bool, least: int, context: Any = None
     ) -> ProtoNetClassifier:
+        refuse_silent_targets(X, y, self)
         X = rows_on_host(X)
         refuse_missing(self, X, y)
         is_multilabel = is_label_matrix(y)

@@ -27,6 +27,7 @@ from sktl._identity import cannot_be_resumed
 from sktl._inputs import InputKind, read, understand
 from sktl._magnitudes import check_finite, standardiser
 from sktl._preprocessing import Preprocessing
+from sktl._torch_datasets import refuse_silent_targets
 from sktl.backbones import load_backbone
 from sktl.cache import CodeCache
 from sktl.exceptions import CheckpointWarning
@@ -130,6 +131,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         lasting: contextlib.ExitStack | None = None, given: HeldOut = NOTHING,
     ) -> tuple[Job, dict[str, Any]]:  # fmt: skip
         """Understand the data; returns the job and the attributes that are learned of y."""
+        refuse_silent_targets(X, y, self)
         if y is None:
             raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")
         device = resolve_device(self.device)

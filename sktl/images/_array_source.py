@@ -69,6 +69,10 @@ class ArraySource(PictureSource):
         """Return picture `i` as it is held."""
         return take(self._array, self.checked([i]))[0]
 
+    def pixels(self, i: int) -> np.ndarray:
+        """Return picture `i` in uint8, (H, W, C)."""
+        return self._at(self.checked([i]))[0]
+
     def digest(self, i: int, raw: Any = None) -> bytes:
         """Return 16 bytes that name the uint8 pixels of picture `i` and their shape."""
         rows = take(self._array, self.checked([i])) if raw is None else np.asarray(raw)[None]

@@ -33,6 +33,9 @@ def as_pictures(
         - 2-D arrays and data frames of numbers, each row a flattened picture of `image_shape`.
         - Lists, object arrays, Series or single columns of file paths, PIL images or a mix of them, of any sizes.
         - Lists of arrays of one shape.
+        - Data sets of torch and torchvision that have a length, whose items are pictures, or pairs of picture and
+          target; each is read when it is asked for, an `ImageFolder` without a transform by its files. Transforms
+          must not be random, since pictures may be read more than once.
 
         Four channels are RGBA and are composited over white. Values are uint8, bool, uint16 (scaled by 1/257), other
         integers within 0..255, or floats in [0, 1].

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sktl._torch_datasets import DatasetPicture, opened
 from sktl.images._arraylike import dtype_of, is_array_like, is_lazy, to_numpy
 
 _ACCEPTED = (
@@ -22,9 +23,9 @@ _ACCEPTED = (
 
 @dataclass(frozen=True)
 class Items:
-    """Paths and PIL images."""
+    """Paths, PIL images, and pictures of a data set."""
 
-    values: list[str | os.PathLike | Image.Image]
+    values: list[str | os.PathLike | Image.Image | DatasetPicture]
 
 
 def as_array_or_items(X: Any, name: str) -> Any:
@@ -33,6 +34,7 @@ def as_array_or_items(X: Any, name: str) -> Any:
     Lazy arrays are returned as they are, and not read.
     """
     _refuse_single(X, name)
+    X = opened(X, name)
     if hasattr(X, "to_numpy") and hasattr(X, "columns"):
         X = _from_frame(X)
     elif hasattr(X, "to_list") and not hasattr(X, "columns"):
@@ -109,8 +111,6 @@ def _from_protocol(X: Any, name: str) -> np.ndarray:
         isinstance(X, numbers.Number)
     ):
         remedy = f" Use list({name})." if isinstance(X, Iterator) else ""
-        if isinstance(X, torch.utils.data.Dataset):
-            remedy = f" Of a data set pass the pictures, [{name}[i][0] for i in range(len({name}))], and labels as y."
         raise TypeError(f"{name} must be {_ACCEPTED}; got {type(X).__name__}.{remedy}")
     return np.asarray(X)
 
@@ -127,7 +127,7 @@ def _from_objects(X: np.ndarray, name: str) -> Any:
     return X.astype(np.float64)
 
 
-_ITEM_TYPES = (str, os.PathLike, Image.Image, bytes, bytearray)
+_ITEM_TYPES = (str, os.PathLike, Image.Image, DatasetPicture, bytes, bytearray)
 
 
 def _from_sequence(items: list[Any], name: str) -> Any:

@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
+import torch
 import xxhash
 from PIL import Image
 
 from sktl._preprocessing import Preprocessing
+from sktl._torch_datasets import DatasetPicture
+from sktl.images._array_source import ArraySource
 from sktl.images._budget import LARGE_FILE, READING
 from sktl.images._decode import as_found, decode_bytes, decode_image, load, why_unreadable
 from sktl.images._errors import UnreadableError, bad_images
 from sktl.images._formats import check_undecoded, open_file, open_picture, read_file
+from sktl.images._pixels import over_white
 from sktl.images._resample import write_scaled
+from sktl.images._shapes import picture_layout
 from sktl.images._source import PictureSource
 from sktl.images._threads import map_threaded
 
@@ -32,7 +37,7 @@ class ItemSource(PictureSource):
 
     Parameters
     ----------
-    items : sequence of str, path-like or PIL.Image.Image
+    items : sequence of str, path-like, PIL.Image.Image or DatasetPicture
         The pictures.
     value_range : (float, float), default=None
         What is black and white in pixels of more than 8 bits; None is 0 and 65535, or 0.0 and 1.0 for floats.
@@ -48,11 +53,16 @@ class ItemSource(PictureSource):
     """
 
     def __init__(
-        self, items: Sequence[str | os.PathLike | Image.Image], *, value_range: tuple[float, float] | None = None
+        self,
+        items: Sequence[str | os.PathLike | Image.Image | DatasetPicture],
+        *,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         self.kind = "items"
         self.shape = None
-        self._items = tuple(item if isinstance(item, Image.Image) else os.fsdecode(item) for item in items)
+        self._items = tuple(
+            item if isinstance(item, (Image.Image, DatasetPicture)) else os.fsdecode(item) for item in items
+        )
         self._value_range = value_range
         self._scale = b"" if value_range is None else f"{value_range!r}\0".encode()
 
@@ -70,13 +80,13 @@ class ItemSource(PictureSource):
         if failures:
             raise bad_images(failures, len(self))
 
-    def read(self, i: int) -> bytes | Image.Image:
-        """Return the bytes of file `i`, or PIL image `i`."""
+    def read(self, i: int) -> bytes | Image.Image | np.ndarray:
+        """Return the bytes of file `i`, PIL image `i`, or the pixels (H, W, C) of a data set's tensor `i`."""
         item = self._items[i]
         if isinstance(item, Image.Image):
             return item
         try:
-            return _read_file(item)
+            return self._loaded(i, item) if isinstance(item, DatasetPicture) else _read_file(item)
         except UnreadableError as error:
             raise bad_images({i: self._named(i, error)}, len(self)) from error
 
@@ -84,7 +94,7 @@ class ItemSource(PictureSource):
         """Return 16 bytes that name the bytes of file `i`, or all that shows in PIL image `i`."""
         raw = self.read(i) if raw is None else raw
         try:
-            return self._digest_of(raw if isinstance(raw, Image.Image) else bytes(raw))
+            return self._digest_of(raw if isinstance(raw, (Image.Image, np.ndarray)) else bytes(raw))
         except UnreadableError as error:
             raise bad_images({i: self._named(i, error)}, len(self)) from error
 
@@ -95,6 +105,8 @@ class ItemSource(PictureSource):
         def digest(i: int) -> bytes:
             try:
                 item = self._items[i]
+                if isinstance(item, DatasetPicture):
+                    return self._digest_of(self._loaded(i, item))
                 if isinstance(item, Image.Image):
                     return self._digest_of(item)
                 with _held(item):
@@ -137,18 +149,39 @@ class ItemSource(PictureSource):
         return 1
 
     def _decoded(self, i: int, preprocessing: Preprocessing | None) -> tuple[np.ndarray, tuple[int, int]]:
-        item = self._items[i]
+        given = self._items[i]
+        item = self._loaded(i, given) if isinstance(given, DatasetPicture) else given
+        if isinstance(item, np.ndarray):
+            pixels = over_white(item[None])[0] if item.shape[2] == 4 else item
+            return pixels, pixels.shape[:2]
         if isinstance(item, Image.Image):
             pixels = decode_image(item, self._value_range)
             return pixels, pixels.shape[:2]
         with _held(item):
             return decode_bytes(_read_file(item), preprocessing, self._value_range)
 
-    def _digest_of(self, raw: bytes | Image.Image) -> bytes:
+    def _loaded(self, i: int, item: DatasetPicture) -> Image.Image | np.ndarray:
+        """Return picture `i` of a data set: a PIL image, or uint8 pixels (H, W, C)."""
+        try:
+            picture = item.load()
+        except (OSError, SyntaxError) as error:  # what Pillow raises for files that are damaged
+            raise UnreadableError(str(error)) from error
+        if isinstance(picture, Image.Image):
+            check_undecoded(picture)
+            return picture
+        name, shape = f"X[{i}]", (1, *getattr(picture, "shape", ()))
+        layout = picture_layout(shape, is_tensor=isinstance(picture, torch.Tensor), name=name)
+        return ArraySource(picture[None], layout, value_range=self._value_range, name=name).pixels(0)
+
+    def _digest_of(self, raw: bytes | Image.Image | np.ndarray) -> bytes:
+        if isinstance(raw, np.ndarray):
+            return _digest_bytes(np.ascontiguousarray(raw).tobytes(), f"{raw.shape!r} pixels\0".encode())
         return _digest_image(raw, self._scale) if isinstance(raw, Image.Image) else _digest_bytes(raw, self._scale)
 
     def _named(self, i: int, error: UnreadableError) -> str:
         item = self._items[i]
+        if isinstance(item, DatasetPicture):
+            return f"item {item.index} of {type(item.dataset).__name__}: {error}"
         if isinstance(item, Image.Image):
             return f"PIL image: {error}"
         if len(item) <= LONGEST_NAME and "\n" not in item:
@@ -157,6 +190,8 @@ class ItemSource(PictureSource):
 
     def _header_fault(self, i: int) -> str | None:
         item = self._items[i]
+        if isinstance(item, DatasetPicture):  # there is nothing to look at before it is decoded
+            return None
         try:
             if not isinstance(item, Image.Image):
                 _check_header(item)
