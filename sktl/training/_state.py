@@ -15,6 +15,8 @@ from torch import Tensor
 from sktl.training._structure import as_tensors, map_tensors
 
 MOST = 2**53  # that a clock counts
+OF_ADAM = ("step", "exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")  # kernels go by their parameter's shape
 
 
 def training_state(net: Any) -> dict[str, Any]:
@@ -88,13 +90,22 @@ def check_training_state(net: Any, state: Mapping[str, Any]) -> None:
     """Raise ValueError where the state that a net was put to is none of a training that went well."""
     state = as_tensors(state)
     map_tensors(_checked, {"module": state["module"], "average": state["average"]})
+    needed = OF_ADAM if isinstance(net.optimizer_, (torch.optim.Adam, torch.optim.AdamW)) else ()
     for parameter, values in net.optimizer_.state.items():
+        if values and not set(needed) <= set(values):
+            raise ValueError(f"the optimizer lacks some of {', '.join(needed)}")
         for name, value in values.items():
-            if isinstance(value, Tensor) and _checked(value).shape not in (parameter.shape, torch.Size([])):
-                raise ValueError(f"{name} of the optimizer is {tuple(value.shape)}, should be {tuple(parameter.shape)}")
+            if name in MOMENTS and not _is_moment(value, name, parameter):
+                raise ValueError(f"{name} of the optimizer is not of its parameter's shape, {tuple(parameter.shape)}")
+            if name == "step" and not (
+                isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.ndim == 0)
+            ):
+                raise ValueError("step of the optimizer is no number")
+            map_tensors(_checked, value)
     for group in net.optimizer_.param_groups:
-        if not all(math.isfinite(value) for value in group.values() if isinstance(value, (int, float))):
-            raise ValueError("a rate of the optimizer is no finite number")
+        for name, default in net.optimizer_.defaults.items():
+            if name not in group or not _is_alike(group[name], default):
+                raise ValueError(f"{name} of the optimizer is {str(group.get(name))[:40]}")
     for values in (state["generators"], state["batches"] or {}):
         for name, value in values.items():
             if not isinstance(value, Tensor) or value.dtype != torch.uint8 or value.ndim != 1:
@@ -106,6 +117,23 @@ def check_training_state(net: Any, state: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} of the clock is {str(value)[:40]}")
     if not all(isinstance(row, dict) for row in state["history"]):
         raise ValueError("its history has no rows")
+
+
+def _is_moment(value: Any, name: str, parameter: Tensor) -> bool:
+    if value is None:  # what plain gradients without momentum keep
+        return name == "momentum_buffer"
+    return isinstance(value, Tensor) and value.shape == parameter.shape
+
+
+def _is_alike(value: Any, default: Any) -> bool:
+    """Whether a setting of the optimizer may stand in the place of its default: a finite number for a number."""
+    if isinstance(default, (tuple, list)):
+        return isinstance(value, (tuple, list)) and len(value) == len(default) and all(map(_is_alike, value, default))
+    if isinstance(default, bool) or default is None:
+        return value is None or isinstance(value, bool)
+    if isinstance(default, (int, float)):
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    return True
 
 
 def _checked(tensor: Tensor) -> Tensor:

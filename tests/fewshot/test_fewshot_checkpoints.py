@@ -94,3 +94,17 @@ def test_one_that_does_not_fit_is_named(base_rows, tmp_path):
     with pytest.raises(WeightsError, match=r"(?s)does not fit this training.*Remove the files"):
         learner.fit(*base_rows)
     assert not hasattr(learner, "n_iter_")
+
+
+@pytest.mark.parametrize("place", ["/net/optimizer/state/0/exp_avg", "/net/optimizer/state/1/exp_avg_sq"])
+def test_moments_of_another_shape_are_refused(place, base_rows, tmp_path):
+    learner = ProtoNetLearner(**FEW, n_episodes=30, checkpoint_dir=tmp_path)
+    crash(learner, *base_rows, 3)
+    for path in files(tmp_path):
+        tensors, rest = read_tensors(path)
+        content = encode_tensors({**tensors, place: tensors[place].flatten()[0]}, rest)
+        path.unlink()
+        name = f"{path.stem.rpartition('-')[0]}-{xxhash.xxh3_64_hexdigest(content)}.safetensors"
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match="not of its parameter's shape"):
+        learner.fit(*base_rows)
