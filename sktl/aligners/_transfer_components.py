@@ -18,9 +18,11 @@ class TransferComponentAnalysis(Aligner):
     """Transfer component analysis: much variance, and little distance between the domains' means [1]_.
 
     Rows become coordinates along components of a kernel, chosen so that the means of both domains (their maximum mean
-    discrepancy) lie close together while the rows spread. It departs from the paper in two ways. The kernel is divided
-    by its mean diagonal, which is 1 for "rbf", so that `regularization` means the same on any scale. Above
-    `max_rows` rows, components are sums over that many rows, drawn at random, instead of over all.
+    discrepancy) lie close together while the rows spread. It departs from the paper in three ways. The kernel is
+    divided by its mean diagonal, which is 1 for "rbf", so that `regularization` means the same on any scale. The
+    variance of a component falls as its eigenvalue does, and is 1 for the first: with variance 1 for each, late
+    components, which are mostly noise, would weigh as much as early ones. Above `max_rows` rows, components are sums
+    over that many rows, drawn at random, instead of over all.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ class TransferComponentAnalysis(Aligner):
         apart = K[~is_target].mean(axis=0) - K[is_target].mean(axis=0)  # K^T L K is its outer product
         spread = K - self._mean  # K^T H K = spread^T spread
         self.coefficients_ = components(spread, apart, self.regularization, self.n_components)
-        self.coefficients_ *= np.sqrt(n)  # columns have variance 1
+        self.coefficients_ *= np.sqrt(n)  # the first column has variance 1
         self.n_components_ = self.coefficients_.shape[1]
         return self.n_components_
 
@@ -135,10 +137,10 @@ class TransferComponentAnalysis(Aligner):
 
 
 def components(spread: np.ndarray, apart: np.ndarray, regularization: float, most: int) -> np.ndarray:
-    """Return W, which maximises tr(W^T H W) for W^T (mu I + a a^T) W = I, scaled so that W^T H W = I.
+    """Return W, which maximises tr(W^T H W) for W^T (mu I + a a^T) W = I.
 
-    H is spread^T spread, and a is `apart`. Directions without spread are left out; one column of zeros is returned
-    where there is no other.
+    H is spread^T spread, and a is `apart`. W is divided by the root of the largest eigenvalue. Directions without
+    spread are left out; one column of zeros is returned where there is no other.
     """
     m = spread.shape[1]
     regularized = regularization * np.eye(m) + np.outer(apart, apart)
@@ -148,6 +150,6 @@ def components(spread: np.ndarray, apart: np.ndarray, regularization: float, mos
     kept = values > max(values[0], 0.0) * max(spread.shape) * np.finfo(float).eps
     if not kept.any():
         return np.zeros((m, 1))
-    W = W[:, kept] / np.sqrt(values[kept])
+    W = W[:, kept] / np.sqrt(values[0])
     largest = np.abs(W).argmax(axis=0)
     return W * np.where(W[largest, np.arange(W.shape[1])] < 0, -1.0, 1.0)
