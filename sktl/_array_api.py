@@ -64,13 +64,28 @@ def rows_on_host(X: Any) -> Any:
 
     Data sets of torch become lists.
     """
-    X = opened(X)
+    X = column_of_arrays(opened(X))
     if isinstance(X, Tensor):
         return on_host(X) if X.ndim < 3 or X.is_nested or X.layout != torch.strided else X
     first = X[0] if isinstance(X, (list, tuple)) and len(X) else None
     if isinstance(first, np.ndarray) and first.dtype.kind == "O" and first.ndim == 1:
         return np.asarray([list(row) for row in X])  # scikit-learn leaves such numbers as objects
     return on_host(X)
+
+
+def column_of_arrays(X: Any) -> Any:
+    """Return the one column of a table, or of an array of objects, as a list where it holds arrays."""
+    if type(X).__module__.startswith("pyarrow"):
+        return _of_arrow(X)
+    shape: tuple[int, ...] = tuple(getattr(X, "shape", ()))
+    if len(shape) != 2 or shape[1] != 1 or shape[0] == 0:
+        return X
+    if hasattr(X, "columns"):
+        column = X[next(iter(X.columns))]
+        return column.to_list() if hasattr(column, "to_list") and _is_nested(column[:1].to_list()[0]) else X
+    if isinstance(X, np.ndarray) and X.dtype.kind == "O" and _is_nested(X[0, 0]):
+        return list(X[:, 0])
+    return X
 
 
 def take_rows(X: Any, rows: np.ndarray) -> Any:
@@ -153,6 +168,17 @@ def _refuse_no_array(values: Any, name: str) -> None:
         raise TypeError(
             f"{name} must be an array or a list with one entry a row; got {type(values).__name__}.{remedy.format(name)}"
         )
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or bool(getattr(value, "shape", ()))
+
+
+def _of_arrow(X: Any) -> Any:
+    """Return one column of text or lists as a list, and numbers as they are."""
+    column = X.column(0) if getattr(X, "num_columns", 0) == 1 else X
+    values = column[:1].to_pylist() if hasattr(column, "chunks") or not hasattr(column, "num_columns") else [0.0]
+    return column.to_pylist() if values and (_is_nested(values[0]) or isinstance(values[0], str)) else X
 
 
 def _forward(values: Any) -> Any:

@@ -30,6 +30,7 @@ from sktl.images import (
     as_pictures,
     check_row_width,
     checked_range,
+    is_nested,
     is_numeric_rows,
     iter_batches,
     one_picture,
@@ -147,7 +148,7 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options:
         is_bytes = getattr(X, "dtype", None) in (np.uint8, np.bool_)
         X = validate_data(estimator, X, reset=reset, dtype=None if is_bytes else "numeric")
     else:
-        _check_feature_names(estimator, X, reset=reset)
+        _check_feature_names(estimator, given, reset=reset)
     return as_pictures(X, image_shape=kind.image_shape, value_range=kind.value_range)
 
 
@@ -236,7 +237,9 @@ def decoded(
 def _holds_pictures(X: Any) -> bool:
     """Whether X holds pictures rather than a table of numbers, well-formed or not."""
     if isinstance(X, (list, tuple)) and len(X):
-        return isinstance(X[0], (str, os.PathLike, Image.Image, DatasetPicture)) or getattr(X[0], "ndim", 0) > 1
+        return isinstance(X[0], (str, os.PathLike, Image.Image, DatasetPicture)) or (
+            getattr(X[0], "ndim", 0) > 1 or is_nested(X[0])
+        )
     return (getattr(X, "ndim", None) or 0) > 2 or (
         not is_2d(X) and getattr(getattr(X, "dtype", None), "kind", "f") in "OUST"
     )

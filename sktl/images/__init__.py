@@ -9,7 +9,7 @@ from sktl.images._formats import picture_suffixes
 from sktl.images._inputs import refuse_mixed_frame
 from sktl.images._item_source import ItemSource
 from sktl.images._iter_batches import iter_batches
-from sktl.images._numeric_rows import is_numeric_rows
+from sktl.images._numeric_rows import is_nested, is_numeric_rows
 from sktl.images._row_value_range import row_value_range
 from sktl.images._shapes import check_row_width, infer_image_shape, one_picture
 from sktl.images._source import PictureSource

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sktl._array_api import column_of_arrays
 from sktl._torch_datasets import DatasetPicture, opened
 from sktl.images._arraylike import dtype_of, is_array_like, is_lazy, to_numpy
 
@@ -34,7 +35,7 @@ def as_array_or_items(X: Any, name: str) -> Any:
     Lazy arrays are returned as they are, and not read.
     """
     _refuse_single(X, name)
-    X = opened(X, name)
+    X = column_of_arrays(opened(X, name))
     if hasattr(X, "to_numpy") and hasattr(X, "columns"):
         X = _from_frame(X)
     elif hasattr(X, "to_list") and not hasattr(X, "columns"):
@@ -77,7 +78,7 @@ def refuse_mixed_frame(X: Any, name: str = "X") -> None:
     if len(columns) < 2 or not len(X):
         return
     firsts = {column: np.asarray(X[column])[0] for column in columns}
-    pictures = [column for column, first in firsts.items() if _is_path(first) or isinstance(first, Image.Image)]
+    pictures = [column for column, first in firsts.items() if _is_picture(first)]
     if not pictures:
         return
     column, others = pictures[0], [str(column) for column in columns if column not in pictures]
@@ -91,6 +92,10 @@ def refuse_mixed_frame(X: Any, name: str = "X") -> None:
     raise ValueError(
         f"{name} is a data frame with pictures in column {column!r} beside {', '.join(others[:5])}: {remedy}."
     )
+
+
+def _is_picture(item: Any) -> bool:
+    return _is_path(item) or isinstance(item, Image.Image) or (is_array_like(item) and len(item.shape) > 1)
 
 
 def _is_path(item: Any) -> bool:

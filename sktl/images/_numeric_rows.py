@@ -26,13 +26,19 @@ def is_numeric_rows(X: Any) -> bool:
         return False
     if isinstance(X, (list, tuple)):
         first = X[0] if len(X) else None
-        return isinstance(first, (list, tuple)) or getattr(first, "ndim", None) == 1
+        return (isinstance(first, (list, tuple)) and not is_nested(first)) or getattr(first, "ndim", None) == 1
     shape = getattr(X, "shape", None)
     if shape is None and hasattr(X, "__array__"):
         shape = X.__array__().shape
     if shape is None or len(shape) != 2:
         return False
     return not (shape[1] == 1 and _holds_items(X))
+
+
+def is_nested(item: Any) -> bool:
+    """Whether a list holds lists or arrays, as a picture of several lines does."""
+    inner = item[0] if isinstance(item, (list, tuple)) and len(item) else None
+    return isinstance(inner, (list, tuple)) or bool(getattr(inner, "shape", ()))
 
 
 def _holds_items(X: Any) -> bool:
