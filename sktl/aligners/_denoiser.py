@@ -22,6 +22,7 @@ class MarginalizedDenoiser(Aligner):
     A layer is the linear map that best restores rows from which entries were struck at random; all ways to strike are
     averaged in closed form. Words of one domain so become evidence for words of the other. Rows of both domains are
     mapped alike. Made for text: X may be sparse (tf-idf, counts), the output is dense.
+    Compare with the model alone: on the first pairs of Amazon's reviews with tf-idf, one layer was level with it.
 
     Parameters
     ----------
