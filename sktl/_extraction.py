@@ -113,7 +113,7 @@ class Extractor:
                 codes = cache.get_or_compute(
                     self._keys(digests, engine.name),
                     partial(self._missing, source, start, engine, digests),
-                    claim_size=n_layers * max(1, min(CLAIMED_PICTURES, 256 // n_layers)),
+                    claim_size=n_layers * self._claimed(engine),
                 )
             self._tell(start + len(digests))
             yield np.stack([np.concatenate(codes[i : i + n_layers]) for i in range(0, len(codes), n_layers)])
@@ -211,6 +211,12 @@ class Extractor:
             source, self.recipe.preprocessing, batch_size=self._batch_size(engine), n_jobs=self.n_jobs,
             indices=indices, draft=self.recipe.draft,
         )  # fmt: skip
+
+    def _claimed(self, engine: Engine) -> int:
+        """Return how many pictures are taken on at a time: whole batches, for a part of one would be filled up."""
+        most = max(1, min(CLAIMED_PICTURES, 256 // len(self.recipe.layers)))
+        size = self._batch_size(engine)
+        return most // size * size if size <= most else most
 
     def _batch_size(self, engine: Engine) -> int:
         is_auto = self.batch_size == "auto"

@@ -78,8 +78,10 @@ def _value(record: bytes) -> np.ndarray | None:
     dtype = np.dtype(name)
     shape = struct.unpack_from(f"<{n_dimensions}Q", record, shape_at)
     n_bytes = math.prod(shape) * dtype.itemsize  # exact: Python's integers do not wrap around
+    described = shape_at + 8 * n_dimensions
     is_sound = dtype.str == name and not dtype.hasobject and dtype.kind != "V"
-    if not is_sound or start < shape_at + 8 * n_dimensions or n_bytes != len(record) - start:
+    is_placed = start == -(-described // _ALIGNMENT) * _ALIGNMENT and not any(record[described:start])
+    if not is_sound or not is_placed or n_bytes != len(record) - start:
         return None
     if not n_bytes:
         return frozen(np.empty(shape, dtype))

@@ -13,10 +13,11 @@ from PIL import Image
 BUDGET = 2**30 - 2**27  # bytes; what is left of 1 GiB is for all that is not counted
 LARGE_FILE = 2**24  # bytes; of files beyond that one is in memory at a time
 
-# Bytes a pixel at the peak, measured: Pillow's pixels, those handed on, and what the decoder keeps beside them.
+# Bytes a pixel at the peak: Pillow's pixels, those handed on, and what the decoder keeps beside them. Measured for PNG,
+# WebP, JPEG, GIF, TIFF and BMP, estimated for the others.
 # Only JPEG can be scaled while it is decoded; WebP, AVIF and JPEG 2000 decoders hold several copies of the picture.
 BYTES_PER_PIXEL = {
-    "JPEG": 8, "MPO": 8, "PNG": 8, "BMP": 8, "DIB": 8, "PPM": 8, "TIFF": 9, "GIF": 9, "TGA": 8,
+    "JPEG": 8, "MPO": 8, "PNG": 8, "BMP": 12, "DIB": 12, "PPM": 8, "TIFF": 9, "GIF": 9, "TGA": 8,
     "WEBP": 24, "AVIF": 32, "HEIF": 32, "JPEG2000": 40, "JXL": 40,
 }  # fmt: skip
 OF_OTHER_FORMATS = 24  # some of their decoders are written in Python

@@ -104,7 +104,7 @@ def resumed_models(folder):
 def learner(path, **options):
     options = {"n_way": 3, "n_shot": 2, "n_query": 2, "n_episodes": 300, "meta_batch_size": 1, "random_state": 0,
                **options}  # fmt: skip
-    return ProtoNetLearner(checkpoint=path, **options)
+    return ProtoNetLearner(checkpoint_dir=path, **options)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ class TestPull:
 
     def test_a_strong_pull_keeps_weights_where_they_were(self, small_network, striped):
         options = {"backbone": small_network, "image_size": 32, "strategy": "full", "random_state": 0, "max_steps": 20}
+        options["learning_rate"] = 0.1
         ways = []
         for strength in (0.0, 100.0):
             model = FineTunedClassifier(l2_sp=strength, weight_decay=0, optimizer="sgd", **options).fit(*striped)

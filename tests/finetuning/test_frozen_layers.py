@@ -254,19 +254,19 @@ class TestMemory:
 
 
 class TestGrid:
-    """What a grid search sends through each part of the network: 64 pictures, two folds and a last fit on all."""
+    """What a grid search sends through each part of the network: 48 pictures, two folds and a last fit on all."""
 
     EPOCHS = 2
     LAST = {"strategy": ["last"], "freeze_until": ["0", "1"], "learning_rate": [1e-3, 1e-2]}  # noqa: RUF012
 
     def counted(self, folder, cache, grid, n_jobs=None, **options):
-        X = np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8)
+        X = np.random.default_rng(0).integers(0, 255, (48, 32, 32, 3), dtype=np.uint8)
         X[::2] //= 2
         options = {"image_size": 32, "max_epochs": self.EPOCHS, "random_state": 0, "batch_size": 16, **options}
         model = FineTunedClassifier(counted_network(folder), cache=cache, **options)
         search = GridSearchCV(model, grid, cv=KFold(2, shuffle=True, random_state=0), n_jobs=n_jobs)
         forget(folder)
-        search.fit(X, np.arange(64) % 2)
+        search.fit(X, np.arange(48) % 2)
         return search, n_seen(folder)
 
     @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -274,23 +274,23 @@ class TestGrid:
         open_cache("memory").clear()
         cache = "memory" if n_jobs == 1 else tmp_path / "store"
         search, (first, second, third) = self.counted(tmp_path, cache, self.LAST, n_jobs, augment=None)
-        trained = 32 * self.EPOCHS  # rows of a fold's training
-        refit = 64 * self.EPOCHS
+        trained = 24 * self.EPOCHS  # rows of a fold's training
+        refit = 48 * self.EPOCHS
         until = search.best_params_["freeze_until"]
-        assert first == 64  # each picture once: folds, grid points, tests and the last fit share it
+        assert first == 48  # each picture once: folds, grid points, tests and the last fit share it
         # Two folds at two rates train what follows "0"; what follows "1" was frozen in as many: once a picture.
-        tests = 2 * 2 * 32
-        assert second == 2 * 2 * trained + tests + 64 + (until == "0") * refit
+        tests = 2 * 2 * 24
+        assert second == 2 * 2 * trained + tests + 48 + (until == "0") * refit
         assert third == 2 * (2 * 2 * trained + tests) + refit
 
     def test_heads_solved_on_the_way(self, tmp_path):
         open_cache("memory").clear()
         grid = [{**self.LAST, "strategy": ["last", "lp-ft"]}, {"strategy": ["head"]}]
         _, seen = self.counted(tmp_path, "memory", grid, augment=None)
-        assert seen[0] == 64  # codes go on from the frozen layers' outputs
+        assert seen[0] == 48  # codes go on from the frozen layers' outputs
 
     def test_views(self, tmp_path):
         open_cache("memory").clear()
         grid = {"strategy": ["last"], "freeze_until": ["1"], "learning_rate": [1e-3, 1e-2]}
         _, seen = self.counted(tmp_path, "memory", grid, augment="flip", n_views=3)
-        assert seen[0] == seen[1] == 64 * (3 + 1)  # three views to train on, and the picture itself to test on
+        assert seen[0] == seen[1] == 48 * (3 + 1)  # three views to train on, and the picture itself to test on

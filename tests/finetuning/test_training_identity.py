@@ -16,7 +16,6 @@ from skorch.callbacks import Callback, GradientNormClipping
 
 from sktl.exceptions import CheckpointWarning
 from sktl.fewshot import MatchingNetLearner, ProtoNetLearner
-from sktl.finetuning import FineTunedClassifier
 
 HERE = Path(__file__).resolve().parent
 
@@ -98,13 +97,17 @@ def test_another_process_goes_on(tmp_path):
     done = subprocess.run(script, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.stdout == "stopped\nstopped\n", done.stderr[-3000:]
     for (model, data), (alone, _) in zip(settings.resumed_models(tmp_path), settings.resumed_models(tmp_path / "-")):
-        name = "checkpoint_dir" if isinstance(model, FineTunedClassifier) else "checkpoint"
         counts = Counts()
         with warnings.catch_warnings():
             warnings.simplefilter("error", CheckpointWarning)
             model.set_params(callbacks=[counts]).fit(*data)
         assert counts.seen[0] == 2
-        assert_equal(model, alone.set_params(**{name: None}).fit(*data))
+        assert_equal(model, alone.set_params(checkpoint_dir=None).fit(*data))
+
+
+def keys_in(folder):
+    """Return the keys of the trainings that a folder holds checkpoints of."""
+    return {path.name.split("-")[0] for path in folder.glob("*.safetensors")}
 
 
 class TestMetaLearners:
@@ -125,20 +128,24 @@ class TestMetaLearners:
         ],
         ids=["hook", "values", "schedule", "seed", "callback"],
     )
-    def test_another_setting_is_refused(self, changes, kept):
-        changed = learner(kept, **{"module": network(), "n_episodes": 4, **changes(network())})
-        with pytest.raises(ValueError, match="other data or with other parameters"):
-            changed.fit(*classes())
-
-    def test_other_groups_and_classes_of_learners_are_refused(self, kept):
+    def test_another_setting_starts_afresh(self, changes, kept):
         X, y = classes()
-        with pytest.raises(ValueError, match="other data or with other parameters"):
-            learner(kept, module=network(), n_episodes=4).fit(X, y, groups=y // 3)
+        found, alone = (
+            learner(path, **{"module": network(), "n_episodes": 4, **changes(network())}).fit(X, y)
+            for path in (kept, None)
+        )
+        assert len(keys_in(kept)) == 2
+        assert np.array_equal(found.transform(X), alone.transform(X))
+
+    def test_other_groups_and_classes_of_learners_start_afresh(self, kept):
+        X, y = classes()
+        learner(kept, module=network(), n_episodes=4).fit(X, y, groups=y // 3)
+        assert len(keys_in(kept)) == 2
         options = ProtoNetLearner().get_params()
         ours = {k: v for k, v in learner(kept, module=network(), n_episodes=4).get_params().items() if k in options}
         taken = {k: v for k, v in ours.items() if k in MatchingNetLearner().get_params()}
-        with pytest.raises(ValueError, match="other data or with other parameters"):
-            MatchingNetLearner(**taken).fit(X, y)
+        MatchingNetLearner(**taken).fit(X, y)
+        assert len(keys_in(kept)) == 3
 
     def test_the_same_is_found(self, kept):
         X, y = classes()
@@ -171,6 +178,6 @@ def test_what_cannot_be_made_out_is_not_resumed_and_named(tmp_path):
         assert_equal(model, tuned(None, schedule=Unclear()).fit(*rows()))
     assert not list(tmp_path.glob("*.safetensors"))
     path = tmp_path / "training"
-    with pytest.warns(CheckpointWarning, match=r"checkpoint=.*resumes none.*schedule"):
+    with pytest.warns(CheckpointWarning, match=r"checkpoint_dir=.*resumes none.*schedule"):
         learner(path, n_episodes=4, schedule=Unclear()).fit(*classes())
-    assert not path.exists()
+    assert not list(path.glob("*.safetensors"))
