@@ -41,8 +41,7 @@ class LoRA(BaseEstimator):
 
     Examples
     --------
-    >>> from sktl._estimator import NamedPartsMixin
-    from sktl.finetuning import FineTunedClassifier, LoRA
+    >>> from sktl.finetuning import FineTunedClassifier, LoRA
     >>> FineTunedClassifier(adapter=LoRA(rank=8)).get_params()["adapter__rank"]
     8
     """

@@ -218,7 +218,7 @@ class TestBadInput:
             shot(source).fit(target_rows[0][:1])
 
     def test_rows_for_a_network_of_pictures(self, picture_source):
-        with pytest.raises(ValueError, match="fitted on pictures, but X holds a 2-D array"):
+        with pytest.raises(ValueError, match="one picture without its batch axis"):
             shot(picture_source).fit(np.zeros((64, 196)))
 
     def test_lengths(self, source, target_rows):
