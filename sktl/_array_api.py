@@ -75,6 +75,8 @@ def rows_on_host(X: Any) -> Any:
 
 def column_of_arrays(X: Any) -> Any:
     """Return the one column of a table, or of an array of objects, as a list where it holds arrays."""
+    if isinstance(X, Tensor):  # a nested one does not even tell its shape
+        return X
     if type(X).__module__.startswith("pyarrow"):
         return _of_arrow(X)
     shape: tuple[int, ...] = tuple(getattr(X, "shape", ()))

@@ -10,8 +10,16 @@ from sktl.fewshot.transductive import TRANSDUCTIVE
 ESTIMATORS = [ProtoNetClassifier(transductive=name) for name in TRANSDUCTIVE]
 TOGETHER = "classifies the rows of a call together, by design: a part of them is another query set, with other answers"
 
+UNWEIGHTED = "no transductive method knows weights, so that they are refused with advice"
+WEIGHT_CHECKS = (
+    "check_sample_weights_pandas_series", "check_sample_weights_not_an_array", "check_sample_weights_list",
+    "check_all_zero_sample_weights_error", "check_sample_weights_shape", "check_sample_weights_not_overwritten",
+    "check_sample_weight_equivalence_on_dense_data", "check_classifiers_one_label_sample_weights",
+)  # fmt: skip
+EXPECTED = {"check_methods_subset_invariance": TOGETHER} | dict.fromkeys(WEIGHT_CHECKS, UNWEIGHTED)
 
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda _: {"check_methods_subset_invariance": TOGETHER})
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda _: EXPECTED)
 def test_scikit_learn_checks(estimator, check):
     drawn_by_the_check = "order_invariance" in str(check)  # it permutes rows by NumPy's global generator
     state = np.random.get_state()
