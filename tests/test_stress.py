@@ -21,6 +21,10 @@ def test_table(tmp_path, monkeypatch, capsys):
     assert row["cases"] == front.AT_A_TIME["store_records"]
     assert "5,000 | 0 |" in (tmp_path / "page.md").read_text()
     assert "store_records: 5000 cases, 0 violations" in capsys.readouterr().out
+    given(monkeypatch, "--more", "--only", "store_records", "--output", tmp_path / "found.json")
+    assert front.main() == 0
+    more = json.loads((tmp_path / "found.json").read_text())["attacks"]["store_records"]
+    assert (more["cases"], more["next_seed"]) == (2 * row["cases"], row["next_seed"] + 1)
 
 
 @pytest.mark.parametrize("end", ["import os; os.kill(os.getpid(), 9)", "raise SystemExit(3)"])

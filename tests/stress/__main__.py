@@ -57,26 +57,37 @@ def main() -> int:
     options.add_argument("--jobs", type=int, default=1, help="attacks at a time (default: %(default)s)")
     options.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     options.add_argument("--output", type=Path, help="a JSON file for the counts")
+    options.add_argument("--more", action="store_true", help="add to the counts that --output holds, with other seeds")
     options.add_argument("--page", type=Path, help="a Markdown file for the table")
     given = options.parse_args()
+    earlier: dict = {}
+    if given.more and given.output and given.output.is_file():
+        earlier = json.loads(given.output.read_text())["attacks"]
 
     whole = sum(SHARES[name] for name in given.only)
 
     def attacked(name: str) -> dict:
-        row = _attack(name, given.seed, given.minutes * 60 * given.jobs * SHARES[name] / whole)
+        seed = earlier.get(name, {}).get("next_seed", given.seed)
+        row = _attack(name, seed, given.minutes * 60 * given.jobs * SHARES[name] / whole)
         tried = row["skipped"] or f"{row['cases']} cases"
         lines = [f"{name}: {tried}, {len(row['violations'])} violations", *row["violations"][:20]]
         print("\n    ".join(lines), flush=True)
-        return row
+        return _together(earlier[name], row) if name in earlier else row
 
     with ThreadPoolExecutor(given.jobs) as pool:
         rows = dict(zip(given.only, pool.map(attacked, given.only)))
+    rows = {name: rows.get(name, earlier.get(name)) for name in names if name in rows or name in earlier}
     found = {"date": date.today().isoformat(), "machine": _machine(), "minutes": given.minutes, "attacks": rows}
     if given.output:
         given.output.write_text(json.dumps(found, indent=1) + "\n")
     if given.page:
         given.page.write_text(page(found))
     return min(99, sum(len(row["violations"]) for row in rows.values()))
+
+
+def _together(one: dict, other: dict) -> dict:
+    """Return the counts of two runs of an attack."""
+    return other | {what: one[what] + other[what] for what in ("cases", "violations", "seconds")}
 
 
 def _attack(name: str, seed: int, seconds: float) -> dict:
@@ -103,6 +114,7 @@ def _attack(name: str, seed: int, seconds: float) -> dict:
             row["violations"].append(f"seed {seed}: the process {why}")
         seed += 1
         row["seconds"] = round(time.monotonic() - start)
+        row["next_seed"] = seed
         if row["skipped"] or row["seconds"] >= seconds:
             return row
 
