@@ -5,10 +5,12 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
+from torch import nn
 
 import sktl
 from sktl.adaptation import SourceFreeAdaptedClassifier
 from sktl.fewshot import FewShotClassifier, FewShotRegressor, MAMLLearner, MatchingNetLearner, ProtoNetLearner
+from tests.cases import CASES, outputs
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 5))
@@ -33,6 +35,10 @@ ESTIMATORS = {
     "learner": FewShotClassifier(FrozenEstimator(MAMLLearner(**FEW).fit(X, Y))).fit(X, Y),
     "matching": MatchingNetLearner(**FEW).fit(X, Y),
 }
+
+BY_NAME = [
+    case for case in CASES if not any(isinstance(value, nn.Module) for value in case.make().get_params().values())
+]
 
 
 def answer(model, data):
@@ -62,6 +68,17 @@ def test_state_is_plain(model):
     found = copied(model)
     assert isinstance(found, BaseEstimator)
     assert np.array_equal(answer(found, X), answer(model, X))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("case", BY_NAME, ids=lambda case: case.name)
+def test_skops_of_every_estimator(case):
+    skops = pytest.importorskip("skops.io")
+    model = case.make().fit(case.X, case.y)
+    content = skops.dumps(model)
+    found = skops.loads(content, trusted=skops.get_untrusted_types(data=content))
+    for value, expected in zip(outputs(found, case.X, case.y), outputs(model, case.X, case.y), strict=True):
+        np.testing.assert_array_equal(value, expected)
 
 
 @pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTIMATORS)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from sktl.training import as_tensors, to_arrays
 
 Sum = tuple[float, Tensor, Tensor]  # number of values, their mean and variance a channel
 
@@ -35,6 +38,13 @@ class Moments:
         self.n_rows = 0
         self.last: list[Sum | None] = []  # of the last pass alone
         self._sums: list[Sum | None] = [None] * len(norms)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with arrays for tensors, which skops can write."""
+        return to_arrays(vars(self))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(as_tensors(state))
 
     @contextlib.contextmanager
     def listening(self, norms: list[_BatchNorm]) -> Iterator[None]:

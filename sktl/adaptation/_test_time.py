@@ -29,9 +29,7 @@ from sktl.adaptation._moments import Moments, norms_of
 from sktl.adaptation._norm_adaptation import NormAdaptation, NormOptions, affine_of, check_norms
 from sktl.adaptation._start import FIT_FIRST, Start, is_fitted, network_start
 from sktl.adaptation._target_rows import TargetRows
-from sktl.training import OPTIMIZERS
-
-LIVE = ("_session", "_lock")  # live in this process only
+from sktl.training import OPTIMIZERS, as_tensors, to_arrays
 
 
 class TestTimeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
@@ -340,11 +338,12 @@ class TestTimeAdaptedClassifier(CallbackSupportMixin, AdaptedMeta):
 
     def __getstate__(self) -> dict[str, Any]:
         with self.__dict__.get("_lock", contextlib.nullcontext()):
-            state = {name: value for name, value in super().__getstate__().items() if name not in LIVE}
-            session = self.__dict__.get("_session")
-            return state if session is None else {**state, "_progress": session.progress()}
+            state = {name: value for name, value in super().__getstate__().items() if name not in ("_session", "_lock")}
+            if (session := self.__dict__.get("_session")) is not None:
+                state["_progress"] = session.progress()
+            return state | {name: to_arrays(state[name]) for name in ("_affine", "_progress") if name in state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({n: as_tensors(v) if n in ("_affine", "_progress") else v for n, v in state.items()})
         if "_adapted" in state:
             self._session, self._lock = None, ForkSafeLock()
