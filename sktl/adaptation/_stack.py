@@ -122,14 +122,13 @@ def _stacked(rows: list, names: list[str]) -> Any:
         _check_shapes(rows, names)
         return torch.cat([X.detach().to(rows[0].device) for X in rows])
     rows = [rows_on_host(X) for X in rows]
-    first = rows[0]
     if any(sparse.issparse(X) for X in rows):
         return sparse.vstack(rows, format="csr")
-    if hasattr(first, "columns") and hasattr(first, "iloc"):
+    if all(hasattr(X, "columns") and hasattr(X, "iloc") for X in rows):
         import pandas as pd
 
         return pd.concat(rows, ignore_index=True)
-    if isinstance(first, np.ndarray) or getattr(rows[-1], "ndim", 0) > 1:
+    if isinstance(rows[0], np.ndarray) or any(getattr(X, "ndim", 0) > 1 for X in rows):  # frames beside arrays too
         rows = [np.asarray(on_host(X)) for X in rows]
         _check_shapes(rows, names)
         return np.concatenate(rows)

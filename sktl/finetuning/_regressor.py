@@ -16,7 +16,7 @@ from torch import nn
 
 from sktl._columns import target_values
 from sktl._estimator import RegressorScoreMixin
-from sktl._magnitudes import standardiser
+from sktl._magnitudes import check_finite, standardiser
 from sktl._preprocessing import Preprocessing
 from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
@@ -310,7 +310,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
         ndarray of shape (n,) or (n, n_outputs), float64
         """
         outputs = self._outputs(X)
-        estimates = self._target_scaler.inverse_transform(outputs)
+        with np.errstate(over="ignore"):  # which is looked for then
+            estimates = check_finite(self._target_scaler.inverse_transform(outputs), self)
         return estimates[:, 0] if self._is_single else estimates
 
     def _checked_target(

@@ -94,3 +94,12 @@ def test_pictures_in_lists():
 def test_what_does_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         stack_domains(*arguments)
+
+
+def test_a_frame_beside_an_array():
+    pd = pytest.importorskip("pandas")
+    rows = np.arange(12.0).reshape(6, 2)
+    for source, target in ((pd.DataFrame(rows[:4]), rows[4:]), (rows[:4], pd.DataFrame(rows[4:]))):
+        X, y, _ = stack_domains(source, [0, 1, 0, 1], target)
+        assert np.array_equal(X, rows)
+        assert y.tolist() == [0, 1, 0, 1, -1, -1]

@@ -267,6 +267,8 @@ def _outcome(role: Role, given: dict[str, Any], where: str, *, is_same: bool, di
         return f"{where}: {type(error).__name__}: {error}"
     if not isinstance(answer, (np.ndarray, float)) or not np.isfinite(answer).all():
         return f"{where}: the answer is no finite array of NumPy's"
+    if np.shape(answer) == (*np.shape(expected), 1):  # regressors answer to a column by a column, as scikit-learn's do
+        answer = np.reshape(answer, np.shape(expected))
     if is_same and not (np.shape(answer) == expected.shape and np.allclose(answer, expected, rtol=1e-3, atol=1e-3)):
         return f"{where}: another answer than to plain arrays"
     if role.has_rows and len(answer) != _num_samples(given.get("X_new", expected)):
