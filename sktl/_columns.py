@@ -85,12 +85,15 @@ def looks_continuous(y: Any) -> bool:
 def target_values(y: Any, n_expected: int | None, estimator: Any) -> np.ndarray:
     """Return the values of a regression, float64 of shape (n,) or (n, n_outputs)."""
     _require(y, estimator)
-    y = check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=_name(estimator))
+    y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator=_name(estimator))
     if y.dtype.kind in "mM":
         raise ValueError("y holds dates or time differences; a regression learns numbers. Convert them, to days say.")
     if n_expected is not None:
         check_length(y, n_expected, "y")
-    return np.ascontiguousarray(y, dtype=np.float64)
+    y = np.ascontiguousarray(y, dtype=np.float64)
+    if np.isnan(y).any():  # None in a list
+        raise ValueError("Input y contains NaN. Leave rows without a value out.")
+    return y
 
 
 def row_weights(sample_weight: Any, n_expected: int) -> np.ndarray:

@@ -197,3 +197,10 @@ def test_classes_of_partial_fit_in_a_tensor():
         ROWS, LABELS, classes=torch.tensor([0.0, 1.0, 2.0, 3.0], requires_grad=True)
     )
     assert model.classes_.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("form", [list, lambda values: np.array(values, dtype=object)], ids=["list", "objects"])
+def test_none_among_values_is_missing(form):
+    values = form([0.5, None, *range(22)])
+    with pytest.raises(ValueError, match="y contains NaN"):
+        FineTunedRegressor(max_epochs=1).fit(ROWS, values)
