@@ -23,10 +23,10 @@ def codes():
     return CNNCodesTransformer(network, image_size=12)
 
 
-@pytest.mark.parametrize("pooling", ["auto", "avg"])
-def test_codes_are_named_after_the_layer_asked_for(codes, pooling):
+@pytest.mark.parametrize(("pooling", "layer"), [("auto", "penultimate"), ("avg", "penultimate_avg")])
+def test_codes_are_named_after_the_layer_asked_for(codes, pooling, layer):
     names = codes.set_params(pooling=pooling).fit(PICTURES).get_feature_names_out()
-    assert names.tolist() == [f"penultimate_{i}" for i in range(4)]
+    assert names.tolist() == [f"{layer}_{i}" for i in range(4)]
 
 
 def test_other_names_than_those_of_fit_are_refused(codes):
@@ -48,7 +48,7 @@ def test_columns_seen_in_fit_are_compared(estimator):
 
 def test_probabilities_that_are_not_there_are_no_attribute():
     y = np.where(np.arange(12) < 8, LABELS, -1)
-    model = GradualAdaptedClassifier(LinearSVC(), n_steps=2).fit(FRAME.to_numpy(), y)
+    model = GradualAdaptedClassifier(LinearSVC(random_state=0), n_steps=2).fit(FRAME.to_numpy(), y)
     assert not hasattr(model, "predict_proba")
     with pytest.raises(AttributeError):
         model.predict_proba(FRAME.to_numpy())
