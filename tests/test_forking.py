@@ -17,7 +17,7 @@ from sktl._forking import ForkSafeLock
 from sktl.backbones import _engines, load_backbone
 from sktl.features import CNNCodesTransformer
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 PICTURES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 
 
@@ -84,7 +84,7 @@ def n_threads(request):
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_codes_are_computed_in_a_child_as_in_its_parent(engine, n_threads, monkeypatch):
     if engine == "openvino" and importlib.util.find_spec("openvino") is None:
-        pytest.skip("needs openvino")
+        pytest.skip("the engine is an optional package, openvino")
     monkeypatch.setattr(_engines, "_built", type(_engines._built)())
     transformer = CNNCodesTransformer(network(), engine=engine).fit(PICTURES)
     expected = transformer.transform(PICTURES)

@@ -37,7 +37,7 @@ def network(megabytes=0.0, seed=0):
 
 def resident():
     """MiB of this process in memory."""
-    psutil = pytest.importorskip("psutil")
+    psutil = pytest.importorskip("psutil", reason="psutil, an optional package, says how much memory is taken")
     gc.collect()
     return psutil.Process().memory_info().rss / MIB
 

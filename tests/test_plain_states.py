@@ -73,7 +73,7 @@ def test_state_is_plain(model):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("case", BY_NAME, ids=lambda case: case.name)
 def test_skops_of_every_estimator(case):
-    skops = pytest.importorskip("skops.io")
+    skops = pytest.importorskip("skops.io", reason="files are those of skops, an optional package")
     model = case.make().fit(case.X, case.y)
     content = skops.dumps(model)
     found = skops.loads(content, trusted=skops.get_untrusted_types(data=content))
@@ -83,7 +83,7 @@ def test_skops_of_every_estimator(case):
 
 @pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTIMATORS)
 def test_skops(model):
-    skops = pytest.importorskip("skops.io")
+    skops = pytest.importorskip("skops.io", reason="files are those of skops, an optional package")
     content = skops.dumps(model)
     found = skops.loads(content, trusted=skops.get_untrusted_types(data=content))
     assert np.array_equal(answer(found, X), answer(model, X))

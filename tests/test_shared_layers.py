@@ -81,7 +81,7 @@ def test_fine_tuning(way, pictures):
 
 @pytest.mark.parametrize("network", [RegisteredTwice, Tied])
 def test_saved_and_exported(network, pictures, tmp_path):
-    runtime = pytest.importorskip("onnxruntime")
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX files are run by onnxruntime, an optional package")
     X, y = pictures
     model = FineTunedClassifier(network(), **FULL).fit(X, y)
     model.save(tmp_path / "model")

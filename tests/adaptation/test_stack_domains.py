@@ -97,7 +97,7 @@ def test_what_does_not_fit(arguments, message):
 
 
 def test_a_frame_beside_an_array():
-    pd = pytest.importorskip("pandas")
+    pd = pytest.importorskip("pandas", reason="frames are those of pandas, an optional package")
     rows = np.arange(12.0).reshape(6, 2)
     for source, target in ((pd.DataFrame(rows[:4]), rows[4:]), (rows[:4], pd.DataFrame(rows[4:]))):
         X, y, _ = stack_domains(source, [0, 1, 0, 1], target)

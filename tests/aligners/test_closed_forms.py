@@ -154,7 +154,7 @@ def test_denoiser_stacks_layers_and_splits_many_columns(rows):
 
 @pytest.mark.parametrize("method", ["emd", "sinkhorn", "class"])
 def test_transport_is_that_of_pot(rows, method):
-    ot = pytest.importorskip("ot")
+    ot = pytest.importorskip("ot", reason="optimal transport is that of POT, an optional package")
     X, y = rows
     source, target = X[:60], X[60:]
     peer = {

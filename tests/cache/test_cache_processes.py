@@ -80,7 +80,7 @@ def test_a_store_in_use_can_be_handed_to_children(folder, tmp_path, method):
     assert_right([b"mine"], cache.get_many([b"mine"]))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_forks_while_other_threads_use_the_stores(folder):
     keys = some_keys(50)
@@ -125,7 +125,7 @@ def test_forks_while_other_threads_use_the_stores(folder):
     assert_right(keys, caches[0].get_many(keys))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_the_shared_memory_store_goes_into_a_forked_child():
     cache = open_cache("memory")
     cache.put_many([b"before fork"], [code_of(b"before fork")])

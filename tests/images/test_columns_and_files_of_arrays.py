@@ -59,7 +59,7 @@ def test_columns_of_numbers_stay_rows():
 @pytest.mark.parametrize("package", ["h5py", "zarr"])
 @pytest.mark.parametrize("flat", [False, True])
 def test_arrays_on_a_disk_are_read_in_parts(package, flat, tmp_path, monkeypatch):
-    module = pytest.importorskip(package)
+    module = pytest.importorskip(package, reason=f"arrays of {package}, an optional package, are read")
     held = PICTURES.reshape(12, -1) if flat else PICTURES
     if package == "h5py":
         file = module.File(tmp_path / "a.h5", "w")

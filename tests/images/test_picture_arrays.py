@@ -213,7 +213,7 @@ def test_reading_changes_nothing_and_results_share_no_memory():
         source.batch([5], AS_IS)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="tensors on a GPU are read, and this machine has none")
 def test_cuda_tensors():
     X = torch.from_numpy(RGB).permute(0, 3, 1, 2)
     np.testing.assert_array_equal(pixels(X.cuda()), RGB)
