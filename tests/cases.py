@@ -5,10 +5,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import sktl
 from sktl.adaptation import GradualAdaptedClassifier, SourceFreeAdaptedClassifier, TestTimeAdaptedClassifier
+from sktl.aligners import (
+    CORALAligner,
+    DomainStandardizer,
+    GeodesicFlowKernel,
+    LabelledOnly,
+    MarginalizedDenoiser,
+    SubspaceAligner,
+    TransferComponentAnalysis,
+)
 from sktl.fewshot import (
     CNAPsLearner,
     ConditionalNeuralProcessLearner,
@@ -139,6 +149,14 @@ CASES = [
     Case("FewShotClassifier-head", lambda: FewShotClassifier(HEAD), ROWS, LABELS),
     Case("FewShotClassifier-maml", lambda: FewShotClassifier(MAMLLearner(**EPISODES | {"n_way": 3})), ROWS, LABELS),
     Case("FewShotRegressor", FewShotRegressor, ROWS, VALUES),
+    *(
+        Case(kind.__name__, kind, ROWS, MARKED)
+        for kind in (
+            CORALAligner, DomainStandardizer, GeodesicFlowKernel, MarginalizedDenoiser, SubspaceAligner,
+            TransferComponentAnalysis,
+        )
+    ),
+    Case("LabelledOnly", lambda: LabelledOnly(LogisticRegression()), ROWS, MARKED),
     *(Case(kind.__name__, lambda kind=kind: kind(**EPISODES), ROWS, LABELS) for kind in LEARNERS),
     *(
         Case(f"{kind.__name__}-pictures", lambda kind=kind: kind(NETWORK, **EPISODES), PICTURES, LABELS)

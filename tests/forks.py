@@ -5,12 +5,9 @@ Arguments: parts of names, to try only those.
 
 import importlib
 import inspect
-import os
-import signal
 import sys
 import threading
 import time
-import traceback
 import warnings
 
 import numpy as np
@@ -22,9 +19,9 @@ import sktl
 from sktl.adaptation import GradualAdaptedClassifier, TestTimeAdaptedClassifier
 from sktl.fewshot import FewShotClassifier, MAMLLearner
 from sktl.fewshot._learned import LearnedMethod
+from tests.children import ENDED, LIMIT, outcome_in_child
 
-FOLDERS = ("sktl", "sktl.adaptation", "sktl.features", "sktl.fewshot", "sktl.finetuning")
-LIMIT = 15  # seconds
+FOLDERS = ("sktl", "sktl.adaptation", "sktl.aligners", "sktl.features", "sktl.fewshot", "sktl.finetuning")
 N_FORKS = 3
 LIGHT = {
     "max_epochs": 2, "n_episodes": 4, "meta_batch_size": 2, "n_way": 2, "n_shot": 1, "n_query": 1, "random_state": 0,
@@ -41,28 +38,9 @@ class ForkFailedError(Exception):
 
 def in_child(work) -> None:
     """Run `work` in a forked child; raise if it fails or hangs there."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            if status:
-                raise ForkFailedError("failed in the child")
-            return
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    raise ForkFailedError("hung in the child")
+    outcome = outcome_in_child(lambda: (work(), True)[1])
+    if outcome != ENDED:
+        raise ForkFailedError(f"{outcome} in the child")
 
 
 def network():
@@ -94,7 +72,7 @@ def made(kind):
 
 def data_of(kind):
     X = PICTURES if kind is sktl.CNNCodesTransformer else ROWS
-    return X, MARKED if "adaptation" in kind.__module__ else LABELS
+    return X, MARKED if "adaptation" in kind.__module__ or "aligners" in kind.__module__ else LABELS
 
 
 def output(fitted, X):

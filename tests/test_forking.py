@@ -4,9 +4,7 @@ import copy
 import importlib.util
 import os
 import pickle
-import signal
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from torch import nn
 from sktl._forking import ForkSafeLock
 from sktl.backbones import _engines, load_backbone
 from sktl.features import CNNCodesTransformer
+from tests.children import ENDED, outcome_in_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 PICTURES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
@@ -29,24 +28,9 @@ def network() -> nn.Module:
         )
 
 
-def holds_in_child(check, seconds: float = 10) -> bool:
-    """Return whether `check` returns True in a forked child within a time limit."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = 0 if check() else 1
-        finally:
-            os._exit(status)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return status == 0
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+def holds_in_child(check) -> bool:
+    """Return whether `check` returns True in a forked child, within a time limit."""
+    return outcome_in_child(check) == ENDED
 
 
 @pytest.fixture

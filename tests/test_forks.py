@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).with_name("forks.py")
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_estimators_that_build_no_engine():
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), "MAMLLearner", "ProtoNetClassifier", "FineTunedClassifier"],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "OMP_NUM_THREADS": "2"},
+        [sys.executable, "-m", "tests.forks", "MAMLLearner", "ProtoNetClassifier", "FineTunedClassifier"],
+        capture_output=True, text=True, timeout=400, check=False, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "child" not in done.stdout, done.stdout

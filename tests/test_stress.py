@@ -55,7 +55,7 @@ def test_threads_that_differ_are_found(monkeypatch):
 def test_a_child_that_fails_is_found(monkeypatch, tmp_path):
     program = tmp_path / "forks.py"
     program.write_text("print('hung in the child'); print('tried 1')")
-    monkeypatch.setattr(forks, "PROGRAM", program)
+    monkeypatch.setattr(forks, "PROGRAM", [sys.executable, str(program)])
     assert "hung in the child" in forks.run(1, 0).violations[0]
 
 

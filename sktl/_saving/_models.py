@@ -16,6 +16,7 @@ from torch import Tensor, from_numpy
 from sktl import __version__
 from sktl._saving._values import Codec
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl.exceptions import WeightsError
 from sktl.training import encode_tensors, read_tensors, write_whole
 
@@ -25,8 +26,13 @@ OF_SCALERS = ("mean_", "scale_", "var_", "n_samples_seen_")
 COUNTS = ("n_outputs_", "n_features_in_", "n_codes_")
 
 
-def params_of(estimator: Any, codec: Codec, ignored: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
-    """Return the parameters as JSON takes them, and the names of those that hold code or live objects."""
+def params_of(
+    estimator: Any, codec: Codec, ignored: tuple[str, ...] = (), networks: tuple[str, ...] = ("backbone",)
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the parameters as JSON takes them, and the names of those that hold code or live objects.
+
+    A warning names those, but for `networks`, without which nothing can be loaded: those are given to `load`.
+    """
     params, left_out = {}, []
     for name, value in estimator.get_params(deep=False).items():
         if name in ignored:
@@ -35,6 +41,12 @@ def params_of(estimator: Any, codec: Codec, ignored: tuple[str, ...] = ()) -> tu
             params[name] = codec.encoded(value)
         except TypeError:
             left_out.append(name)
+    unneeded = [name for name in left_out if name not in networks]
+    if unneeded:
+        warn_user(
+            f"{', '.join(unneeded)} of this {type(estimator).__name__} hold code or live objects, which are not saved. "
+            "Predictions do not need them; the loaded estimator has their defaults."
+        )
     return params, left_out
 
 

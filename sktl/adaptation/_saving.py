@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
@@ -76,16 +75,8 @@ class Savable(InPlainModes):
 
 
 def save_classifier(estimator: Any, path: str | os.PathLike) -> None:
-    """Write a fitted classifier; parameters that hold code or live objects are left out with a warning."""
+    """Write a fitted classifier."""
     params, left_out = params_of(estimator, CODEC)
-    unneeded = [name for name in left_out if name != "backbone"]
-    if unneeded:
-        warnings.warn(
-            f"{', '.join(unneeded)} of this {type(estimator).__name__} hold code or live objects, which are not saved. "
-            "Predictions do not need them; the loaded estimator has their defaults.",
-            UserWarning,
-            stacklevel=3,
-        )
     learned: LearnedNetwork = estimator._learned
     network = learned.network
     header = {

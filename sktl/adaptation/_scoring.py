@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 from sktl._array_api import n_rows
 from sktl._columns import check_length, row_weights
 from sktl._unlabelled import as_labels, is_labelled, known_labels
-from sktl._warn_once import warn_once
+from sktl._warn_once import warn_of_marked_rows
 
 
 class LabelledScoreMixin(ClassifierMixin):
@@ -58,11 +58,7 @@ class LabelledScoreMixin(ClassifierMixin):
                 "means unlabelled. Without labels, score by sktl.metrics.get_domain_scorer('information_maximization')."
             )
         if not known.all():
-            warn_once(
-                f"{name}.score leaves out rows that are marked as unlabelled: it is the accuracy on the labelled rows, "
-                "which says nothing about a target without labels. To choose between adapted models, use "
-                "scoring=sktl.metrics.get_domain_scorer() with cv=sktl.model_selection.StratifiedDomainKFold()."
-            )
+            warn_of_marked_rows(name, "accuracy")
         predicted = np.asarray(self.predict(X))  # type: ignore[attr-defined]
         weight = None if sample_weight is None else row_weights(sample_weight, len(labels))[known]
         return float(accuracy_score(known_labels(labels, known), predicted[known], sample_weight=weight))

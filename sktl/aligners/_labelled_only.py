@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktl._array_api import n_rows, take_rows
 from sktl._columns import check_length, row_weights
 from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
-from sktl._warn_once import warn_once
+from sktl._warn_once import warn_of_marked_rows
 
 
 def _has(method: str):
@@ -109,11 +109,7 @@ class LabelledOnly(MetaEstimatorMixin, BaseEstimator):
         rows, labels = self._labelled(X, y)
         weight = {} if sample_weight is None else {"sample_weight": row_weights(sample_weight, len(rows))[rows]}
         if not rows.all():
-            warn_once(
-                "LabelledOnly.score leaves out rows that are marked as unlabelled: it is the score on the labelled "
-                "rows, which says nothing about a target without labels. To choose between models, use "
-                "scoring=sktl.metrics.get_domain_scorer() with cv=sktl.model_selection.StratifiedDomainKFold()."
-            )
+            warn_of_marked_rows("LabelledOnly", "score")
             X = take_rows(X, np.flatnonzero(rows))
         return float(self.estimator_.score(X, labels, **weight))
 

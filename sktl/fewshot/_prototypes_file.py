@@ -72,7 +72,7 @@ class Savable(InPlainModes):
 
 
 def _save(estimator: Any, path: str | os.PathLike) -> None:
-    params, left_out = params_of(estimator, CODEC, ("cache",))
+    params, left_out = params_of(estimator, CODEC, ("cache",), NETWORKS)
     encoder = estimator.encoder_
     learner = encoder.estimator if isinstance(encoder, FrozenEstimator) else encoder
     tensors = {"sums": torch.from_numpy(estimator._sums), "centre": torch.from_numpy(estimator._centre),

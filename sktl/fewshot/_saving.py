@@ -39,7 +39,7 @@ def save_learner(learner: Any, path: str | Path) -> None:
 
 def learner_header(learner: Any) -> dict[str, Any]:
     """Return what rebuilds a learner around its tensors, as JSON takes it."""
-    params, left_out = params_of(learner, CODEC, NOT_SAVED)
+    params, left_out = params_of(learner, CODEC, NOT_SAVED, networks=tuple(learner.get_params()))
     given = [name for name in left_out if isinstance(getattr(learner, name), nn.Module)]
     odd = [name for name in left_out if name not in given]
     if odd:

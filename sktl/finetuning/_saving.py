@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,17 +29,9 @@ CODEC = Codec(Preprocessing, Pooling, InputKind, RowSpec, PictureSpec, NetworkId
 
 
 def save_estimator(estimator: Any, path: str | os.PathLike) -> None:
-    """Write a fitted estimator; parameters that hold code or live objects are left out with a warning."""
+    """Write a fitted estimator."""
     learned: LearnedNetwork = estimator._learned
     params, left_out = params_of(estimator, CODEC)
-    unneeded = [name for name in left_out if name != "backbone"]
-    if unneeded:
-        warnings.warn(
-            f"{', '.join(unneeded)} of this {type(estimator).__name__} hold code or live objects, which are not saved. "
-            "Predictions do not need them; the loaded estimator has their defaults.",
-            UserWarning,
-            stacklevel=4,
-        )
     spec: Any = learned.spec
     is_given = "backbone" in left_out
     header = {

@@ -12,7 +12,8 @@ import torch
 
 from tests.stress._result import Result
 
-PROGRAM = Path(__file__).resolve().parent.parent / "forks.py"
+PROGRAM = [sys.executable, "-m", "tests.forks"]
+ROOT = Path(__file__).resolve().parent.parent.parent
 LIMIT = 300  # seconds for one case, with its children
 
 
@@ -34,7 +35,7 @@ def run(count: int, seed: int) -> Result:
 
 def _violation(name: str) -> str | None:
     try:
-        done = subprocess.run([sys.executable, str(PROGRAM), name], capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run([*PROGRAM, name], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return f"{name}: hung for {LIMIT} s"
     if done.returncode or "child" in done.stdout or not done.stdout.splitlines()[-1].startswith("tried"):
