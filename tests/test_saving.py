@@ -156,6 +156,29 @@ def test_a_transformer_is_code(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class OwnTIM(TIM):
+    """A method of the user's own."""
+
+
+def test_a_transductive_method_of_the_users_is_code(tmp_path):
+    model = sktl.ProtoNetClassifier(transductive=OwnTIM()).fit(X, Y)
+    with pytest.raises(TypeError, match=r"transductive .*OwnTIM.*predictions need it"):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_training_alone_needs_is_left_out_with_a_word(tmp_path):
+    def schedule(step, n_steps):
+        return 1.0
+
+    model = sktl.FineTunedClassifier(schedule=schedule, max_steps=2, random_state=0).fit(X, Y)
+    with pytest.warns(UserWarning, match="schedule of this FineTunedClassifier") as said:
+        model.save(tmp_path / "model")
+    assert said[0].filename == __file__
+    found = sktl.FineTunedClassifier.load(tmp_path / "model")
+    assert np.array_equal(found.predict_proba(X), model.predict_proba(X))
+
+
 def test_learners_have_the_same_verbs(tmp_path):
     LEARNER.save(tmp_path / "model")
     assert np.array_equal(ProtoNetLearner.load(tmp_path / "model").transform(X), LEARNER.transform(X))

@@ -27,11 +27,20 @@ COUNTS = ("n_outputs_", "n_features_in_", "n_codes_")
 
 
 def params_of(
-    estimator: Any, codec: Codec, ignored: tuple[str, ...] = (), networks: tuple[str, ...] = ("backbone",)
+    estimator: Any,
+    codec: Codec,
+    ignored: tuple[str, ...] = (),
+    networks: tuple[str, ...] = ("backbone",),
+    needed: tuple[str, ...] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the parameters as JSON takes them, and the names of those that hold code or live objects.
 
     A warning names those, but for `networks`, without which nothing can be loaded: those are given to `load`.
+
+    Raises
+    ------
+    TypeError
+        If a parameter that predictions need (`needed`) is among them.
     """
     params, left_out = {}, []
     for name, value in estimator.get_params(deep=False).items():
@@ -41,6 +50,12 @@ def params_of(
             params[name] = codec.encoded(value)
         except TypeError:
             left_out.append(name)
+    for name in needed:
+        if name in left_out:
+            raise TypeError(
+                f"{name} of this {type(estimator).__name__} is a {type(getattr(estimator, name)).__name__}, of a class of "
+                "the user's own, and files hold no code; predictions need it. Pickle the estimator instead."
+            )
     unneeded = [name for name in left_out if name not in networks]
     if unneeded:
         warn_user(

@@ -42,7 +42,8 @@ class Savable(InPlainModes):
         Raises
         ------
         TypeError
-            If the encoder is a transformer that is none of a meta-learner: files hold no code.
+            If the encoder is a transformer that is none of a meta-learner, or the transductive method is of a class of
+            one's own: files hold no code.
         OSError
             If it cannot be written; what stood there before is left.
         """
@@ -72,7 +73,7 @@ class Savable(InPlainModes):
 
 
 def _save(estimator: Any, path: str | os.PathLike) -> None:
-    params, left_out = params_of(estimator, CODEC, ("cache",), NETWORKS)
+    params, left_out = params_of(estimator, CODEC, ("cache",), NETWORKS, needed=("transductive",))
     encoder = estimator.encoder_
     learner = encoder.estimator if isinstance(encoder, FrozenEstimator) else encoder
     tensors = {"sums": torch.from_numpy(estimator._sums), "centre": torch.from_numpy(estimator._centre),
