@@ -53,8 +53,8 @@ def params_of(
     for name in needed:
         if name in left_out:
             raise TypeError(
-                f"{name} of this {type(estimator).__name__} is a {type(getattr(estimator, name)).__name__}, of a class of "
-                "the user's own, and files hold no code; predictions need it. Pickle the estimator instead."
+                f"{name} of this {type(estimator).__name__} is a {type(getattr(estimator, name)).__name__}, of a class "
+                "of the user's own, and files hold no code; predictions need it. Pickle the estimator instead."
             )
     unneeded = [name for name in left_out if name not in networks]
     if unneeded:
