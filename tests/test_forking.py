@@ -1,10 +1,10 @@
 """A forked child waits for nothing that only threads of its parent could give."""
 
 import copy
-import importlib.util
 import os
 import pickle
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from torch import nn
 
 from sktl._forking import ForkSafeLock
 from sktl.backbones import _engines, load_backbone
+from sktl.exceptions import EngineWarning
 from sktl.features import CNNCodesTransformer
 from tests.children import ENDED, outcome_in_child
 
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 PICTURES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 
 
-def network() -> nn.Module:
+def network(seed=0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return nn.Sequential(
             nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
         )
@@ -65,16 +66,38 @@ def n_threads(request):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
-def test_codes_are_computed_in_a_child_as_in_its_parent(engine, n_threads, monkeypatch):
-    if engine == "openvino" and importlib.util.find_spec("openvino") is None:
-        pytest.skip("the engine is an optional package, openvino")
+def test_codes_are_computed_in_a_child_as_in_its_parent(n_threads, monkeypatch):
     monkeypatch.setattr(_engines, "_built", type(_engines._built)())
-    transformer = CNNCodesTransformer(network(), engine=engine).fit(PICTURES)
+    transformer = CNNCodesTransformer(network(), engine="torch").fit(PICTURES)
     expected = transformer.transform(PICTURES)
-    assert [key[0] for key in _engines.built_engines()] == [engine]
+    assert [key[0] for key in _engines.built_engines()] == ["torch"]
     assert holds_in_child(lambda: np.allclose(transformer.transform(PICTURES), expected, atol=1e-5))
     np.testing.assert_array_equal(transformer.transform(PICTURES), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("seed", [0, 1])  # the network of the parent's engine, another one
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_a_child_of_a_process_that_has_run_openvino_computes_by_torch(engine, seed, n_threads, monkeypatch):
+    pytest.importorskip("openvino", reason="the engine is an optional package, openvino")
+    monkeypatch.setattr(_engines, "_built", type(_engines._built)())
+    before = CNNCodesTransformer(network(), engine="openvino").fit(PICTURES)
+    codes = before.transform(PICTURES)
+    transformer = CNNCodesTransformer(network(seed), engine=engine).fit(PICTURES)
+    expected = CNNCodesTransformer(network(seed), engine="torch").fit_transform(PICTURES)
+
+    def check() -> bool:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = transformer.transform(PICTURES)
+        told = [str(w.message) for w in caught if issubclass(w.category, EngineWarning)]
+        told_of_forks = len(told) == 1 and "does not outlive a fork" in told[0]
+        engines = {key[0] for key in _engines.built_engines()}
+        return np.allclose(found, expected, atol=1e-5) and engines == {"torch"} and told_of_forks == (engine != "auto")
+
+    assert holds_in_child(check)
+    np.testing.assert_array_equal(before.transform(PICTURES), codes)
+    assert "openvino" in {key[0] for key in _engines.built_engines()}
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -13,7 +13,7 @@ from torch import nn
 import sktl
 from sktl import CNNCodesTransformer, FineTunedClassifier
 from sktl._identity._keys import _held, key_of_object
-from sktl._memory import Remembered
+from sktl._memory import Remembered, trim
 from sktl.backbones import _backbone, list_layers, load_backbone
 from sktl.cache import open_cache
 
@@ -39,6 +39,7 @@ def resident():
     """MiB of this process in memory."""
     psutil = pytest.importorskip("psutil", reason="psutil, an optional package, says how much memory is taken")
     gc.collect()
+    trim()  # or what other tests have freed counts by chance
     return psutil.Process().memory_info().rss / MIB
 
 
@@ -58,7 +59,7 @@ def test_many_networks_in_turn_take_the_memory_of_few():
     first = resident()
     for seed in range(1, 12):
         codes(network(20, seed))  # 40 MiB with the copy that runs
-    assert resident() - first < 150  # 440 MiB and more if each of them stays
+    assert resident() - first < 220  # 440 MiB and more if each of them stays; 96 MiB and the last are kept
 
 
 def test_many_sizes_and_layers_of_one_network_stay_few():

@@ -15,7 +15,7 @@ from sktl._forking import ForkSafeLock
 from sktl._memory import Remembered, emptied_on_request
 from sktl.backbones._backbone import Backbone
 from sktl.backbones._engine import Engine, TorchEngine
-from sktl.backbones._openvino import OpenVINOEngine
+from sktl.backbones._openvino import OpenVINOEngine, is_lost, lose_after_fork
 from sktl.backbones._recipe import CodeRecipe
 from sktl.exceptions import EngineWarning
 
@@ -33,12 +33,13 @@ def _after_fork_in_child() -> None:
     """Leave behind what works by threads of the parent: they do not exist here, and would be waited for for ever."""
     if torch.get_num_threads() > 1:
         torch.set_num_threads(1)  # GNU's OpenMP, which most builds of torch use, does not outlive a fork
+    lose_after_fork()
     for backbone, engines in list(_built.items()):
         if backbone.lock.was_abandoned:
             backbone._prepared.clear()  # a pass that was under way has left its hooks there
         for key, engine in list(engines.items()):
             if isinstance(engine, OpenVINOEngine) or backbone.lock.was_abandoned:
-                # It is built anew when needed. To free OpenVINO's would be to wait for its threads: they stay for good.
+                # A new one is built when needed. To free OpenVINO's would be to wait for its threads: it stays.
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(engines.pop(key)))
 
 
@@ -62,7 +63,7 @@ def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_p
     """Return the name of the engine that would run `recipe`, without building it.
 
     "auto" is OpenVINO on a CPU in float32, if it is installed, for work that repays compiling: many pictures, or a
-    network that is compiled already.
+    network that is compiled already. In a process forked off one that had loaded OpenVINO it is PyTorch.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_p
         return "torch"
     if requested == "openvino":
         return "openvino"
-    possible = device.type == "cpu" and recipe.dtype == torch.float32
+    possible = device.type == "cpu" and recipe.dtype == torch.float32 and not is_lost()
     if not possible or importlib.util.find_spec("openvino") is None:
         return "torch"
     height, width = recipe.preprocessing.size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
+import sys
 import warnings
 from collections import deque
 from typing import Any
@@ -17,9 +17,12 @@ from sktl.backbones._recipe import CodeRecipe
 TOLERANCE = 1e-3  # largest difference from PyTorch's codes, relative to the largest code of the layer
 
 
+_was_lost = False  # whether this process was forked off one in which OpenVINO may have had threads
+
+
 @functools.cache
-def _core(process: int) -> Any:
-    """Return the one OpenVINO core of a process, which is kept to the end; a forked child makes its own.
+def _core() -> Any:
+    """Return the one OpenVINO core of this process, which is kept to the end.
 
     Each core sets a stack for signals aside and, when it goes, puts back the stack that it found. That one may belong
     to a core that has gone before; the next signal, a Ctrl-C say, would then end the process.
@@ -27,6 +30,21 @@ def _core(process: int) -> Any:
     import openvino as ov
 
     return ov.Core()
+
+
+def lose_after_fork() -> None:
+    """Note in a forked child that OpenVINO cannot run here, if its parent, or the user's code there, has loaded it.
+
+    Its threads do not exist in the child, but its scheduler, of which a process has one, still counts on them: a new
+    core hangs as an old one does.
+    """
+    global _was_lost
+    _was_lost = _was_lost or "openvino" in sys.modules
+
+
+def is_lost() -> bool:
+    """Return whether this process was forked off one that had loaded OpenVINO."""
+    return _was_lost
 
 
 class OpenVINOEngine(Engine):
@@ -37,13 +55,16 @@ class OpenVINOEngine(Engine):
     ImportError
         If OpenVINO is not installed.
     RuntimeError
-        If OpenVINO refuses the network, or its codes differ from PyTorch's by more than 1e-3.
+        If OpenVINO refuses the network, or its codes differ from PyTorch's by more than 1e-3; in a process that was
+        forked off one that had loaded OpenVINO.
     """
 
     name = "openvino"
 
     def __init__(self, recipe: CodeRecipe):
         super().__init__()
+        if is_lost():
+            raise RuntimeError("it does not outlive a fork of a process that has used it (start processes by spawn)")
         import openvino as ov
         from openvino import properties
 
@@ -59,7 +80,7 @@ class OpenVINOEngine(Engine):
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
             expected = network(example)
             model = ov.convert_model(network, example_input=example, input=[([-1, 3, height, width], ov.Type.u8)])
-        self._compiled = _core(os.getpid()).compile_model(
+        self._compiled = _core().compile_model(
             model,
             "CPU",
             {
