@@ -17,6 +17,7 @@ from sktl._columns import check_length, domain_column, sorted_names
 from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
 from sktl._validation import shorten
+from sktl.aligners._guard import check_steps_leave_out
 
 SOURCE, TARGET = "source", "target"
 
@@ -50,6 +51,9 @@ class Domains:
 
 class Aligner(TransformerMixin, BaseEstimator, ABC):
     """A transformer that makes rows of a source and of a target alike; a subclass says how.
+
+    In a pipeline, a step that would take the mark of unlabelled rows for a class is an error: a classifier behind an
+    aligner is written ``LabelledOnly(classifier)``.
 
     A subclass has the parameters `unlabelled` and `target_domain`, learns in `_learn`, and maps rows in `_map`.
     """
@@ -88,6 +92,12 @@ class Aligner(TransformerMixin, BaseEstimator, ABC):
         -------
         Aligner
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be read; or in a pipeline with a step that would learn the mark of unlabelled rows as a
+            class, such as a classifier that is not inside `LabelledOnly`.
         """
         self._fit(X, y, sample_domain)
         return self
@@ -157,6 +167,7 @@ class Aligner(TransformerMixin, BaseEstimator, ABC):
         X = self._read(X, reset=True)
         labels = as_labels(y)
         check_length(labels, X.shape[0], "y")
+        check_steps_leave_out(~is_labelled(labels, self.unlabelled), labels, name)
         domains = _found_domains(labels, sample_domain, self.unlabelled, self.target_domain)
         self.domains_ = domains.names
         self.is_target_domain_ = domains.targets

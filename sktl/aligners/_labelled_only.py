@@ -32,7 +32,9 @@ class LabelledOnly(MetaEstimatorMixin, BaseEstimator):
     """Rows without a label are dropped before an estimator learns.
 
     An aligner needs the unlabelled rows of the target, and the classifier behind it must not see them: it would take
-    the mark, -1, for one more class. This wrapper stands between them, with nothing to route.
+    the mark, -1, for one more class. This wrapper stands between them, with nothing to route. An aligner raises an
+    error if its pipeline has a step that learns from y and is not wrapped so; a selection of features, too, is
+    ``LabelledOnly(SelectKBest())``.
 
     Parameters
     ----------
