@@ -64,6 +64,21 @@ def density_ratio(
     >>> bool(ratio[source[:, 0] > 1].mean() > 1 > ratio[source[:, 0] < 0].mean())
     True
     """
+    log_ratios, is_target = held_out_log_ratios(source, target, C=C, n_folds=n_folds, random_state=random_state)
+    return np.exp(log_ratios[~is_target])
+
+
+def held_out_log_ratios(
+    source: Any, target: Any, *, C: float | str, n_folds: int, random_state: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log density ratio at all rows, source first, by a classifier of the domains that has not seen them.
+
+    Returns
+    -------
+    log_ratios : ndarray of shape (n_source + n_target,)
+        Above 0 where a row is more frequent in the target.
+    is_target : ndarray of bool, shape (n_source + n_target,)
+    """
     source, target = (
         check_array(rows, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_min_samples=0, input_name=name)
         for name, rows in (("source", source), ("target", target))
@@ -86,7 +101,7 @@ def density_ratio(
     # -log p(domain | x) of a row, with log p(target | x) / p(source | x) = log w(x) + log(n_target / n_source)
     sign = np.where(is_target, -1.0, 1.0)
     surprises = np.logaddexp(0, sign * (log_ratios + np.log(n_target / n_source))).mean(axis=1)
-    return np.exp(log_ratios[surprises.argmin(), :n_source])
+    return log_ratios[surprises.argmin()], is_target
 
 
 def _held_out(
