@@ -35,9 +35,9 @@ from _common import data_path, interleaved, machine, parser, peer, print_table, 
 from torch import nn
 
 from sktl.fewshot import EpisodeSampler, MAMLLearner, ProtoNetLearner
-from sktl.fewshot._episodes import EpisodeBatches, Episodes
-from sktl.fewshot._inputs import InputSpec
-from sktl.fewshot._method import method_step
+from sktl.fewshot.meta_training._episodes import EpisodeBatches, Episodes
+from sktl.fewshot.meta_training._inputs import InputSpec
+from sktl.fewshot.meta_training._method import method_step
 from sktl.training import TrainingNet
 
 WAYS, SHOTS, QUERIES = 20, 1, 5

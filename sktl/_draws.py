@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -16,6 +18,15 @@ from sktl._forking import ForkSafeLock
 _lock = ForkSafeLock()
 _trainings = threading.local()  # `depth`: how many trainings of this thread draw from the global generators
 _OVERLOADS = {"default": "generator", "low": "low_generator", "names": "generator_with_names"}
+
+
+def seed_of(random_state: Any) -> int:
+    """Return a seed; None takes one of the operating system's, so that NumPy's global generator stays as it is."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(random_state.randint(2**31))
 
 
 @contextlib.contextmanager

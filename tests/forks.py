@@ -18,7 +18,7 @@ from torch import nn
 import sktl
 from sktl.adaptation import GradualAdaptedClassifier, TestTimeAdaptedClassifier
 from sktl.fewshot import FewShotClassifier, MAMLLearner
-from sktl.fewshot._learned import LearnedMethod
+from sktl.fewshot.meta_training._fitted_method import FittedMethod
 from tests.children import ENDED, LIMIT, outcome_in_child
 
 FOLDERS = ("sktl", "sktl.adaptation", "sktl.aligners", "sktl.features", "sktl.fewshot", "sktl.finetuning")
@@ -79,7 +79,7 @@ def output(fitted, X):
     for name in ("transform", "predict_proba", "predict"):
         if hasattr(fitted, name):
             return getattr(fitted, name)(X)
-    learned = next(value for value in vars(fitted).values() if isinstance(value, LearnedMethod))
+    learned = next(value for value in vars(fitted).values() if isinstance(value, FittedMethod))
     module = learned.module(torch.device("cpu"))
     return np.concatenate([value.detach().numpy().ravel() for value in module.state_dict().values()])
 

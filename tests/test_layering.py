@@ -29,6 +29,11 @@ LAYERS = [
     {"_estimator", "_saving", "features", "finetuning", "aligners", "adaptation", "fewshot"},
     {"model_selection", "advisor", "displays", "datasets"},
 ]
+ROADS = {  # of a family: they import what they share, not each other
+    "fewshot": ("metric_based", "optimisation_based", "model_based", "transductive"),
+    "adaptation": ("joint", "source_free", "test_time", "gradual"),
+}
+SHARED_BY_ROADS = {"fewshot": ("meta_training", "heads"), "adaptation": ("from_fitted", "losses")}
 FILES = sorted(path for path in SKTL.rglob("*.py") if path != SKTL / "__init__.py")
 COMMON_WITHIN_A_LAYER = {"_estimator", "_saving"}  # what the families of a layer share
 
@@ -44,6 +49,27 @@ def level(name: str) -> int:
     found = [i for i, layer in enumerate(LAYERS) if name in layer]
     assert found, f"sktl.{name} has no place in the table of layers"
     return found[0]
+
+
+def imported(path: Path) -> list[str]:
+    """Return the modules of the library that a file imports, without "sktl."."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else names
+        found += [name.removeprefix("sktl.") for name in names if name.startswith("sktl.")]
+    return found
+
+
+@pytest.mark.parametrize("family", ROADS)
+def test_no_road_imports_another(family):
+    for folder in (*ROADS[family], *SHARED_BY_ROADS[family]):
+        files = sorted((SKTL / family / folder).glob("*.py"))
+        assert files
+        others = [road for road in ROADS[family] if road != folder]
+        for path in files:
+            wrong = [name for name in imported(path) if any(name.startswith(f"{family}.{road}.") for road in others)]
+            assert not wrong, f"{path.relative_to(SKTL)} imports {wrong}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SKTL)))

@@ -47,7 +47,7 @@ def params_of(
         if name in ignored:
             continue
         try:
-            params[name] = codec.encoded(value)
+            params[name] = codec.to_json(value)
         except TypeError:
             left_out.append(name)
     for name in needed:

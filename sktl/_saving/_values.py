@@ -37,7 +37,7 @@ class Codec:
     def __init__(self, *records: type):
         self.records = {record.__name__: record for record in records}
 
-    def encoded(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Return the value as JSON takes it.
 
         Raises
@@ -52,11 +52,11 @@ class Codec:
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         if isinstance(value, (list, tuple)):
-            return {type(value).__name__: [self.encoded(item) for item in value]}
+            return {type(value).__name__: [self.to_json(item) for item in value]}
         if isinstance(value, np.ndarray) and value.ndim == 1:
             return {"array": self._array(value)}
         if isinstance(value, Mapping):
-            return {"dict": [[self.encoded(key), self.encoded(item)] for key, item in value.items()]}
+            return {"dict": [[self.to_json(key), self.to_json(item)] for key, item in value.items()]}
         if isinstance(value, (Path, torch.device)):
             return str(value)
         if isinstance(value, bytes):
@@ -74,7 +74,7 @@ class Codec:
                 fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             else:
                 fields = held.get_params(deep=False)
-            return {name: {key: self.encoded(item) for key, item in fields.items()}}
+            return {name: {key: self.to_json(item) for key, item in fields.items()}}
         raise TypeError(f"a {name} cannot be written as JSON")
 
     def _array(self, value: np.ndarray) -> list:
@@ -84,10 +84,10 @@ class Codec:
             return [value.dtype.str, *(item.decode("latin-1") for item in value.tolist())]
         if value.dtype.kind == "f" and value.dtype.itemsize > 8:
             raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
-        return [value.dtype.str if value.dtype.kind in "biufU" else "object", *map(self.encoded, value.tolist())]
+        return [value.dtype.str if value.dtype.kind in "biufU" else "object", *map(self.to_json, value.tolist())]
 
     def decoded(self, value: Any) -> Any:
-        """Return the value that `encoded` was given.
+        """Return the value that `to_json` was given.
 
         Raises
         ------

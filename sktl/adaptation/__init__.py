@@ -1,11 +1,11 @@
 """Labels in one domain, predictions in another."""
 
-from sktl.adaptation._classifier import DomainAdaptedClassifier
-from sktl.adaptation._gradual import GradualAdaptedClassifier
-from sktl.adaptation._source_free import SourceFreeAdaptedClassifier
-from sktl.adaptation._stack import stack_domains
-from sktl.adaptation._test_time import TestTimeAdaptedClassifier
+from sktl.adaptation._stack_domains import stack_domains
+from sktl.adaptation.gradual._classifier import GradualAdaptedClassifier
+from sktl.adaptation.joint._classifier import DomainAdaptedClassifier
 from sktl.adaptation.losses import LOSSES
+from sktl.adaptation.source_free._classifier import SourceFreeAdaptedClassifier
+from sktl.adaptation.test_time._classifier import TestTimeAdaptedClassifier
 
 __all__ = [
     "LOSSES",

@@ -1,22 +1,22 @@
 """Learning from a handful of examples: meta-learners, and the estimators that learn a new task with them."""
 
-from sktl.fewshot._cnaps_learner import CNAPsLearner
-from sktl.fewshot._cnp_learner import ConditionalNeuralProcessLearner
-from sktl.fewshot._episodes import EpisodeIndices, EpisodeSampler
 from sktl.fewshot._fewshot_classifier import FewShotClassifier
 from sktl.fewshot._fewshot_regressor import FewShotRegressor
-from sktl.fewshot._in_context_learner import InContextLearner
-from sktl.fewshot._learned import TaskState
-from sktl.fewshot._maml_learner import MAMLLearner
-from sktl.fewshot._mann_learner import MANNLearner
-from sktl.fewshot._matchingnet_learner import MatchingNetLearner
-from sktl.fewshot._meta_lstm_learner import MetaLSTMLearner
 from sktl.fewshot._protonet_classifier import ProtoNetClassifier
-from sktl.fewshot._protonet_learner import ProtoNetLearner
-from sktl.fewshot._relationnet_learner import RelationNetLearner
-from sktl.fewshot._reptile_learner import ReptileLearner
-from sktl.fewshot._saving import load_learner
-from sktl.fewshot._snail_learner import SNAILLearner
+from sktl.fewshot.meta_training._episodes import EpisodeIndices, EpisodeSampler
+from sktl.fewshot.meta_training._fitted_method import TaskState
+from sktl.fewshot.meta_training._saving import load_learner
+from sktl.fewshot.metric_based._matchingnet import MatchingNetLearner
+from sktl.fewshot.metric_based._protonet import ProtoNetLearner
+from sktl.fewshot.metric_based._relationnet import RelationNetLearner
+from sktl.fewshot.model_based._cnaps import CNAPsLearner
+from sktl.fewshot.model_based._cnp import ConditionalNeuralProcessLearner
+from sktl.fewshot.model_based._in_context import InContextLearner
+from sktl.fewshot.model_based._mann import MANNLearner
+from sktl.fewshot.model_based._snail import SNAILLearner
+from sktl.fewshot.optimisation_based._maml import MAMLLearner
+from sktl.fewshot.optimisation_based._meta_lstm import MetaLSTMLearner
+from sktl.fewshot.optimisation_based._reptile import ReptileLearner
 
 __all__ = [
     "CNAPsLearner",

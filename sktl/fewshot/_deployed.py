@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sktl._deployment import DeployedNetwork
 from sktl._preprocessing import Preprocessing
 from sktl.fewshot._encoding import BackboneCodes
-from sktl.fewshot._metric_learner import MetricLearner
+from sktl.fewshot.metric_based._base import MetricLearner
 
 
 class PrototypeLogits(nn.Module):

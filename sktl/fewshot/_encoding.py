@@ -25,8 +25,8 @@ from sktl._progress import stage
 from sktl.backbones import CodeRecipe, Normalisation, Pooling, cut_head, load_backbone, resolve_layers
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
-from sktl.fewshot._base import MetaLearner
-from sktl.fewshot._saving import load_learner
+from sktl.fewshot.meta_training._learner import MetaLearner
+from sktl.fewshot.meta_training._saving import load_learner
 from sktl.images import as_pictures
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -156,7 +156,7 @@ def refuse_fitted(estimator: Any, name: str) -> None:
         )
 
 
-def encoded(
+def codes_of(
     estimator: Any, encoder: Any, kind: InputKind | None, X: Any, *, reset: bool, context: Any = None
 ) -> np.ndarray:
     """Return the codes of X, float64 (n, n_codes); a code that is not finite, or no vector, is refused.

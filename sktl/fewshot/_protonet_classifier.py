@@ -29,7 +29,7 @@ from sktl._torch_datasets import refuse_silent_targets
 from sktl.cache import CodeCache
 from sktl.fewshot._class_sums import class_sums, label_logits, label_sums, merged
 from sktl.fewshot._deployed import deployed
-from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, encoded, fitted_encoder, refuse_missing
+from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, codes_of, fitted_encoder, refuse_missing
 from sktl.fewshot._prototypes_file import Savable
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
 from sktl.fewshot.transductive import TRANSDUCTIVE, TransductiveMethod, get_transductive
@@ -249,7 +249,7 @@ class ProtoNetClassifier(
             before = f"(n, {len(self.classes_)})" if self._is_multilabel else "(n,)"
             raise ValueError(f"y must have the shape that it had in the first call, {before}; got {y.shape}.")
         encoder, kind = fitted_encoder(self, X, y) if is_first else (self.encoder_, self._kind)
-        codes = encoded(self, encoder, kind, X, reset=is_first, context=context)
+        codes = codes_of(self, encoder, kind, X, reset=is_first, context=context)
         if is_first:
             is_centred = self.normalize == "center-l2"
             centre = np.average(codes, axis=0, weights=weight) if is_centred else np.zeros(codes.shape[1])
@@ -280,7 +280,7 @@ class ProtoNetClassifier(
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
         X = rows_on_host(X)
-        codes = self._normalised(encoded(self, self.encoder_, self._kind, X, reset=False), self._centre)
+        codes = self._normalised(codes_of(self, self.encoder_, self._kind, X, reset=False), self._centre)
         if self._is_transductive:
             return self._joint_logits(codes)
         query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_.reshape(-1, codes.shape[1]))

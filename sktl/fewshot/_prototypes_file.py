@@ -15,10 +15,10 @@ from sktl._modes import InPlainModes
 from sktl._saving import Codec, SavedModel, params_of, read_model, write_model
 from sktl.backbones import NetworkIdentity
 from sktl.exceptions import WeightsError
-from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._encoding import BackboneCodes
-from sktl.fewshot._saving import CODEC as OF_LEARNERS
-from sktl.fewshot._saving import learner_classes, learner_header, loaded_learner
+from sktl.fewshot.meta_training._learner import MetaLearner
+from sktl.fewshot.meta_training._saving import CODEC as OF_LEARNERS
+from sktl.fewshot.meta_training._saving import learner_classes, learner_header, loaded_learner
 from sktl.fewshot.transductive import BDCSPN, PTMAP, TIM, LaplacianShot
 
 ATTRIBUTES = ("classes_", "n_codes_", "n_features_in_", "feature_names_in_", "_is_multilabel")
@@ -82,7 +82,7 @@ def _save(estimator: Any, path: str | os.PathLike) -> None:
     if isinstance(encoder, BackboneCodes):
         given = next((name for name in NETWORKS if name in left_out), None)
         name = None if given else encoder.backbone
-        about = {"kind": "backbone", "name": name, "given": given, "identity": CODEC.encoded(encoder.identity)}
+        about = {"kind": "backbone", "name": name, "given": given, "identity": CODEC.to_json(encoder.identity)}
     elif isinstance(learner, MetaLearner):
         about = {"kind": "learner", "class": type(learner).__name__, **learner_header(learner)}
         tensors |= {f"encoder/{name}": tensor for name, tensor in learner._learned.tensors.items()}
@@ -95,9 +95,9 @@ def _save(estimator: Any, path: str | os.PathLike) -> None:
     if estimator._support is not None:
         tensors["support"], labels = torch.from_numpy(estimator._support[0]), estimator._support[1]
     header = {
-        "params": params, "encoder": about, "input": CODEC.encoded(estimator._kind),
-        "support_labels": CODEC.encoded(labels),
-        "attributes": {name: CODEC.encoded(vars(estimator)[name]) for name in ATTRIBUTES if hasattr(estimator, name)},
+        "params": params, "encoder": about, "input": CODEC.to_json(estimator._kind),
+        "support_labels": CODEC.to_json(labels),
+        "attributes": {name: CODEC.to_json(vars(estimator)[name]) for name in ATTRIBUTES if hasattr(estimator, name)},
     }  # fmt: skip
     write_model(path, estimator, header, tensors)
 

@@ -19,18 +19,18 @@ from sktl._estimator import ModuleSharingMixin
 from sktl._inputs import InputKind
 from sktl._magnitudes import check_finite
 from sktl._validation import did_you_mean
-from sktl.fewshot._base import MetaLearner
 from sktl.fewshot._encoding import (
     ENCODER_CONSTRAINTS,
     check_frozen,
-    encoded,
+    codes_of,
     fitted_encoder,
     refuse_fitted,
     see_columns,
 )
-from sktl.fewshot._learned import TaskState
-from sktl.fewshot._saving import load_learner
 from sktl.fewshot.heads import HEADS, Head, make_head
+from sktl.fewshot.meta_training._fitted_method import TaskState
+from sktl.fewshot.meta_training._learner import MetaLearner
+from sktl.fewshot.meta_training._saving import load_learner
 
 
 class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
@@ -65,7 +65,7 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         if self._is_head:
             head = self._head()
             encoder, kind = fitted_encoder(self, X, y)
-            codes = encoded(self, encoder, kind, X, reset=True, context=context)
+            codes = codes_of(self, encoder, kind, X, reset=True, context=context)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
             fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": codes.shape[1], "learner_": head}
         else:
@@ -95,7 +95,7 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         if not self._is_head:
             see_columns(self, X, reset=False)
             return self.learner_.logits(self.state_, X)
-        codes = torch.from_numpy(encoded(self, self.encoder_, self._kind, X, reset=False))
+        codes = torch.from_numpy(codes_of(self, self.encoder_, self._kind, X, reset=False))
         head = self.learner_
         with torch.no_grad():
             outputs = head.logits if self.is_classifier else head.outputs

@@ -22,6 +22,7 @@ from torch import nn
 
 from sktl._columns import check_length, row_weights
 from sktl._device import PRECISIONS, resolve_device
+from sktl._draws import seed_of
 from sktl._estimator import ModuleSharingMixin
 from sktl._identity import cannot_be_resumed
 from sktl._inputs import InputKind, read, understand
@@ -33,21 +34,21 @@ from sktl.cache import CodeCache
 from sktl.exceptions import CheckpointWarning
 from sktl.finetuning._augment import AUGMENTATIONS
 from sktl.finetuning._batches import Examples
+from sktl.finetuning._checkpoint_key import training_identity
 from sktl.finetuning._deployable import Deployable
+from sktl.finetuning._fitted_network import FittedNetwork
+from sktl.finetuning._gradient_training import Run, set_head
 from sktl.finetuning._heads import LinearHead
 from sktl.finetuning._held_out import NOTHING, HeldOut
-from sktl.finetuning._identity import training_identity
-from sktl.finetuning._job import Job, Task
-from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
 from sktl.finetuning._lora import AdapterByName, LoRA
 from sktl.finetuning._networks import HIDDEN, PictureSpec, RowSpec, picture_spec
-from sktl.finetuning._openable import Openable
 from sktl.finetuning._predicting import outputs_of
+from sktl.finetuning._reopening import Reopenable
 from sktl.finetuning._resolved import resolved
-from sktl.finetuning._run import Run, set_head
 from sktl.finetuning._session import SeenWeights, Session
 from sktl.finetuning._strategies import STRATEGIES
+from sktl.finetuning._training import FineTuning, Task
 from sktl.training import (
     OF_TRAININGS,
     OPTIMIZERS,
@@ -64,7 +65,7 @@ from sktl.training import (
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
-class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, ModuleSharingMixin):
+class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, ModuleSharingMixin):
     """Abstract: a network adjusted to data; subclasses say what the targets are."""
 
     __metadata_request__fit = {"groups": True}  # noqa: RUF012
@@ -122,15 +123,13 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         """Return indices to train and to validate on, or None where nothing is held out."""
 
     def _weights(self, sample_weight: Any, y: Any, X: Any) -> np.ndarray | None:
-        if sample_weight is None:
-            return None
-        return row_weights(sample_weight, len(X))
+        return None if sample_weight is None else row_weights(sample_weight, len(X))
 
-    def _job(
+    def _training_of(
         self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, holds_out: bool = True, classes: Any = None,
         lasting: contextlib.ExitStack | None = None, given: HeldOut = NOTHING,
-    ) -> tuple[Job, dict[str, Any]]:  # fmt: skip
-        """Understand the data; returns the job and the attributes that are learned of y."""
+    ) -> tuple[FineTuning, dict[str, Any]]:  # fmt: skip
+        """Understand the data; returns the training and the attributes that are learned of y."""
         refuse_silent_targets(X, y, self)
         if y is None:
             raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")
@@ -146,7 +145,7 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         examples = Examples(data, rows, target[rows], None if weight is None else weight[rows])
         self._check_examples(examples, is_whole=holds_out)
         own = given.examples(self, kind, learned)
-        task, base, processes = self._task(learned), _seed_of(self.random_state), processes_of(self.device)
+        task, base, processes = self._task(learned), seed_of(self.random_state), processes_of(self.device)
         base = base if processes is None else processes.agreed(base)
         keeper = saved = None
         if lasting is not None and self.checkpoint_dir is not None and STRATEGIES[self.strategy].trains:
@@ -177,15 +176,14 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
             data = scaler.transform(data)
             train = dataclasses.replace(train, data=data)
             valid = valid and dataclasses.replace(valid, data=data if own is None else scaler.transform(valid.data))
-        return Job(self, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved), learned
+        return FineTuning(self, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved), learned
 
     def _understood(self, X: Any) -> InputKind:
         return understand(self, X, self.backbone, modules_take_rows=False)
 
     def _spec(self, kind: InputKind, data: Any, task: Task, seed: int) -> PictureSpec | RowSpec:
         if kind.is_rows:
-            width = data.shape[1]
-            return RowSpec(width, int(np.clip(width, *HIDDEN)), task.n_outputs, seed)
+            return RowSpec(data.shape[1], int(np.clip(data.shape[1], *HIDDEN)), task.n_outputs, seed)
         is_auto = isinstance(self.backbone, str) and self.backbone == "auto"
         backbone = DEFAULT_BACKBONE if is_auto else self.backbone
         # From scratch, the values are drawn later: published ones need not be at hand.
@@ -203,32 +201,36 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
 
     def _fit_in(self, X: Any, y: Any, sample_weight: Any, lasting: contextlib.ExitStack, given: HeldOut):
         goes_on = bool(self.warm_start) and hasattr(self, "_learned")
-        job, learned = self._job(X, y, sample_weight, goes_on=goes_on, lasting=lasting, given=given)
-        strategy, budget = job.strategy, job.budget()
-        run = Run(job, self._learned if goes_on else None, schedule=self.schedule) if strategy.trains else None
-        n_tasks = int(not job.kind.is_rows) if run is None else run.n_stages + budget.n_epochs
-        context = job.context = self._init_callback_context(max_subtasks=n_tasks)
+        training, learned = self._training_of(X, y, sample_weight, goes_on=goes_on, lasting=lasting, given=given)
+        strategy, budget = training.strategy, training.budget()
+        run = Run(training, self._learned if goes_on else None, schedule=self.schedule) if strategy.trains else None
+        n_tasks = int(not training.kind.is_rows) if run is None else run.n_stages + budget.n_epochs
+        context = training.context = self._init_callback_context(max_subtasks=n_tasks)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        fitted: dict[str, Any] = {**learned, "_kind": job.kind, "_scaler": job.scaler, "_session": None}
-        fitted["_seen_weights"] = SeenWeights().with_rows(job.train.weight, len(job.train))
+        fitted: dict[str, Any] = {**learned, "_kind": training.kind, "_scaler": training.scaler, "_session": None}
+        fitted["_seen_weights"] = SeenWeights().with_rows(training.train.weight, len(training.train))
         if run is None:
-            head = job.solved_head()
+            head = training.solved_head()
             tensors = {"head.weight": torch.from_numpy(head.weight), "head.bias": torch.from_numpy(head.bias)}
-            fitted |= {"_learned": LearnedNetwork(job.spec, tensors), "n_iter_": max(head.n_iter, 1), "history_": []}
-            fitted |= resolved(job, budget, None, head)
+            fitted |= {
+                "_learned": FittedNetwork(training.spec, tensors),
+                "n_iter_": max(head.n_iter, 1),
+                "history_": [],
+            }
+            fitted |= resolved(training, budget, None, head)
         else:
             so_far = {**fitted, "n_iter_": 1, "history_": [], "_learned": run.live()}
             net = run.train(EpochTasks(self, context, X, y, fitted=lambda: so_far))
             fitted |= _outcome(net, run.learned(), self.history_ if goes_on else [])
-            fitted |= resolved(job, run.budget, run.plan, run.head)
+            fitted |= resolved(training, run.budget, run.plan, run.head)
         self.__dict__.update(fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None):
         goes_on = hasattr(self, "_learned")
-        job, learned = self._job(X, y, sample_weight, goes_on=goes_on, holds_out=False, classes=classes)
-        budget = job.budget()
+        training, learned = self._training_of(X, y, sample_weight, goes_on=goes_on, holds_out=False, classes=classes)
+        budget = training.budget()
         session: Session = getattr(self, "_session", None) or Session(budget)
         head: LinearHead | None = None
         if session.net is not None:
@@ -236,29 +238,36 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         elif goes_on:
             module = self._learned.trainable()
         else:
-            has_all = job.task.n_classes in (None, len(np.unique(job.train.target)))
-            head = job.solved_head() if job.strategy.solves_head and has_all else None
-            module = _started(job, head)
+            has_all = training.task.n_classes in (None, len(np.unique(training.train.target)))
+            head = training.solved_head() if training.strategy.solves_head and has_all else None
+            module = _started(training, head)
         seen = (getattr(self, "_seen_weights", SeenWeights()) if goes_on else SeenWeights()).with_rows(
-            job.train.weight, len(job.train)
+            training.train.weight, len(training.train)
         )
-        if job.train.weight is not None or seen.mean != 1:
-            weight = np.ones(len(job.train)) if job.train.weight is None else job.train.weight
-            job.train = dataclasses.replace(job.train, weight=weight, mean_weight=seen.mean)
-        net = session.open(job, module)
+        if training.train.weight is not None or seen.mean != 1:
+            weight = np.ones(len(training.train)) if training.train.weight is None else training.train.weight
+            training.train = dataclasses.replace(training.train, weight=weight, mean_weight=seen.mean)
+        net = session.open(training, module)
         try:
             n_before = getattr(self, "n_iter_", 0) if goes_on else 0
-            net.partial_fit(job.batches(budget, seed_shift=n_before), epochs=1)
+            net.partial_fit(training.batches(budget, seed_shift=n_before), epochs=1)
         except BaseException:  # an interrupt too: what was learned before stays as it was
             self._session = None
             if goes_on:
                 self._learned = copy.deepcopy(self._learned)  # of the values kept, not the network just spoilt
             raise
-        network = LearnedNetwork.of(net.module, job.spec, job.adapter)
+        network = FittedNetwork.of(net.module, training.spec, training.adapter)
         outcome = _outcome(net, network, self.history_ if goes_on else [], last=1)
-        outcome |= resolved(job, session.budget, session.plan, head)
+        outcome |= resolved(training, session.budget, session.plan, head)
         self.__dict__.update(
-            {**learned, "_kind": job.kind, "_scaler": job.scaler, **outcome, "_session": session, "_seen_weights": seen}
+            {
+                **learned,
+                "_kind": training.kind,
+                "_scaler": training.scaler,
+                **outcome,
+                "_session": session,
+                "_seen_weights": seen,
+            }
         )
         return self
 
@@ -287,9 +296,9 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         if not STRATEGIES[self.strategy].trains:
             raise ValueError('strategy="head" is solved, not trained: it has no learning rate to find.')
         blank = clone(self)
-        job, _ = blank._job(X, y, sample_weight, goes_on=False, holds_out=False)
-        head = job.solved_head() if job.strategy.solves_head else None
-        return range_test(job, _started(job, head), n_steps=n_steps, low=low, high=high)
+        training, _ = blank._training_of(X, y, sample_weight, goes_on=False, holds_out=False)
+        head = training.solved_head() if training.strategy.solves_head else None
+        return range_test(training, _started(training, head), n_steps=n_steps, low=low, high=high)
 
     def _check_combination(self, kind: InputKind) -> None:
         strategy = STRATEGIES[self.strategy]
@@ -328,23 +337,14 @@ class FineTuned(Deployable, Openable, CallbackSupportMixin, AdapterByName, Modul
         return tags
 
 
-def _started(job: Job, head: LinearHead | None) -> nn.Module:
+def _started(training: FineTuning, head: LinearHead | None) -> nn.Module:
     """Return the network as training finds it."""
-    module = job.network()
+    module = training.network()
     if head is not None:
         set_head(module, head)
     return module
 
 
-def _outcome(net: TrainingNet, learned: LearnedNetwork, before: list, *, last: int | None = None) -> dict[str, Any]:
+def _outcome(net: TrainingNet, learned: FittedNetwork, before: list, *, last: int | None = None) -> dict[str, Any]:
     history = history_of(net, before, last=last)
     return {"_learned": learned, "history_": history, "n_iter_": len(history)}
-
-
-def _seed_of(random_state: Any) -> int:
-    """Return a seed; None takes one of the operating system's, so that NumPy's global generator stays as it is."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(random_state.randint(2**31))

@@ -9,10 +9,10 @@ import numpy as np
 from sktl._columns import class_labels
 from sktl._label_matrix import is_label_matrix
 from sktl.finetuning._heads import LinearHead, penalty_of, solve_classifier
-from sktl.finetuning._job import Task
 from sktl.finetuning._losses import ValidationStep
 from sktl.finetuning._multilabel import LabelStep, LabelValidationStep, checked_matrix, solve_labels
-from sktl.finetuning._targets import encoded
+from sktl.finetuning._targets import as_class_numbers
+from sktl.finetuning._training import Task
 from sktl.training import ClassificationStep
 
 
@@ -30,7 +30,7 @@ def checked_classes(estimator: Any, y: Any, *, goes_on: bool, classes: Any = Non
     if is_matrix:
         target, known = checked_matrix(y, known, classes)
     else:
-        target, known = encoded(class_labels(y, None, estimator), known, classes, type(estimator).__name__)
+        target, known = as_class_numbers(class_labels(y, None, estimator), known, classes, type(estimator).__name__)
     return target, {"classes_": known, "_is_multilabel": is_matrix}
 
 

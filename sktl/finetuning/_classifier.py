@@ -22,9 +22,9 @@ from sktl.finetuning._base import FineTuned
 from sktl.finetuning._batches import Examples
 from sktl.finetuning._classification import checked_classes, classification_task
 from sktl.finetuning._held_out import HeldOut
-from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._targets import check_known_weights, random_parts, stratified_parts, weighted_by_class
+from sktl.finetuning._training import Task
 
 
 class FineTunedClassifier(LogitClassifierMixin, FineTuned):

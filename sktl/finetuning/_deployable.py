@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktl._deployment import DeployedNetwork, Exportable
 from sktl._preprocessing import Preprocessing
-from sktl.finetuning._learned import LearnedNetwork
+from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._networks import PictureSpec, flat
 from sktl.finetuning._saving import load_estimator, save_estimator
 
@@ -19,7 +19,7 @@ from sktl.finetuning._saving import load_estimator, save_estimator
 class Deployable(Exportable):
     """Mixin of the fine-tuned estimators."""
 
-    _learned: LearnedNetwork
+    _learned: FittedNetwork
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator to one safetensors file: what training has changed, and JSON; no pickle.

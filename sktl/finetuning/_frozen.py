@@ -26,8 +26,8 @@ from sktl.backbones import (
 )
 from sktl.finetuning._batches import RESIDENT_BYTES, Examples, resident_bytes
 from sktl.finetuning._networks import PictureNetwork, PictureSpec
+from sktl.finetuning._picture_views import PictureViews
 from sktl.finetuning._plan import frozen_end
-from sktl.finetuning._views import PictureViews
 from sktl.training import TensorBatches
 
 CODES = "codes"  # a cut behind all layers: the head alone is trained

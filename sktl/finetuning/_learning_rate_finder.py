@@ -14,7 +14,7 @@ from torch import nn
 from sktl.training import DivergenceError
 
 if TYPE_CHECKING:
-    from sktl.finetuning._job import Job
+    from sktl.finetuning._training import FineTuning
 
 SMOOTHING = 0.9  # of the exponential mean of losses
 MOST_STEPS = 100_000
@@ -90,23 +90,25 @@ class StopWhenBroken(Callback):
             raise KeyboardInterrupt
 
 
-def range_test(job: Job, module: nn.Module, *, n_steps: int, low: float, high: float) -> LearningRateDisplay:
+def range_test(
+    training: FineTuning, module: nn.Module, *, n_steps: int, low: float, high: float
+) -> LearningRateDisplay:
     """Train `module` at rates from `low` to `high`, one batch each."""
     if not (5 <= n_steps <= MOST_STEPS and 0 < low < high):
         raise ValueError(
             f"The range test needs n_steps from 5 to {MOST_STEPS} and 0 < low < high; got {n_steps}, {low!r}, {high!r}."
         )
-    budget = dataclasses.replace(job.budget(), max_epochs=n_steps, max_steps=n_steps, n_batches=1)
-    plan = job.plan(module, job.budget())
+    budget = dataclasses.replace(training.budget(), max_epochs=n_steps, max_steps=n_steps, n_batches=1)
+    plan = training.plan(module, training.budget())
     plan.stages = []
     highest = max(group["lr"] for group in plan.groups)
     for group in plan.groups:
         group["lr"] *= low / highest
-    net = job.net(
+    net = training.net(
         plan, budget, schedule=lambda step, n: math.exp(math.log(high / low) * step / max(1, n - 1)),
         callbacks=[("stop_when_broken", StopWhenBroken())],
     )  # fmt: skip
-    batches = job.batches(budget, steps_per_epoch=1)  # an epoch a step: its loss stands in the history
+    batches = training.batches(budget, steps_per_epoch=1)  # an epoch a step: its loss stands in the history
     with contextlib.suppress(DivergenceError):  # where the rate breaks the training is what was asked
         net.fit(batches)
     losses = np.asarray([row["train_loss"] for row in net.history.to_list() if "train_loss" in row])

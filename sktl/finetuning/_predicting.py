@@ -15,14 +15,14 @@ from sktl._extraction import Extractor, cache_for
 from sktl._functional import call_with
 from sktl._modes import evaluating
 from sktl.backbones import filled_up
+from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._frozen import block_extractor
-from sktl.finetuning._job import codes_of, extractor_of, predicting_batch_size
-from sktl.finetuning._learned import LearnedNetwork
 from sktl.finetuning._networks import PictureSpec
+from sktl.finetuning._training import codes_of, extractor_of, predicting_batch_size
 from sktl.images import PictureSource, iter_batches
 
 
-def outputs_of(estimator: Any, learned: LearnedNetwork, data: Any, device: torch.device) -> np.ndarray:
+def outputs_of(estimator: Any, learned: FittedNetwork, data: Any, device: torch.device) -> np.ndarray:
     """Return float64 outputs (n, n_outputs) of standardised rows, or of pictures."""
     if learned.is_linear:
         codes = codes_of(estimator, learned.spec, device, data).astype(np.float64)
@@ -37,7 +37,7 @@ def outputs_of(estimator: Any, learned: LearnedNetwork, data: Any, device: torch
         return call_with(module, values, torch.as_tensor(data, dtype=torch.float64)).numpy()
 
 
-def _of_pictures(estimator: Any, learned: LearnedNetwork, source: PictureSource, device: torch.device) -> np.ndarray:
+def _of_pictures(estimator: Any, learned: FittedNetwork, source: PictureSource, device: torch.device) -> np.ndarray:
     spec = learned.spec
     assert isinstance(spec, PictureSpec)
     size = predicting_batch_size(device, spec.preprocessing.size)

@@ -22,9 +22,9 @@ from sktl.cache import CodeCache
 from sktl.finetuning._base import FineTuned
 from sktl.finetuning._heads import solve_regressor
 from sktl.finetuning._held_out import HeldOut
-from sktl.finetuning._job import Task
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._targets import random_parts
+from sktl.finetuning._training import Task
 from sktl.training import RegressionStep, to_largest
 
 LOSSES: dict[str, Callable] = {"squared_error": F.mse_loss, "absolute_error": F.l1_loss, "huber": F.huber_loss}

@@ -7,9 +7,9 @@ from typing import Any
 from sktl.backbones import resolve_layers
 from sktl.finetuning._budget import Budget
 from sktl.finetuning._heads import LinearHead
-from sktl.finetuning._job import Job
 from sktl.finetuning._networks import PictureSpec
 from sktl.finetuning._plan import Plan
+from sktl.finetuning._training import FineTuning
 
 RESOLVED = (
     "learning_rate_", "batch_size_", "max_epochs_", "max_steps_", "augment_", "freeze_bn_", "early_stopping_",
@@ -17,9 +17,9 @@ RESOLVED = (
 )  # fmt: skip
 
 
-def resolved(job: Job, budget: Budget, plan: Plan | None, head: LinearHead | None) -> dict[str, Any]:
+def resolved(training: FineTuning, budget: Budget, plan: Plan | None, head: LinearHead | None) -> dict[str, Any]:
     """Return the attributes; `plan` is None where a head is solved and nothing trained, `head` where none is solved."""
-    e, spec = job.estimator, job.spec
+    e, spec = training.estimator, training.spec
     penalty = None if head is None else head.penalty
     if plan is None:
         codes = spec.n_codes if isinstance(spec, PictureSpec) else spec.n_features
@@ -32,19 +32,22 @@ def resolved(job: Job, budget: Budget, plan: Plan | None, head: LinearHead | Non
         }  # fmt: skip
     else:
         found = {
-            "learning_rate_": job.learning_rate, "batch_size_": budget.batch_size, "max_epochs_": budget.max_epochs,
-            "max_steps_": budget.max_steps, "augment_": job.augment, "freeze_bn_": job.freezes_bn(budget),
+            "learning_rate_": training.learning_rate,
+            "batch_size_": budget.batch_size, "max_epochs_": budget.max_epochs,
+            "max_steps_": budget.max_steps, "augment_": training.augment, "freeze_bn_": training.freezes_bn(budget),
             "n_trained_": sum(p.numel() for group in plan.groups for p in group["params"]),
-            "frozen_until_": _frozen_until(job),
+            "frozen_until_": _frozen_until(training),
         }  # fmt: skip
-    return {**found, "early_stopping_": job.stops_early, "C_" if hasattr(e, "C") else "alpha_": penalty}
+    return {**found, "early_stopping_": training.stops_early, "C_" if hasattr(e, "C") else "alpha_": penalty}
 
 
-def _frozen_until(job: Job) -> str | None:
+def _frozen_until(training: FineTuning) -> str | None:
     """Return the name of the last layer that stays as it is, as `freeze_until` takes it."""
-    spec = job.spec
-    asked = job.strategy.freeze_until if job.estimator.freeze_until is None else job.estimator.freeze_until
-    if isinstance(spec, PictureSpec) and not job.strategy.trains:
+    spec = training.spec
+    asked = (
+        training.strategy.freeze_until if training.estimator.freeze_until is None else training.estimator.freeze_until
+    )
+    if isinstance(spec, PictureSpec) and not training.strategy.trains:
         return spec.layer
     if asked is None or not isinstance(spec, PictureSpec):
         return None

@@ -16,7 +16,7 @@ from sktl._preprocessing import Preprocessing
 from sktl._saving import Codec, SavedModel, check_tensors, params_of, read_model, tensors_of_scaler, write_model
 from sktl.backbones import NetworkIdentity, Pooling
 from sktl.exceptions import WeightsError
-from sktl.finetuning._learned import HEAD, LearnedNetwork
+from sktl.finetuning._fitted_network import HEAD, FittedNetwork
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._networks import HIDDEN, PictureSpec, RowSpec
 from sktl.finetuning._resolved import RESOLVED
@@ -30,14 +30,14 @@ CODEC = Codec(Preprocessing, Pooling, InputKind, RowSpec, PictureSpec, NetworkId
 
 def save_estimator(estimator: Any, path: str | os.PathLike) -> None:
     """Write a fitted estimator."""
-    learned: LearnedNetwork = estimator._learned
+    learned: FittedNetwork = estimator._learned
     params, left_out = params_of(estimator, CODEC)
     spec: Any = learned.spec
     is_given = "backbone" in left_out
     header = {
-        "params": params, "attributes": _attributes(estimator), "kind": CODEC.encoded(estimator._kind),
-        "is_given": is_given, "spec": CODEC.encoded(dataclasses.replace(spec, backbone=None) if is_given else spec),
-        "adapter": CODEC.encoded(learned.adapter), "adapted": CODEC.encoded(list(learned.adapted)), "cut": learned.cut,
+        "params": params, "attributes": _attributes(estimator), "kind": CODEC.to_json(estimator._kind),
+        "is_given": is_given, "spec": CODEC.to_json(dataclasses.replace(spec, backbone=None) if is_given else spec),
+        "adapter": CODEC.to_json(learned.adapter), "adapted": CODEC.to_json(list(learned.adapted)), "cut": learned.cut,
     }  # fmt: skip
     tensors = {f"network/{name}": tensor for name, tensor in learned.tensors.items()}
     for name in ("_scaler", "_target_scaler"):
@@ -47,10 +47,10 @@ def save_estimator(estimator: Any, path: str | os.PathLike) -> None:
 
 def _attributes(estimator: Any) -> dict[str, Any]:
     """Return what was learned beside the tensors; what "auto" became is left out where it is code."""
-    found = {name: CODEC.encoded(getattr(estimator, name)) for name in ATTRIBUTES if hasattr(estimator, name)}
+    found = {name: CODEC.to_json(getattr(estimator, name)) for name in ATTRIBUTES if hasattr(estimator, name)}
     for name in RESOLVED:
         with contextlib.suppress(TypeError):
-            found |= {name: CODEC.encoded(getattr(estimator, name))} if hasattr(estimator, name) else {}
+            found |= {name: CODEC.to_json(getattr(estimator, name))} if hasattr(estimator, name) else {}
     return found
 
 
@@ -83,7 +83,7 @@ def _loaded(saved: SavedModel, backbone: Any, weights: Any) -> Any:
     own = {name.removeprefix("network/"): t for name, t in saved.tensors.items() if name.startswith("network/")}
     n_codes = _check_sizes(saved.where, spec, own)
     spec = dataclasses.replace(spec, **replaced) if isinstance(spec, PictureSpec) else spec
-    learned = LearnedNetwork(spec, own, adapter=adapter, adapted=tuple(map(str, adapted)), cut=cut)
+    learned = FittedNetwork(spec, own, adapter=adapter, adapted=tuple(map(str, adapted)), cut=cut)
     _check_outputs(saved.where, attributes, spec.n_outputs)
     _check_backbone(saved.where, spec)
     module: Any = spec.build()

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from sktl.finetuning._budget import Budget
-from sktl.finetuning._job import Job
 from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._plan import Plan
+from sktl.finetuning._training import FineTuning
 from sktl.training import TrainingNet, load_training_state, progress_of, to_arrays
 
 
@@ -38,16 +38,16 @@ class Session:
     state: dict[str, Any] | None = None
     plan: Plan | None = None  # of the net
 
-    def open(self, job: Job, module: nn.Module) -> TrainingNet:
+    def open(self, training: FineTuning, module: nn.Module) -> TrainingNet:
         """Return the loop; `module` is what has been learned so far."""
         if self.net is not None:
             for group in self.net.optimizer_.param_groups:  # the user holds the network as `module_`
                 for parameter in group["params"]:
                     parameter.requires_grad_(True)
             return self.net
-        plan = job.plan(module, self.budget)
+        plan = training.plan(module, self.budget)
         plan.stages = []  # one pass at a time knows no second half
-        net = job.net(plan, self.budget, schedule=None)
+        net = training.net(plan, self.budget, schedule=None)
         if self.state is not None:
             load_training_state(net, self.state["net"])
             if isinstance(net.step, StartingPointStep):

@@ -140,15 +140,6 @@ def check_random_state(value: Any, at_least: float = 0) -> None:
         )
 
 
-def seed_of(random_state: Any) -> int:
-    """Return the seed of one call; None takes one of the operating system's, so that global generators stay."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    return int(random_state)
-
-
 def check_share(name: str, value: Any) -> None:
     """Raise unless it is a number between 0 and 1."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < 1:

@@ -12,8 +12,9 @@ from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
 
 from sktl._array_api import n_rows
 from sktl._columns import check_length
+from sktl._draws import seed_of
 from sktl.fewshot import EpisodeSampler
-from sktl.model_selection._domain_rows import check_random_state, seed_of
+from sktl.model_selection._domain_rows import check_random_state
 
 Range = int | tuple[int, int]
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
 
+from sktl._draws import seed_of
 from sktl.model_selection._domain_rows import (
     Strata,
     by_class,
     check_integer,
     check_random_state,
     refuse_small,
-    seed_of,
     strata,
 )
 

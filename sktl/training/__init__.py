@@ -10,7 +10,7 @@ from sktl.training._errors import DivergenceError
 from sktl.training._files import decode_tensors, encode_tensors, read_tensors, write_whole
 from sktl.training._history import history_of
 from sktl.training._net import TrainingNet
-from sktl.training._optimizers import OPTIMIZERS, make_optimizer
+from sktl.training._optimizers import OPTIMIZERS, PRETRAINED_SHARE, make_optimizer
 from sktl.training._processes import Processes, processes_of
 from sktl.training._progress import EpochTasks
 from sktl.training._schedules import (

@@ -13,6 +13,7 @@ from sktl._validation import did_you_mean
 from sktl.training._schedules import Schedule
 
 # One kernel (fused) for all parameters instead of several for each.
+PRETRAINED_SHARE = 0.1  # of the rate, for the pretrained layers of a network that is adapted
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
     "adam": (torch.optim.Adam, {"fused": True}),

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import nn
 
 from sktl.adaptation import DomainAdaptedClassifier
-from sktl.adaptation._job import understood
-from sktl.adaptation._views import change_for, strong_pictures
+from sktl.adaptation._augmentations import change_for, strong_pictures
+from sktl.adaptation.joint._training import DomainTraining
 from sktl.adaptation.losses import MixStyle
 
 
@@ -94,13 +94,13 @@ class TestPretrained:
         model = DomainAdaptedClassifier(image_size=32, max_epochs=1, batch_size=10, random_state=0).fit(X, y)
         proba = model.predict_proba(X)
         assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), proba)
-        rates = understood(model, X, y, None, None)[0].net(model.module_, None, None)
+        rates = DomainTraining.of(model, X, y, None, None)[0].net(model.module_, None, None)
         assert rates.param_groups[1]["lr"] == pytest.approx(0.1 * rates.param_groups[0]["lr"])
 
     def test_random_start_learns_at_the_full_rate(self, striped):
         X, y, _ = striped
         model = DomainAdaptedClassifier(image_size=32, weights=None, max_epochs=1, batch_size=10, random_state=0)
-        plan = understood(model, X[40:80], y[40:80], None, None)[0].plan
+        plan = DomainTraining.of(model, X[40:80], y[40:80], None, None)[0].plan
         assert not plan.is_pretrained
 
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sktl.adaptation import LOSSES, DomainAdaptedClassifier
-from sktl.adaptation._job import understood
+from sktl.adaptation.joint._training import DomainTraining
 from sktl.adaptation.losses import CDAN, DANN, MCC, MMD
 from sktl.adaptation.losses._base import View
 
@@ -111,7 +111,7 @@ class TestAdaptation:
         X, y, truth = moved
         few = np.r_[:150, 150:155]
         model = quick(batch_size=64).fit(X[few], y[few])
-        batches = understood(model, X[few], y[few], None, None)[0].batches()
+        batches = DomainTraining.of(model, X[few], y[few], None, None)[0].batches()
         assert all(len(batch.X) == 128 for batch in batches)
         assert model.score(X[150:], truth) > 0.4
 
@@ -371,7 +371,7 @@ class TestWeightsOverTheTraining:
         X, y = rng.normal(size=(30, 3)), np.r_[np.arange(24) % 2, np.full(6, -1)]
         domain, weight = np.repeat(["a", "b", "t"], [8, 16, 6]), np.repeat([1.0, 4.0, 1.0], [8, 16, 6])
         estimator = quick(loss="group_dro", batch_size=4)
-        job, _ = understood(estimator, X, y, domain, weight)
+        job, _ = DomainTraining.of(estimator, X, y, domain, weight)
         assert np.allclose(np.unique(job.weights[:24]), [1 / 2.5, 4 / 2.5])
         layout, _ = job.layout()
         assert np.allclose(layout.mean_weights, [1 / 2.5, 4 / 2.5])

@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier, GradualAdaptedClassifier
-from sktl.adaptation._self_training import Labelled, SelfTraining, confident
-from sktl.adaptation._steps import steps_of
+from sktl.adaptation.gradual._domain_order import steps_of
+from sktl.adaptation.gradual._self_training import Labelled, SelfTraining, confident
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from scipy.stats import entropy as scipy_entropy
 from torch import nn
 
 from sktl.adaptation._batches import DomainBatch
-from sktl.adaptation._networks import NormedLinear
-from sktl.adaptation._shot import InformationStep
+from sktl.adaptation.joint._network import NormedLinear
 from sktl.adaptation.losses._centroids import centroid_labels
 from sktl.adaptation.losses._information import information_loss, marginal_entropy
+from sktl.adaptation.source_free._shot import InformationStep
 
 
 def softmax(z):

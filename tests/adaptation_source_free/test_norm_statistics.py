@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from sktl.adaptation import TestTimeAdaptedClassifier
-from sktl.adaptation._batch_norm import estimate_statistics
 from sktl.adaptation._moments import Moments, norms_of, pooled
+from sktl.adaptation.joint._domain_batch_norm import estimate_statistics
 
 
 def passed(moments, norm, parts):

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sktl.adaptation import DomainAdaptedClassifier, SourceFreeAdaptedClassifier
-from sktl.adaptation._shot import pseudo_labels
-from sktl.adaptation._start import network_start
-from sktl.adaptation._target_rows import TargetRows
+from sktl.adaptation.from_fitted._start import network_start
+from sktl.adaptation.from_fitted._target_rows import TargetRows
+from sktl.adaptation.source_free._shot import pseudo_labels
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 
 

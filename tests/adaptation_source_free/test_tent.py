@@ -11,7 +11,13 @@ from scipy.stats import entropy as scipy_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sktl.adaptation import TestTimeAdaptedClassifier
-from sktl.adaptation._collapse import Collapse, Predictions, are_spread_thin, could_be_of_the_source, n_classes_of
+from sktl.adaptation.test_time._collapse import (
+    Collapse,
+    Predictions,
+    are_spread_thin,
+    could_be_of_the_source,
+    n_classes_of,
+)
 
 
 def tent(estimator, **params):

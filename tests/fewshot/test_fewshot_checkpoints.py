@@ -26,8 +26,8 @@ class Crash(Callback):
 
 @pytest.fixture(autouse=True)
 def short_epochs(monkeypatch):
-    monkeypatch.setattr("sktl.fewshot._job.UPDATES_AN_EPOCH", 5)
-    monkeypatch.setattr("sktl.fewshot._job.VALID_EPISODES", 10)
+    monkeypatch.setattr("sktl.fewshot.meta_training._training.UPDATES_AN_EPOCH", 5)
+    monkeypatch.setattr("sktl.fewshot.meta_training._training.VALID_EPISODES", 10)
 
 
 def crash(learner, X, y, epoch):

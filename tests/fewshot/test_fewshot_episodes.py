@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-import sktl.fewshot._episodes as episodes_module
+import sktl.fewshot.meta_training._episodes as episodes_module
 from sktl.fewshot import EpisodeSampler
-from sktl.fewshot._episodes import EpisodeBatches
-from sktl.fewshot._targets import Targets, held_out, with_rotations
+from sktl.fewshot.meta_training._episodes import EpisodeBatches
+from sktl.fewshot.meta_training._targets import Targets, held_out, with_rotations
 
 Y = np.repeat(np.arange(6), [5, 6, 7, 8, 9, 10])
 

@@ -7,12 +7,12 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.func import grad
 
-from sktl.fewshot._encoders import Encoder, EncoderPlan
-from sktl.fewshot._episodes import Episodes
-from sktl.fewshot._inner_loop import InnerLoop, conjugate_gradient, implicit_gradient, learn_task
-from sktl.fewshot._inputs import InputSpec
-from sktl.fewshot._maml_method import MAMLMethod
-from sktl.fewshot._reptile_method import ReptileMethod
+from sktl.fewshot.meta_training._encoders import Encoder, EncoderPlan
+from sktl.fewshot.meta_training._episodes import Episodes
+from sktl.fewshot.meta_training._inputs import InputSpec
+from sktl.fewshot.optimisation_based._inner_loop import InnerLoop, conjugate_gradient, implicit_gradient, learn_task
+from sktl.fewshot.optimisation_based._maml_method import MAMLMethod
+from sktl.fewshot.optimisation_based._reptile import ReptileMethod
 
 MAML = {
     "part": "all", "batch_norm": "inductive", "inner_steps": 2, "adapt_steps": 2, "inner_learning_rate": 0.3,

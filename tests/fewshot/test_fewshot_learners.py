@@ -161,7 +161,7 @@ def test_a_backbones_name_starts_from_its_weights(base_pictures):
 
 
 def test_training_stops_on_held_out_classes_and_keeps_the_best_epoch(base_rows, monkeypatch):
-    monkeypatch.setattr("sktl.fewshot._job.UPDATES_AN_EPOCH", 10)
+    monkeypatch.setattr("sktl.fewshot.meta_training._training.UPDATES_AN_EPOCH", 10)
     learner = ProtoNetLearner(**FEW, n_episodes=400, learning_rate=0.3, schedule=None, validation_fraction=0.3,
                               n_iter_no_change=2).fit(*base_rows)  # fmt: skip
     losses = [row["valid_loss"] for row in learner.history_]
@@ -171,7 +171,7 @@ def test_training_stops_on_held_out_classes_and_keeps_the_best_epoch(base_rows, 
 
 
 def test_a_checkpoint_goes_on_where_training_stopped(base_rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("sktl.fewshot._job.UPDATES_AN_EPOCH", 5)
+    monkeypatch.setattr("sktl.fewshot.meta_training._training.UPDATES_AN_EPOCH", 5)
     X, y = base_rows
     whole = ProtoNetLearner(**FEW, n_episodes=20).fit(X, y)
 
@@ -198,7 +198,7 @@ def test_a_checkpoint_goes_on_where_training_stopped(base_rows, tmp_path, monkey
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_in_a_warning(base_rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("sktl.fewshot._job.UPDATES_AN_EPOCH", 5)
+    monkeypatch.setattr("sktl.fewshot.meta_training._training.UPDATES_AN_EPOCH", 5)
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -280,7 +280,7 @@ def test_meta_hyperparameters_are_searched_over_class_disjoint_folds(base_rows):
 
 @pytest.mark.filterwarnings("ignore:Out of memory with 4 rows")
 def test_memory_that_runs_out_halves_the_task_batch(base_rows, monkeypatch):
-    from sktl.fewshot._metric_method import MetricMethod
+    from sktl.fewshot.metric_based._base import MetricMethod
 
     seen, real = [], MetricMethod.loss
 

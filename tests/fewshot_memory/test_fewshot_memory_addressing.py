@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sktl.fewshot._memory import Memory, addresses, least_used, written
+from sktl.fewshot.model_based._memory import Memory, addresses, least_used, written
 
 
 def softmax(values):

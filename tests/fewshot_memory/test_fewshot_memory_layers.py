@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from sktl.fewshot._film import FiLM, modulated_by, with_film
-from sktl.fewshot._in_context_method import ContextLayer
-from sktl.fewshot._temporal import CausalAttention, DenseConvolution
+from sktl.fewshot.model_based._film import FiLM, modulated_by, with_film
+from sktl.fewshot.model_based._in_context import ContextLayer
+from sktl.fewshot.model_based._temporal import CausalAttention, DenseConvolution
 
 N_TASKS, N, WIDTH = 2, 6, 3
 

@@ -23,7 +23,7 @@ from sktl.fewshot import (
     SNAILLearner,
     load_learner,
 )
-from sktl.fewshot._random_networks import random_network_codes
+from sktl.fewshot.model_based._random_networks import random_network_codes
 from sktl.model_selection import EpisodeSplit, episode_scores
 
 QUICK = {"n_query": 5, "meta_batch_size": 8, "learning_rate": 2e-3, "random_state": 0}

@@ -12,11 +12,10 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from sktl.fewshot import FewShotClassifier, FewShotRegressor, MetaLSTMLearner, load_learner
-from sktl.fewshot._encoders import Encoder, EncoderPlan
-from sktl.fewshot._episodes import Episodes
-from sktl.fewshot._inputs import InputSpec
-from sktl.fewshot._meta_lstm import KEPT, MetaLSTM, preprocessed
-from sktl.fewshot._meta_lstm_method import MetaLSTMMethod
+from sktl.fewshot.meta_training._encoders import Encoder, EncoderPlan
+from sktl.fewshot.meta_training._episodes import Episodes
+from sktl.fewshot.meta_training._inputs import InputSpec
+from sktl.fewshot.optimisation_based._meta_lstm import KEPT, MetaLSTM, MetaLSTMMethod, preprocessed
 from sktl.model_selection import EpisodeSplit, episode_scores
 
 OPTIONS = {

@@ -28,7 +28,7 @@ def seeded(*layers):
 
 def job_of(estimator, X, y):
     estimator._validate_params()
-    return estimator._job(X, y, None, goes_on=False)[0]
+    return estimator._training_of(X, y, None, goes_on=False)[0]
 
 
 def plan_of(estimator, X, y):

@@ -14,8 +14,8 @@ from sktl.cache import MemoryCache
 from sktl.exceptions import CacheWarning
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor, _batches, _frozen
 from sktl.finetuning._frozen import CODES, cuts_before
-from sktl.finetuning._run import Run
-from sktl.finetuning._views import PictureViews
+from sktl.finetuning._gradient_training import Run
+from sktl.finetuning._picture_views import PictureViews
 from sktl.images import as_pictures
 
 

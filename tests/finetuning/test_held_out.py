@@ -18,14 +18,14 @@ Y_OWN = np.array(["no", "yes"])[(X_OWN[:, 0] > 0).astype(int)]
 def test_groups_are_held_out_whole():
     groups = np.repeat(np.arange(12), 10)
     model = FineTunedClassifier(max_epochs=3, early_stopping=True, random_state=0)
-    job, _ = model._job(X, Y, None, goes_on=False, given=HeldOut(groups))
+    job, _ = model._training_of(X, Y, None, goes_on=False, given=HeldOut(groups))
     train, valid = groups[job.train.indices], groups[job.valid.indices]
     assert len(np.unique(valid)) == 2  # a tenth of twelve, rounded up
     assert not set(train) & set(valid)
     assert len(train) + len(valid) == 120
     assert set(job.train.target) == set(job.valid.target) == {0, 1}
     weight = np.where(groups == 3, 0, 1)
-    job, _ = model._job(X, Y, weight, goes_on=False, given=HeldOut(groups))
+    job, _ = model._training_of(X, Y, weight, goes_on=False, given=HeldOut(groups))
     assert 3 not in groups[np.concatenate([job.train.indices, job.valid.indices])]
     fitted = clone(model).fit(X, Y, groups=groups)
     assert "valid_loss" in fitted.history_[0]

@@ -14,7 +14,7 @@ from sktl._array_api import check_array
 from sktl._device import resolve_device
 from sktl._magnitudes import check_magnitude
 from sktl._modes import in_plain_modes, usable
-from sktl.fewshot._episodes import EpisodeIndices
+from sktl.fewshot.meta_training._episodes import EpisodeIndices
 from sktl.fewshot.transductive._sources import GivenRows, Source, TableRows
 from sktl.fewshot.transductive._span import unit
 from sktl.fewshot.transductive._tasks import Tasks

@@ -1,0 +1,162 @@
+"""What the estimators share that adapt a fitted classifier without its source rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+
+from sktl._array_api import rows_on_host, validate_data
+from sktl._inputs import is_2d
+from sktl._magnitudes import check_finite
+from sktl._modes import InPlainModes
+from sktl.adaptation._scoring import LabelledScoreMixin
+from sktl.adaptation.from_fitted._start import Given, is_fitted
+from sktl.training import OPTIMIZERS, SCHEDULES
+
+
+def has(name: str) -> Callable[[Any], bool]:
+    """Return whether the wrapped estimator offers a method."""
+
+    def check(self: Any) -> bool:
+        getattr(self.estimator, name)  # its own AttributeError says why not
+        return True
+
+    return check
+
+
+class FromFittedClassifier(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, BaseEstimator):
+    """Abstract: wraps a classifier; what predicts after `fit` is ``estimator_``."""
+
+    estimator: Any
+    unlabelled: Any
+    estimator_: Any
+    _parameter_constraints: ClassVar[dict] = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "unlabelled": "no_validation",
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def _begin(self, X: Any, y: Any) -> Given:
+        """Check what was given; nothing is learned yet."""
+        X = rows_on_host(X)
+        if is_2d(X):
+            finite = True if not get_tags(self.estimator).input_tags.allow_nan else "allow-nan"
+            validate_data(self, X, accept_sparse=True, dtype=None, ensure_all_finite=finite)
+        else:
+            _check_feature_names(self, X, reset=True)
+        return Given.checked(self.estimator, X, y, self.unlabelled, type(self).__name__)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted: those of the fitted estimator."""
+        check_is_fitted(self)
+        return self.estimator_.classes_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable labels, (n,)."""
+        check_is_fitted(self)
+        return self.estimator_.predict(rows_on_host(X))
+
+    @available_if(has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities, (n, n_classes), in the order of `classes_`."""
+        check_is_fitted(self)
+        return check_finite(self.estimator_.predict_proba(rows_on_host(X)), self)
+
+    @available_if(has("predict_proba"))
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithms of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    @available_if(has("decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the estimator's scores: (n, n_classes), or (n,) for two classes."""
+        check_is_fitted(self)
+        return check_finite(self.estimator_.decision_function(rows_on_host(X)), self)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return what `fit` takes itself, and what it hands on to the fit of an estimator that is not fitted."""
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=self.estimator, method_mapping=mapping)
+
+    def _routed(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return further arguments of the estimator's fit.
+
+        Raises
+        ------
+        ValueError
+            Without metadata routing, or if the estimator is fitted, and so has no use for them.
+        """
+        _raise_for_params(params, self, "fit")
+        if params and is_fitted(self.estimator):
+            raise ValueError(
+                f"{', '.join(params)} would go to the fit of the {type(self.estimator).__name__}, but it is fitted "
+                "already. Leave them out, or give one that is not fitted."
+            )
+        return process_routing(self, "fit", **params)["estimator"]["fit"] if params else {}
+
+    @property
+    def torch_module_(self) -> Any:
+        """A copy of the adapted classifier's network, as its own `torch_module_`."""
+        check_is_fitted(self)
+        return self.estimator_.torch_module_
+
+    def to_onnx(self, path: Any, *, preprocess: bool = False) -> None:
+        """Write the adapted classifier's network as an ONNX file, as its own `to_onnx` does.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        preprocess : bool, default=False
+            Whether pictures are scaled and cropped in the graph too.
+
+        Raises
+        ------
+        TypeError
+            If the classifier is no network of the library's, or stands behind other steps.
+        """
+        check_is_fitted(self)
+        if not hasattr(self.estimator_, "to_onnx"):
+            raise TypeError(
+                f"A {type(self.estimator_).__name__} cannot be written as one network: to_onnx is there for a "
+                "FineTunedClassifier or a DomainAdaptedClassifier, without steps before it."
+            )
+        self.estimator_.to_onnx(path, preprocess=preprocess)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "estimator_" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.input_tags = copy.deepcopy(inner.input_tags)
+        tags.target_tags.required = not is_fitted(self.estimator)
+        tags.non_deterministic = inner.non_deterministic
+        return tags
+
+
+TRAINING_CONSTRAINTS: dict[str, Any] = {
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "steps_per_epoch": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
+    "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "schedule": [StrOptions(set(SCHEDULES)), callable, None],
+    "augment": [StrOptions({"shift", "shift_flip"}), callable, None],
+    "callbacks": [list, tuple, None],
+    "verbose": ["verbose"],
+}

@@ -1,0 +1,1 @@
+"""Adaptation that trains a network on source and target together."""

@@ -1,0 +1,54 @@
+"""What a network of ours is made of, as plain values, and the network that is rebuilt of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktl._preprocessing import Preprocessing
+from sktl.adaptation.joint._domain_batch_norm import DomainBatchNorm
+from sktl.adaptation.joint._network import DEFAULT_BACKBONE, HEADS, AdaptedNetwork, Plan, plan_rows
+from sktl.backbones import cut_head, load_backbone
+
+
+def described(network: AdaptedNetwork, *, is_own: bool) -> dict[str, Any]:
+    """Return what the network is made of, but for its backbone and its values."""
+    bottleneck: Any = network.bottleneck
+    first: Any = network.backbone[0] if is_own else None  # type: ignore[index]
+    is_plain = isinstance(bottleneck, nn.Identity)
+    return {
+        "n_columns": None if first is None else first.in_features,
+        "bottleneck": None if is_plain else network.n_features,
+        "n_codes": network.n_features if is_plain else bottleneck[0].in_features,
+        "head": next(name for name, kind in HEADS.items() if type(network.classifier) is kind),
+        "is_separate": any(isinstance(part, DomainBatchNorm) for part in network.modules()),
+        "is_channels_last": network.memory_format == torch.channels_last, "is_own": is_own,
+    }  # fmt: skip
+
+
+def named_backbone(name: str, preprocessing: Preprocessing | None) -> nn.Module:
+    """Return a backbone of that make, with any values."""
+    loaded = load_backbone(DEFAULT_BACKBONE if name == "auto" else name, None)
+    return cut_head(loaded.module, loaded.trace((preprocessing or Preprocessing()).size))
+
+
+def rebuilt(
+    about: dict[str, Any],
+    backbone: nn.Module | None,
+    n_classes: int,
+    preprocessing: Preprocessing | None,
+    n_channels: int,
+) -> AdaptedNetwork:
+    """Return a network of the make that was described, with any values."""
+    is_own = about["is_own"] is True
+    module = plan_rows("auto", None, about["n_columns"], 0).backbone if is_own else backbone
+    assert module is not None
+    plan = Plan(module, about["n_codes"], preprocessing, n_channels, is_pretrained=False, is_own=is_own)
+    network = plan.build(
+        n_classes, about["bottleneck"], about["head"], is_separate=about["is_separate"] is True, seed=0
+    )
+    if about["is_channels_last"] is True:
+        network.use_channels_last()
+    return network

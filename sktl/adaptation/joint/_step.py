@@ -1,0 +1,94 @@
+"""One training step: one pass of both domains, cross entropy on labels, and the losses on slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from sktl._draws import OwnDraws
+from sktl.adaptation._batches import DomainBatch, Layout
+from sktl.adaptation.joint._network import AdaptedNetwork
+from sktl.adaptation.losses import DomainLoss, View
+from sktl.training import StepResult, classification_losses, weighted_mean
+
+
+class Training(nn.Module):
+    """The network, and what the losses learn beside it."""
+
+    def __init__(self, network: AdaptedNetwork, losses: Sequence[DomainLoss], n_classes: int, seed: int):
+        super().__init__()
+        self.network = network
+        with OwnDraws(seed):
+            built = [loss.build(network.n_features, n_classes, network) for loss in losses]
+        self.states = nn.ModuleList([nn.Identity() if state is None else state for state in built])
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the network's logits."""
+        return self.network(X)
+
+    def close(self) -> None:
+        """Take off what the losses put on the network."""
+        for state in self.states:
+            if hasattr(state, "close"):
+                state.close()  # type: ignore[operator]
+
+
+class AdaptationStep:
+    """Cross entropy of the labelled rows plus the losses.
+
+    Parameters
+    ----------
+    losses : sequence of DomainLoss
+        What is added.
+    layout : Layout
+        Which rows of a batch are which.
+    label_smoothing : float
+        Share of the label that is spread over all classes.
+    """
+
+    def __init__(self, losses: Sequence[DomainLoss], layout: Layout, label_smoothing: float):
+        self.losses = list(losses)
+        self.layout = layout
+        self.label_smoothing = label_smoothing
+        self.names = _unique([type(loss).__name__.lower() for loss in losses])
+
+    def __call__(self, module: Any, batch: DomainBatch) -> StepResult:
+        """Return the batch's loss and its parts."""
+        network, layout = module.network, self.layout
+        network.split.n_source = layout.n_source if layout.n_target else None
+        features = network.features(batch.X)
+        logits = network.classify(features)
+        if logits.dtype == torch.float32 and features.dtype == torch.float32:
+            return self._sum(module, batch, features, logits)
+        with torch.autocast(logits.device.type, enabled=False):  # moments and kernels need the digits
+            return self._sum(module, batch, features.float(), logits.float())
+
+    def _sum(self, module: Training, batch: DomainBatch, features: Tensor, logits: Tensor) -> StepResult:
+        # L = share * sum_i w_i l(y_i, z_i) / n + sum_k L_k,   with weights of mean 1 over the training
+        layout = self.layout
+        view = View(
+            features, logits, batch.labels, batch.weights, layout.sizes, layout.n_target, batch.progress,
+            module.network, batch.X, layout.mean_weights,
+        )  # fmt: skip
+        share = min([loss.supervised_share(batch.progress) for loss in self.losses], default=1.0)
+        of_labelled = logits[: layout.n_labelled]
+        if batch.weights is None:
+            supervised = F.cross_entropy(of_labelled, batch.labels, label_smoothing=self.label_smoothing)
+        else:
+            losses = classification_losses(of_labelled, batch.labels, label_smoothing=self.label_smoothing)
+            supervised = weighted_mean(losses, batch.weights).loss
+        parts = {"supervised": supervised.detach()}
+        total = supervised if share == 1 else share * supervised
+        for name, loss, state in zip(self.names, self.losses, module.states):
+            term = loss(view, state)
+            total = total + term
+            parts[name] = term.detach()
+        return StepResult(total, layout.n_labelled, parts)
+
+
+def _unique(names: list[str]) -> list[str]:
+    return [name if names.count(name) == 1 else f"{name}_{names[:i].count(name)}" for i, name in enumerate(names)]

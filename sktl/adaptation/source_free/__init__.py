@@ -1,0 +1,1 @@
+"""Adaptation of a fitted classifier to target rows, without the source's."""

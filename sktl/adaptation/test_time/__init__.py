@@ -1,0 +1,1 @@
+"""Adaptation while rows come in: statistics of norms, and entropy."""

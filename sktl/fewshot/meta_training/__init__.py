@@ -1,0 +1,1 @@
+"""Training over many tasks: episodes, encoders, methods, and the learners' base."""

@@ -1,0 +1,1 @@
+"""Learners that compare codes: prototypes, matching and relation networks."""

@@ -1,0 +1,153 @@
+"""One training by gradients, from data that were read to a network that has learned."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from sktl.cache import MemoryCache
+from sktl.exceptions import CacheWarning
+from sktl.finetuning._budget import Budget
+from sktl.finetuning._fitted_network import FittedNetwork
+from sktl.finetuning._frozen import Blocks, FrozenPart, RestNetwork, block_extractor, cuts_before, is_untouched
+from sktl.finetuning._heads import LinearHead
+from sktl.finetuning._networks import PictureSpec
+from sktl.finetuning._training import VALID_BATCH, FineTuning, extractor_of
+from sktl.training import EpochTasks, TrainingNet
+
+KEPT_VIEWS = 16  # of each picture, at most, unless training meets more
+
+
+class Run:
+    """The network of a fit, what of it is trained, and on what.
+
+    Parameters
+    ----------
+    training : FineTuning
+        The data and the decisions.
+    learned : FittedNetwork or None
+        What an earlier fit has learned, to go on from.
+    schedule : str, callable or None
+        Of the rates.
+    """
+
+    def __init__(self, training: FineTuning, learned: FittedNetwork | None, *, schedule: Any):
+        self.training = training
+        self.budget: Budget = training.budget()
+        self.goes_on = learned is not None
+        self.head: LinearHead | None = None  # where the strategy solves it
+        self.module = (training.network() if learned is None else learned.trainable()).to(training.device)
+        self.plan = training.plan(self.module, self.budget)
+        self.cut, rest = self._cut(() if learned is None else learned.tensors)
+        self.net: TrainingNet = training.net(self.plan, self.budget, schedule=schedule, network=rest)
+
+    def train(self, progress: EpochTasks | None = None) -> TrainingNet:
+        """Solve the head where the strategy does so, and train; or do what a checkpoint has left to do."""
+        training, keeper, saved = self.training, self.training.keeper, self.training.saved
+        if keeper is not None and saved is not None and saved["is_finished"]:
+            keeper.restore(self.net, saved)
+            return self.net
+        batches, valid = self._batches()
+        if keeper is not None and saved is not None:
+            keeper.restore(self.net, saved)
+            self.net.resume(batches, valid, progress=progress)
+        else:
+            if training.strategy.solves_head and not self.goes_on:
+                self.head = training.solved_head(resumes=self.cut is not None)
+                set_head(self.module, self.head)
+            self.net.fit(batches, valid, progress=progress)
+        if keeper is not None:
+            keeper.finish(self.net)
+        return self.net
+
+    @property
+    def n_stages(self) -> int:
+        """Return how many tasks come before the epochs: the pictures' codes, and the frozen layers' outputs."""
+        solves = self.training.strategy.solves_head and not self.goes_on and not self.training.kind.is_rows
+        return int(solves) + (0 if self.cut is None else 1 + (self.training.valid is not None))
+
+    def learned(self) -> FittedNetwork:
+        """Return what the network has learned by now."""
+        return FittedNetwork.of(self.module, self.training.spec, self.training.adapter, cut=self.cut)
+
+    def live(self) -> FittedNetwork:
+        """Return a view of the network during training."""
+        return FittedNetwork.live(self.module, self.training.spec)
+
+    def _cut(self, touched: Mapping[str, Any] | tuple) -> tuple[str | None, RestNetwork | None]:
+        """Return where the frozen part ends, and the rest, if running the frozen part once is possible and saves."""
+        training, spec, e = self.training, self.training.spec, self.training.estimator
+        freeze_until = training.strategy.freeze_until if e.freeze_until is None else e.freeze_until
+        draws_anew = e.n_views is None and training.augment is not None
+        if not isinstance(spec, PictureSpec) or freeze_until is None or training.strategy.is_random:
+            return None, None
+        if training.mixes or draws_anew or (training.store is None and self._n_rows_seen < len(training.train)):
+            return None, None
+        for cut in cuts_before(spec, freeze_until):
+            if is_untouched(touched, spec, cut):
+                return cut, RestNetwork(self.module, spec, cut)  # type: ignore[arg-type]
+        return None, None
+
+    @property
+    def _n_rows_seen(self) -> int:
+        return self.budget.n_steps * self.budget.batch_size
+
+    @property
+    def _n_views(self) -> int:
+        """Views of each picture; not more than a training meets."""
+        training = self.training
+        if training.augment is None:
+            return 1
+        most, met = int(training.estimator.n_views), self._n_rows_seen // len(training.train)
+        if training.store is not None:  # other fits may meet more of them
+            return min(most, max(met, KEPT_VIEWS))
+        return max(1, min(most, met))
+
+    def _batches(self) -> tuple[Any, Any]:
+        if self.cut is not None:
+            try:
+                return self._block_batches(self.cut)
+            except OSError as error:
+                warnings.warn(
+                    f"The frozen layers' outputs fit neither in memory nor on the disk ({error}); the layers run anew "
+                    "in every epoch.",
+                    CacheWarning,
+                    stacklevel=2,
+                )
+                self._run_all()
+        return self.training.batches(self.budget), self.training.valid_batches(self.budget)
+
+    def _block_batches(self, cut: str) -> tuple[Any, Any]:
+        training, size = self.training, self.budget.batch_size
+        if training.store is None and training.strategy.solves_head and training.augment is None and not self.goes_on:
+            training.store = MemoryCache()  # for this fit: the head's codes go on from the blocks
+        frozen = frozen_part(training, cut)
+        with training.watched("frozen layers", len(training.train) * self._n_views) as watch:
+            blocks: Blocks = frozen.blocks(training.train, training.device, self._n_views, training.augment, watch)
+        train = blocks.batches(training.train, size, device=training.device, seed=int(training.seeds[1]), last="spread")
+        if training.valid is None:
+            return train, None
+        with training.watched("frozen layers", len(training.valid)) as watch:
+            blocks = frozen.blocks(training.valid, training.device, 1, None, watch)
+        return train, blocks.batches(training.valid, max(size, VALID_BATCH), device=training.device, shuffle=False)
+
+    def _run_all(self) -> None:
+        self.cut, self.training.saved = None, None  # a checkpoint of the rest does not fit the whole
+        self.net = self.training.net(self.plan, self.budget, schedule=self.net.schedule)
+
+
+def frozen_part(training: FineTuning, cut: str) -> FrozenPart:
+    """Return the part of the network before a cut."""
+    spec: Any = training.spec  # of pictures: rows have no frozen part
+    extractor = extractor_of(training.estimator, spec, training.device, training.store)
+    return FrozenPart(cut, block_extractor(extractor, cut))
+
+
+@torch.no_grad()
+def set_head(module: Any, head: LinearHead) -> None:
+    """Write the solved head into the network."""
+    module.head.weight.copy_(torch.from_numpy(head.weight))
+    module.head.bias.copy_(torch.from_numpy(head.bias))

@@ -1,0 +1,266 @@
+"""One fit, from data that were understood to a network that has learned: the outline of fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EarlyStopping
+from torch import nn
+
+from sktl._device import resolve_precision
+from sktl._extraction import Extractor, cache_for
+from sktl._inputs import InputKind
+from sktl._preprocessing import Preprocessing
+from sktl._progress import stage
+from sktl.backbones import CodeRecipe, agreeing_precision, auto_batch_size
+from sktl.cache import CodeCache
+from sktl.finetuning._augment import augmentation_for, mixture
+from sktl.finetuning._batches import Examples, make_batches
+from sktl.finetuning._budget import Budget, budget_for
+from sktl.finetuning._heads import LinearHead
+from sktl.finetuning._lora import LoRA
+from sktl.finetuning._losses import StartingPointStep
+from sktl.finetuning._networks import PictureSpec, RowSpec, randomise
+from sktl.finetuning._picture_views import PictureViews
+from sktl.finetuning._plan import GradualUnfreezing, Plan, make_plan, starting_point
+from sktl.finetuning._strategies import STRATEGIES, Strategy
+from sktl.images import PictureSource
+from sktl.training import KeepEpochs, Step, TrainingNet, processes_of
+
+LEARNING_RATE = 1e-3  # AdamW's, of the head
+SGD_FACTOR = 10.0  # plain gradients need larger rates than Adam's normalised ones
+VALID_BATCH = 32  # rows at least
+IMPROVEMENT = 1e-4  # of the validation loss, relative
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What classification and regression do differently.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Of the head.
+    solve : callable(codes, target, sample_weight, is_start) -> LinearHead
+        The linear model, as such or as where the training of pretrained layers starts.
+    step, valid_step : Step
+        The loss in training and in validation.
+    n_classes : int or None
+        None is regression.
+    """
+
+    n_outputs: int
+    solve: Callable[[np.ndarray, np.ndarray, np.ndarray | None, bool], LinearHead]
+    step: Step
+    valid_step: Step
+    n_classes: int | None
+
+
+@dataclasses.dataclass
+class FineTuning:
+    """The data of one fit and what was decided about it.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Its parameters are read, nothing is written to it.
+    train, valid : Examples
+        `valid` is None where nothing is held out.
+    scaler : StandardScaler or None
+        Of feature rows.
+    seeds : array of int
+        For the network, the batches, the training, in this order.
+    keeper : KeepEpochs or None
+        Keeps checkpoints.
+    saved : dict or None
+        The checkpoint to go on from.
+    context : CallbackContext or None
+        Whose tasks the stages are.
+    """
+
+    estimator: Any
+    kind: InputKind
+    spec: PictureSpec | RowSpec
+    task: Task
+    train: Examples
+    valid: Examples | None
+    scaler: StandardScaler | None
+    device: torch.device
+    seeds: np.ndarray
+    keeper: KeepEpochs | None = None
+    saved: dict[str, Any] | None = None
+    context: Any = None  # of scikit-learn's callbacks, of the fit
+
+    def watched(self, what: str, n_pictures: int) -> Any:
+        """Return the context of a stage before training, whose watch is told how many pictures are done."""
+        return stage(self.estimator, self.context, what, n_pictures, "pictures")
+
+    @property
+    def strategy(self) -> Strategy:
+        """Return the strategy's row of the table."""
+        return STRATEGIES[self.estimator.strategy]
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Return that of pictures."""
+        return None if self.kind.is_rows else self.spec.preprocessing  # type: ignore[union-attr]
+
+    @property
+    def adapter(self) -> LoRA | None:
+        """Return the adapter as an object."""
+        adapter = self.estimator.adapter
+        return LoRA() if isinstance(adapter, str) else adapter
+
+    @property
+    def augment(self) -> Any:
+        """Return what "auto" means for these pictures; None for rows, and where nothing is changed at random."""
+        if not isinstance(self.train.data, PictureSource):
+            return None
+        return augmentation_for(self.estimator.augment, self.train.data, self.preprocessing.size)  # type: ignore[union-attr]
+
+    @functools.cached_property
+    def store(self) -> CodeCache | None:
+        """Return where codes and frozen layers' outputs are kept; beyond this fit only if the user names a store."""
+        return None if self.kind.is_rows else cache_for(self.spec.load(), self.estimator.cache)  # type: ignore[union-attr]
+
+    def solved_head(self, *, resumes: bool = False) -> LinearHead:
+        """Return the linear model on the training part's codes, which may go on from frozen layers' outputs."""
+        if isinstance(self.spec, RowSpec):
+            codes = self.train.data[self.train.indices]  # type: ignore[index]
+        else:
+            source = PictureViews(self.train.data, self.train.indices)  # type: ignore[arg-type]
+            extractor = extractor_of(self.estimator, self.spec, self.device, self.store)
+            with self.watched("codes", len(source)) as watch:
+                resumes = resumes or self.store is not None
+                codes = dataclasses.replace(extractor, resumes=resumes, watch=watch).codes(source)
+        is_start = self.strategy.trains and not self.kind.is_rows
+        return self.task.solve(codes, self.train.target, self.train.weight, is_start)
+
+    def network(self) -> Any:
+        """Return the network as training finds it, but for a solved head."""
+        module = self.spec.build()
+        if self.strategy.is_random:
+            randomise(module, int(self.seeds[0]))
+        return module
+
+    def budget(self) -> Budget:
+        """Return how long to train."""
+        e = self.estimator
+        return budget_for(
+            len(self.train), device=self.device, is_rows=self.kind.is_rows, batch_size=e.batch_size,
+            max_epochs=e.max_epochs, max_steps=e.max_steps, strategy_epochs=self.strategy.max_epochs,
+        )  # fmt: skip
+
+    @property
+    def learning_rate(self) -> float:
+        """Return the head's rate at its peak."""
+        e = self.estimator
+        if e.learning_rate != "auto":
+            return float(e.learning_rate)
+        return LEARNING_RATE * (SGD_FACTOR if e.optimizer == "sgd" else 1.0)
+
+    @property
+    def stops_early(self) -> bool:
+        """Return whether training ends where validation no longer gains."""
+        return self.valid is not None and bool(self.estimator.early_stopping)  # "auto" too
+
+    def freezes_bn(self, budget: Budget) -> bool:
+        """Return whether batch norm keeps its statistics."""
+        asked = self.estimator.freeze_bn
+        return budget.freezes_bn and not self.strategy.is_random if asked == "auto" else bool(asked)
+
+    def plan(self, module: nn.Module, budget: Budget) -> Plan:
+        """Return which parameters of `module` train at which rates; they are set to do so."""
+        e, strategy = self.estimator, self.strategy
+        if self.kind.is_rows:  # nothing is pretrained
+            strategy = dataclasses.replace(strategy, body_share=1.0)
+        return make_plan(
+            module, self.spec, strategy, freeze_until=e.freeze_until, learning_rate=self.learning_rate,
+            layer_decay=1.0 if strategy.is_random else float(e.layer_decay), weight_decay=float(e.weight_decay),
+            l2_sp=float(e.l2_sp), freezes_bn=self.freezes_bn(budget), adapter=self.adapter, trains_body=strategy.trains,
+            seed=int(self.seeds[0]),
+        )  # fmt: skip
+
+    @property
+    def mixes(self) -> bool:
+        """Return whether examples are mixed with each other."""
+        return self.estimator.mixup > 0 or getattr(self.estimator, "cutmix", 0) > 0
+
+    def batches(self, budget: Budget, *, seed_shift: int = 0, steps_per_epoch: int | None = None) -> Any:
+        """Return the training batches."""
+        e = self.estimator
+        cutmix = float(getattr(e, "cutmix", 0.0))
+        return make_batches(
+            self.train, budget.batch_size, device=self.device, preprocessing=self.preprocessing, augment=self.augment,
+            mix=mixture(self.task.n_classes, float(e.mixup), cutmix) if self.mixes else None, n_jobs=e.n_jobs,
+            steps_per_epoch=steps_per_epoch, seed=int(self.seeds[1]) + seed_shift,
+        )  # fmt: skip
+
+    def valid_batches(self, budget: Budget) -> Any:
+        """Return the held-out part in batches, or None."""
+        if self.valid is None:
+            return None
+        return make_batches(
+            self.valid, max(budget.batch_size, VALID_BATCH), device=self.device, preprocessing=self.preprocessing,
+            is_training=False, n_jobs=self.estimator.n_jobs,
+        )  # fmt: skip
+
+    def net(
+        self, plan: Plan, budget: Budget, *, schedule: Any, callbacks: list | None = None,
+        network: nn.Module | None = None,
+    ) -> TrainingNet:  # fmt: skip
+        """Return the loop that trains by the plan; `network` is the part that it runs, by default all."""
+        e = self.estimator
+        step = self.task.step
+        if e.l2_sp > 0:
+            plan.module.to(self.device)
+            start = starting_point(plan, plan.module)
+            step = StartingPointStep(step, start, float(e.l2_sp)) if start else step
+        own: list[Any] = [GradualUnfreezing(plan, budget.n_epochs)] if plan.stages else []
+        if self.stops_early:
+            own.append(
+                EarlyStopping(
+                    patience=int(e.n_iter_no_change), threshold=IMPROVEMENT, load_best=True, sink=lambda *a, **k: None
+                )
+            )
+        processes = processes_of(e.device)
+        keepers = [] if self.keeper is None else [("checkpoints", self.keeper)]
+        names = [("unfreezing" if isinstance(c, GradualUnfreezing) else "sktl_early_stopping", c) for c in own]
+        return TrainingNet(
+            plan.module if network is None else network, step, valid_step=self.task.valid_step,
+            optimizer=e.optimizer, param_groups=plan.groups,
+            schedule=schedule, max_epochs=budget.max_epochs, max_steps=budget.max_steps, ema_decay=e.ema,
+            dtype=torch.float32 if self.kind.is_rows else resolve_precision(e.precision, self.device),
+            frozen=plan.frozen, keep_last_good=True, classify=self.task.n_classes is not None, device=self.device,
+            compile=bool(e.compile) and self.device.type == "cuda", random_state=int(self.seeds[2]),
+            callbacks=[*(callbacks or []), *(e.callbacks or []), *names, *keepers], processes=processes,
+            verbose=int(e.verbose) if processes is None or processes.is_first else 0,
+        )  # fmt: skip
+
+
+def extractor_of(estimator: Any, spec: PictureSpec, device: torch.device, store: CodeCache | None) -> Extractor:
+    """Return what computes the pretrained network's codes."""
+    dtype = resolve_precision(estimator.precision, device)
+    recipe = CodeRecipe(spec.load(), (spec.layer,), spec.pooling, spec.preprocessing, dtype)
+    if estimator.precision == "auto":  # codes are solved and kept: they have to be what float32 gives
+        recipe = agreeing_precision(recipe, device)
+    return Extractor(recipe, device, "auto", estimator.n_jobs, "torch", bool(estimator.compile), store)
+
+
+def codes_of(estimator: Any, spec: PictureSpec | RowSpec, device: torch.device, data: Any) -> np.ndarray:
+    """Return the pretrained network's codes of pictures, from the store of codes if there is one; rows are theirs."""
+    if isinstance(spec, RowSpec):
+        return data
+    store = cache_for(spec.load(), estimator.cache)
+    return dataclasses.replace(extractor_of(estimator, spec, device, store), resumes=store is not None).codes(data)
+
+
+def predicting_batch_size(device: torch.device, size: tuple[int, int]) -> int:
+    """Return how many pictures go through a network at once in prediction."""
+    return auto_batch_size("torch", device, size)
