@@ -69,7 +69,7 @@ def test_dates_are_classes(name, estimator, tmp_path):
 )  # fmt: skip
 def test_values_come_back(value):
     codec = Codec()
-    found = codec.decoded(json.loads(json.dumps(codec.encoded(value))))
+    found = codec.from_json(json.loads(json.dumps(codec.to_json(value))))
     assert type(found) is type(value)
     assert found == value
 

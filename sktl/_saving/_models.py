@@ -121,7 +121,7 @@ class SavedModel:
 
     def value(self, name: str) -> Any:
         """Return a value of the header."""
-        return self.codec.decoded(self.header[name])
+        return self.codec.from_json(self.header[name])
 
     def estimator(self, **replaced: Any) -> Any:
         """Return the estimator with its parameters, checked as `fit` checks them; it is not fitted yet."""
@@ -129,7 +129,7 @@ class SavedModel:
         if not isinstance(params, dict):
             raise ValueError("params must be an object")
         known = set(inspect.signature(self.cls).parameters) - set(PLACES)
-        chosen = {name: self.codec.decoded(value) for name, value in params.items() if name in known}
+        chosen = {name: self.codec.from_json(value) for name, value in params.items() if name in known}
         estimator = self.cls(**{**chosen, **replaced})
         estimator._validate_params()
         return estimator
@@ -139,7 +139,7 @@ class SavedModel:
         held = self.header["attributes"]
         if not isinstance(held, dict):
             raise ValueError("attributes must be an object")
-        found = {name: self.codec.decoded(held[name]) for name in names if name in held}
+        found = {name: self.codec.from_json(held[name]) for name in names if name in held}
         for name, value in found.items():
             if not _is_sound(name, value):
                 raise ValueError(f"{name} cannot be {str(value)[:60]!r}")

@@ -86,7 +86,7 @@ class Codec:
             raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
         return [value.dtype.str if value.dtype.kind in "biufU" else "object", *map(self.to_json, value.tolist())]
 
-    def decoded(self, value: Any) -> Any:
+    def from_json(self, value: Any) -> Any:
         """Return the value that `to_json` was given.
 
         Raises
@@ -102,9 +102,9 @@ class Codec:
             raise ValueError(f"{str(value)[:60]!r} is no value that is saved")
         kind, content = next(iter(value.items()))
         if kind in ("list", "tuple"):
-            return {"list": list, "tuple": tuple}[kind](self.decoded(item) for item in _of(list, content))
+            return {"list": list, "tuple": tuple}[kind](self.from_json(item) for item in _of(list, content))
         if kind == "dict":
-            return {self.decoded(key): self.decoded(item) for key, item in _of(list, content)}
+            return {self.from_json(key): self.from_json(item) for key, item in _of(list, content)}
         if kind == "array":
             array = self._as_array(*_of(list, content))
             return array[0] if value.get("is_scalar") is True else array
@@ -120,13 +120,13 @@ class Codec:
             return pd.Timestamp(_of(str, content))
         if kind not in self.records:
             raise ValueError(f"{kind[:40]!r} is no kind of value that is saved")
-        fields = {key: self.decoded(item) for key, item in _of(dict, content).items()}
+        fields = {key: self.from_json(item) for key, item in _of(dict, content).items()}
         return made(self.records[kind], fields)
 
     def _as_array(self, name: Any, *items: Any) -> np.ndarray:
         if name == "object":
             array = np.empty(len(items), object)
-            array[:] = [self.decoded(item) for item in items]
+            array[:] = [self.from_json(item) for item in items]
             return array
         dtype = np.dtype(_of(str, name))
         if dtype.str != name or dtype.kind not in "biufUSmM":

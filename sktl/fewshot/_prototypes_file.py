@@ -151,7 +151,7 @@ def _encoder(saved: SavedModel, about: dict[str, Any], estimator: Any, backbone:
         return loaded_learner(inner, {str(name): backbone for name in about["given"] if backbone is not None})
     if about["kind"] == "none":
         return None
-    identity = CODEC.decoded(about["identity"])
+    identity = CODEC.from_json(about["identity"])
     encoder = BackboneCodes(
         backbone if about["given"] is not None else about["name"], estimator.image_size, None, estimator.device
     )
