@@ -20,6 +20,7 @@ _HEADLINES = {
     "clear_memory": "sktl._memory",
     "list_backbones": "sktl.backbones",
     "list_layers": "sktl.backbones",
+    "make_codes_classifier": "sktl.features",
     "open_cache": "sktl.cache",
     "stack_domains": "sktl.adaptation",
 }
@@ -35,6 +36,7 @@ __all__ = [
     "clear_memory",
     "list_backbones",
     "list_layers",
+    "make_codes_classifier",
     "open_cache",
     "stack_domains",
 ]
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from sktl.adaptation import DomainAdaptedClassifier, stack_domains
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache
-    from sktl.features import CNNCodesTransformer
+    from sktl.features import CNNCodesTransformer, make_codes_classifier
     from sktl.fewshot import ProtoNetClassifier
     from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 

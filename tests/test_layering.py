@@ -17,6 +17,7 @@ LAYERS = [
         "_functional",
         "_identity",
         "_label_matrix",
+        "_logistic",
         "_modes",
         "_preprocessing",
         "_unlabelled",

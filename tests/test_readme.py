@@ -49,11 +49,10 @@ def test_the_blocks_do_what_the_text_says(names):
     assert names["choice"].best_score_ > 0.7
 
 
-def test_codes_are_scaled_in_one_way():
-    before = [re.findall(r"CNNCodesTransformer\(.*?LogisticRegression", block, flags=re.DOTALL) for block in BLOCKS]
-    pipelines = [text for found in before for text in found]
-    assert len(pipelines) >= 4
-    assert all("Normalizer()" in text and "Scaler" not in text for text in pipelines)
+def test_codes_are_classified_in_one_way():
+    recipes = [block for block in BLOCKS if "make_codes_classifier(" in block]
+    assert len(recipes) >= 4
+    assert not any("Scaler" in block or "LogisticRegression(" in block for block in recipes)
 
 
 def test_the_two_commands_name_what_exists():

@@ -1,5 +1,7 @@
-"""Fixed networks as feature extractors."""
+"""Fixed networks as feature extractors, and what classifies their codes."""
 
 from sktl.features._cnn_codes import CNNCodesTransformer
+from sktl.features._codes_classifier import make_codes_classifier
+from sktl.features._logistic_regression_loo import LogisticRegressionLOO
 
-__all__ = ["CNNCodesTransformer"]
+__all__ = ["CNNCodesTransformer", "LogisticRegressionLOO", "make_codes_classifier"]

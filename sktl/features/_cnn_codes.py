@@ -54,7 +54,8 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         Where the codes are taken: names of `sktl.list_layers`; a depth in (0, 1]; "penultimate", what enters the
         network's classifier (several: side by side) as the network computes it; "all", the last layer of each
         resolution. Several are concatenated. Layers differ in scale: take ``pooling="gem"`` for "all".
-        Start with the default and, before a linear classifier, `Normalizer`: rows of unit length.
+        Start with the default and, before a linear classifier, `Normalizer`: rows of unit length, as in
+        `make_codes_classifier`.
     pooling : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="auto"
         How a map becomes one vector. "auto" leaves "penultimate" as it enters the classifier, and takes the mean of
         other layers. Any other word pools, for "penultimate" the deepest layer before the classifier: mean, maximum,
