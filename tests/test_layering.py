@@ -27,8 +27,9 @@ LAYERS = [
     {"_columns", "_magnitudes"},
     {"backbones", "images", "training", "cache"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
+    {"displays"},
     {"_estimator", "_saving", "features", "finetuning", "aligners", "adaptation", "fewshot"},
-    {"model_selection", "advisor", "displays", "datasets"},
+    {"model_selection", "advisor", "datasets"},
 ]
 ROADS = {  # of a family: they import what they share, not each other
     "fewshot": ("metric_based", "optimisation_based", "model_based", "transductive"),

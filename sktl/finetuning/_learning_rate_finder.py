@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from skorch.callbacks import Callback
 from torch import nn
 
+from sktl.displays import LearningRateDisplay
 from sktl.training import DivergenceError
 
 if TYPE_CHECKING:
@@ -19,65 +20,6 @@ if TYPE_CHECKING:
 SMOOTHING = 0.9  # of the exponential mean of losses
 MOST_STEPS = 100_000
 BROKEN = 4.0  # times the lowest loss: the test ends there
-
-
-@dataclasses.dataclass
-class LearningRateDisplay:
-    """Losses over learning rates (Smith 2017: the range test).
-
-    Attributes
-    ----------
-    learning_rates : ndarray
-        Of the head, one a step.
-    losses : ndarray
-        Smoothed.
-    suggestion : float
-        Where the loss falls fastest, on a logarithmic scale.
-
-    References
-    ----------
-    .. [1] L. N. Smith, "Cyclical learning rates for training neural networks", WACV, 2017.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sktl.finetuning import FineTunedClassifier
-    >>> X, y = load_iris(return_X_y=True)
-    >>> display = FineTunedClassifier(random_state=0).find_learning_rate(X, y)
-    >>> bool(display.suggestion > 0)
-    True
-    """
-
-    learning_rates: np.ndarray
-    losses: np.ndarray
-    suggestion: float
-
-    def plot(self, ax: Any = None, *, name: str | None = None) -> LearningRateDisplay:
-        """Draw the losses, with a mark at the suggestion.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            A new figure's by default.
-        name : str, default=None
-            For the legend.
-
-        Returns
-        -------
-        LearningRateDisplay
-            Itself, with `ax_`, `figure_` and `line_`.
-        """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots()
-        (self.line_,) = ax.plot(self.learning_rates, self.losses, label=name)
-        ax.axvline(self.suggestion, color=self.line_.get_color(), linestyle="--", linewidth=1)
-        ax.set(xscale="log", xlabel="learning rate of the head", ylabel="training loss, smoothed")
-        if name is not None:
-            ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 class StopWhenBroken(Callback):

@@ -1,0 +1,9 @@
+"""What people look at: displays in scikit-learn's style, of estimators of every family.
+
+A display is made by ``from_estimator``, or of what is known already by another ``from_...``; it draws at once, and
+``plot(ax=...)`` draws it again elsewhere. matplotlib (``pip install sktl[plot]``) is imported when something is drawn.
+"""
+
+from sktl.displays._learning_rate import LearningRateDisplay
+
+__all__ = ["LearningRateDisplay"]

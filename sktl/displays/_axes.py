@@ -1,0 +1,88 @@
+"""What all displays draw with: axes, panels, colours that are told apart by everybody, and text as it is."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+# M. Okabe and K. Ito, "Color universal design", 2008; yellow is last, for it is faint on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#999999"
+LONGEST = 40  # characters of a name
+
+
+def as_text(value: Any) -> str:
+    """Return a name as matplotlib shows it: on one line, not too long, and never read as a formula."""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text.replace("$", r"\$")
+
+
+def colours(n: int) -> list[Any]:
+    """Return `n` colours that colour-blind readers tell apart, as far as that is possible."""
+    if n <= len(COLOURS):
+        return list(COLOURS[:n])
+    cividis = importlib.import_module("matplotlib").colormaps["cividis"]
+    return [cividis(share) for share in np.linspace(0, 1, n)]
+
+
+def drawn_on(display: Any, ax: Any, size: tuple[float, float] | None = None) -> Any:
+    """Return the axes to draw on, a new figure's where `ax` is None, and note them on the display.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If `ax` is not one Axes.
+    """
+    check_matplotlib_support(f"{type(display).__name__}.plot")
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    elif not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be one Axes of matplotlib, or None for a new figure; got {type(ax).__name__}. A display of "
+            "several panels divides the place of that one Axes itself."
+        )
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
+
+
+def panels(ax: Any, n_rows: int, n_columns: int, **ratios: Sequence[float]) -> np.ndarray:
+    """Divide the place of one Axes, which becomes invisible, into a grid of Axes (n_rows, n_columns)."""
+    from matplotlib.gridspec import GridSpecFromSubplotSpec
+
+    ax.set_axis_off()
+    place = ax.get_subplotspec()
+    out = np.empty((n_rows, n_columns), dtype=object)
+    if place is not None:
+        grid = GridSpecFromSubplotSpec(n_rows, n_columns, place, **ratios)
+        for at in np.ndindex(out.shape):
+            out[at] = ax.figure.add_subplot(grid[at])
+        return out
+    for row, column in np.ndindex(out.shape):  # axes that were placed by hand
+        left, bottom = (column + 0.1) / n_columns, 1 - (row + 0.9) / n_rows
+        out[row, column] = ax.inset_axes((left, bottom, 0.8 / n_columns, 0.8 / n_rows))
+    return out
+
+
+def needed(module: str, display: str, install: str) -> Any:
+    """Import an optional package.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed: what installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{display} needs {module.partition('.')[0]}, which is not installed: {install}.") from error
