@@ -4,6 +4,7 @@ A display is made by ``from_estimator``, or of what is known already by another 
 ``plot(ax=...)`` draws it again elsewhere. matplotlib (``pip install sktl[plot]``) is imported when something is drawn.
 """
 
+from sktl.displays._embedding import EmbeddingDisplay
 from sktl.displays._learning_rate import LearningRateDisplay
 
-__all__ = ["LearningRateDisplay"]
+__all__ = ["EmbeddingDisplay", "LearningRateDisplay"]
