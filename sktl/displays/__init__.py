@@ -6,5 +6,12 @@ A display is made by ``from_estimator``, or of what is known already by another 
 
 from sktl.displays._embedding import EmbeddingDisplay
 from sktl.displays._learning_rate import LearningRateDisplay
+from sktl.displays._predictions import PredictionsDisplay
+from sktl.displays._training_curve import TrainingCurveDisplay
 
-__all__ = ["EmbeddingDisplay", "LearningRateDisplay"]
+__all__ = [
+    "EmbeddingDisplay",
+    "LearningRateDisplay",
+    "PredictionsDisplay",
+    "TrainingCurveDisplay",
+]

@@ -57,6 +57,7 @@ from sktl.training import (
     EpochTasks,
     KeepEpochs,
     TrainingNet,
+    best_epoch_of,
     history_of,
     processes_of,
     to_largest,
@@ -307,7 +308,6 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
                 f"adapter={self.adapter!r} changes pretrained layers, but strategy={self.strategy!r} "
                 f"{'has none' if strategy.is_random else 'leaves them as they are'}. Use 'lp-ft', 'full' or 'last'."
             )
-
         if kind.is_rows and getattr(self, "cutmix", 0) > 0:
             raise ValueError(f"cutmix={self.cutmix} cuts patches of pictures, but X holds feature rows. Use mixup.")
 
@@ -346,5 +346,5 @@ def _started(training: FineTuning, head: LinearHead | None) -> nn.Module:
 
 
 def _outcome(net: TrainingNet, learned: FittedNetwork, before: list, *, last: int | None = None) -> dict[str, Any]:
-    history = history_of(net, before, last=last)
-    return {"_learned": learned, "history_": history, "n_iter_": len(history)}
+    rows = history_of(net, before, last=last)
+    return {"_learned": learned, "history_": rows, "n_iter_": len(rows), "best_epoch_": best_epoch_of(net, rows)}

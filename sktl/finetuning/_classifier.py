@@ -132,6 +132,8 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         A row an epoch: train_loss, valid_loss, valid_accuracy, lr (the head's), dur; `warm_start` adds to it.
     learning_rate_, batch_size_, max_epochs_, max_steps_, augment_, freeze_bn_, early_stopping_, C_ : various
         What training went by: what "auto" became. None where it played no part.
+    best_epoch_ : int or None
+        The epoch whose weights early stopping has kept; None where it played no part, and the last epoch's are kept.
     frozen_until_ : str or None
         The last layer that stayed as it was.
     n_trained_, n_parameters_ : int

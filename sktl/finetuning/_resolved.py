@@ -13,7 +13,7 @@ from sktl.finetuning._training import FineTuning
 
 RESOLVED = (
     "learning_rate_", "batch_size_", "max_epochs_", "max_steps_", "augment_", "freeze_bn_", "early_stopping_",
-    "frozen_until_", "n_trained_", "C_", "alpha_",
+    "frozen_until_", "n_trained_", "best_epoch_", "C_", "alpha_",
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def resolved(training: FineTuning, budget: Budget, plan: Plan | None, head: Line
     if plan is None:
         codes = spec.n_codes if isinstance(spec, PictureSpec) else spec.n_features
         found: dict[str, Any] = dict.fromkeys(
-            ("learning_rate_", "batch_size_", "max_epochs_", "max_steps_", "augment_")
+            ("learning_rate_", "batch_size_", "max_epochs_", "max_steps_", "augment_", "best_epoch_")
         )
         found |= {
             "freeze_bn_": True, "n_trained_": (codes + 1) * spec.n_outputs,

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from skorch.callbacks import EarlyStopping
+
 
 def history_of(net: Any, before: Sequence[dict[str, Any]] = (), *, last: int | None = None) -> list[dict[str, Any]]:
     """Return a net's history as a list of rows, after those of the training that it goes on from.
@@ -35,3 +37,27 @@ def history_of(net: Any, before: Sequence[dict[str, Any]] = (), *, last: int | N
             row[name] = bool(row[name] and row[key] < earlier)
         history.append(row)
     return history
+
+
+def best_epoch_of(net: Any, history: Sequence[dict[str, Any]]) -> int | None:
+    """Return the epoch whose weights early stopping has restored; None where there is none, and the last one's stay.
+
+    It follows skorch's rule, for the callback itself has forgotten where a training that had ended was resumed.
+
+    Parameters
+    ----------
+    net : TrainingNet
+        After training.
+    history : sequence of dict
+        As `history_of` returns it; the net's rows are its last.
+    """
+    for _, callback in net.callbacks_:
+        if isinstance(callback, EarlyStopping) and callback.load_best and callback.monitor == "valid_loss":
+            # an epoch is better if l < (1 - threshold) l_best
+            chosen, bound = None, math.inf
+            for row in history[-len(net.history) :]:
+                loss = row.get("valid_loss", math.inf)
+                if loss < bound:
+                    chosen, bound = int(row["epoch"]), (1 - callback.threshold) * loss
+            return chosen
+    return None

@@ -8,6 +8,7 @@ import torch
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_diabetes, make_classification
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -71,6 +72,14 @@ class TestClassifier:
         losses = [row["valid_loss"] for row in model.history_]
         assert model.n_iter_ == len(losses) < 60
         assert "valid_accuracy" in model.history_[0]
+
+    def test_weights_are_those_of_the_best_epoch(self, table):
+        X, y = table
+        model = quick(strategy="full", early_stopping=True, max_epochs=30, n_iter_no_change=3, learning_rate=0.1)
+        assert model.fit(X[::2], y[::2], validation=(X[1::2], y[1::2])).best_epoch_ < model.n_iter_
+        kept = model.history_[model.best_epoch_ - 1]["valid_loss"]
+        assert log_loss(y[1::2], model.predict_proba(X[1::2])) == pytest.approx(kept, rel=1e-4)
+        assert quick(strategy="full").fit(X, y).best_epoch_ is None
 
     def test_warm_start_goes_on(self, table):
         X, y = table

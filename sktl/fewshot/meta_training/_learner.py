@@ -37,7 +37,7 @@ from sktl.fewshot.meta_training._method import FewShotMethod
 from sktl.fewshot.meta_training._saving import load_learner, save_learner
 from sktl.fewshot.meta_training._targets import checked_targets, checked_values
 from sktl.fewshot.meta_training._training import MetaTraining
-from sktl.training import SCHEDULES, EpochTasks, history_of
+from sktl.training import SCHEDULES, EpochTasks, best_epoch_of, history_of
 
 PREDICTED_ROWS = 128  # pictures that go through a network at once
 
@@ -164,9 +164,11 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         else:
             keeper.train(net, saved, batches, valid, progress=progress)
         before = (self.n_iter_, self.history_) if goes_on else (0, [])
+        history = history_of(net, before[1])
         fitted |= {
             "_learned": FittedMethod.of(net.module, plan), "n_iter_": before[0] + net.clock_.n_steps,
-            "history_": history_of(net, before[1]), "learning_rate_": float(self.learning_rate),
+            "history_": history, "best_epoch_": best_epoch_of(net, history),
+            "learning_rate_": float(self.learning_rate),
             "n_trained_": sum(p.numel() for p in net.module.parameters() if p.requires_grad),
             "n_parameters_": sum(p.numel() for p in net.module.parameters()),
         }  # fmt: skip

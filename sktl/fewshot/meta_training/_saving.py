@@ -20,7 +20,7 @@ from sktl.fewshot.meta_training._inputs import InputSpec
 NOT_SAVED = ("callbacks", "checkpoint_dir", "warm_start", "verbose")
 ATTRIBUTES = (
     "n_outputs_", "n_iter_", "is_regression_", "n_features_in_", "feature_names_in_", "history_", "learning_rate_",
-    "n_trained_", "n_parameters_",
+    "n_trained_", "n_parameters_", "best_epoch_",
 )  # fmt: skip
 CODEC = Codec(InputSpec)
 MOST_VALUES = 2**28  # of a row

@@ -86,6 +86,8 @@ class ProtoNetLearner(MetricLearner):
         Updates made.
     history_ : list of dict
         A row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, dur; `warm_start` adds to it.
+    best_epoch_ : int or None
+        The epoch whose weights are kept for their validation loss; None where no classes are held out.
     learning_rate_ : float
         The rate at its peak.
     n_trained_, n_parameters_ : int
