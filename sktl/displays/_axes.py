@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ def drawn_on(display: Any, ax: Any, size: tuple[float, float] | None = None) -> 
     return ax
 
 
-def panels(ax: Any, n_rows: int, n_columns: int, **ratios: Sequence[float]) -> np.ndarray:
+def panels(ax: Any, n_rows: int, n_columns: int, **ratios: Any) -> np.ndarray:
     """Divide the place of one Axes, which becomes invisible, into a grid of Axes (n_rows, n_columns)."""
     from matplotlib.gridspec import GridSpecFromSubplotSpec
 

@@ -181,7 +181,8 @@ class EmbeddingDisplay:
     def _of(cls, spaces: dict, y: tuple, domains: tuple, rows: np.ndarray, method: str, random_state: Any) -> Any:
         found = {title: projected(codes, method, random_state) for title, codes in spaces.items()}
         points = {title: points for title, (points, _) in found.items()}
-        return cls(points, {title: names for title, (_, names) in found.items()}, *y, *domains, rows)
+        axis_names = {title: names for title, (_, names) in found.items()}
+        return cls(points, axis_names, y[0], y[1], domains[0], domains[1], rows)
 
     def plot(self, ax: Any = None, *, legend: bool = True, size: float = 18.0) -> EmbeddingDisplay:
         """Draw the points.

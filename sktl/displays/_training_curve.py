@@ -168,7 +168,7 @@ class TrainingCurveDisplay:
             self.axes_ = {"loss": ax}
         else:
             self.axes_ = dict(zip(names, panels(ax, len(names), 1, height_ratios=heights)[:, 0]))
-        self.lines_ = {}
+        self.lines_: dict[str, Any] = {}
         losses = {name: curve for name, curve in self.losses.items() if parts or name in LOSSES}
         self._draw("loss", losses)
         self._draw("score", self.scores)
@@ -203,19 +203,20 @@ class TrainingCurveDisplay:
     def _mark(self) -> None:
         """Mark the epoch that was kept, and where a training of several begins anew."""
         self.best_lines_ = []
+        steps = np.empty(0) if self.steps is None else self.steps
+        starts = np.flatnonzero(steps[1:] != steps[:-1]) + 1
         for name, ax in self.axes_.items():
-            starts = [] if self.steps is None else np.flatnonzero(self.steps[1:] != self.steps[:-1]) + 1
             for start in starts:
                 ax.axvline(start + 0.5, color=QUIET, linestyle=":", linewidth=1)
                 if name == "loss":
-                    label = as_text(f"step {self.steps[start]}")  # type: ignore[index]
+                    label = as_text(f"step {steps[start]}")
                     ax.annotate(label, (start + 0.6, 1), xycoords=("data", "axes fraction"), va="top", fontsize="small")
             if self.best_epoch is not None:
-                label = f"kept: epoch {self.best_epoch}" if name == "loss" else None
+                label = f"kept: epoch {self.best_epoch}"
                 self.best_lines_.append(
                     ax.axvline(self.best_epoch, color="black", linestyle="-.", linewidth=1, label=label)
                 )
-                if label:
+                if name == "loss":
                     ax.legend()
 
 
