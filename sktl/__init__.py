@@ -20,6 +20,7 @@ _HEADLINES = {
     "clear_memory": "sktl._memory",
     "list_backbones": "sktl.backbones",
     "list_layers": "sktl.backbones",
+    "load": "sktl._loading",
     "make_codes_classifier": "sktl.features",
     "open_cache": "sktl.cache",
     "stack_domains": "sktl.adaptation",
@@ -36,12 +37,14 @@ __all__ = [
     "clear_memory",
     "list_backbones",
     "list_layers",
+    "load",
     "make_codes_classifier",
     "open_cache",
     "stack_domains",
 ]
 
 if TYPE_CHECKING:
+    from sktl._loading import load
     from sktl._memory import clear_memory
     from sktl.adaptation import DomainAdaptedClassifier, stack_domains
     from sktl.backbones import Preprocessing, list_backbones, list_layers

@@ -24,12 +24,12 @@ LAYERS = [
         "_validation",
         "_warn_once",
     },
-    {"_columns", "_magnitudes"},
+    {"_columns", "_magnitudes", "_named"},
     {"backbones", "images", "training", "cache"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"displays"},
     {"_estimator", "_saving", "features", "finetuning", "aligners", "adaptation", "fewshot"},
-    {"model_selection", "advisor", "datasets"},
+    {"model_selection", "advisor", "datasets", "_loading"},
 ]
 ROADS = {  # of a family: they import what they share, not each other
     "fewshot": ("metric_based", "optimisation_based", "model_based", "transductive"),

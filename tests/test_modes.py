@@ -11,7 +11,7 @@ import torch
 import sktl
 from sktl._modes import InPlainModes, evaluating, plain_modes
 from sktl.adaptation import TestTimeAdaptedClassifier
-from sktl.fewshot import MAMLLearner, ProtoNetLearner, load_learner
+from sktl.fewshot import MAMLLearner, ProtoNetLearner
 from tests.cases import CASES, EPISODES, LABELS, MARKED, NETWORK, PICTURES, ROWS, SHORT, STEPS, network, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:No row is unlabelled:UserWarning")
@@ -131,7 +131,7 @@ def test_files(names, tmp_path):
         tuned.save(tmp_path / "tuned.safetensors")
         learner.save(tmp_path / "learner.safetensors")
         read = sktl.FineTunedClassifier.load(tmp_path / "tuned.safetensors")
-        read_learner = load_learner(tmp_path / "learner.safetensors")
+        read_learner = sktl.load(tmp_path / "learner.safetensors")
         module = tuned.torch_module_
     assert_same([read.predict_proba(ROWS)], [tuned.predict_proba(ROWS)])
     assert_same([read_learner.transform(ROWS)], [learner.transform(ROWS)])

@@ -7,9 +7,10 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from torch import nn
 
+import sktl
 from sktl import CNNCodesTransformer, DomainAdaptedClassifier, FineTunedClassifier, FineTunedRegressor
 from sktl.adaptation import SourceFreeAdaptedClassifier
-from sktl.fewshot import FewShotClassifier, FewShotRegressor, ProtoNetClassifier, ProtoNetLearner, load_learner
+from sktl.fewshot import FewShotClassifier, FewShotRegressor, ProtoNetClassifier, ProtoNetLearner
 
 rng = np.random.default_rng(0)
 PICTURES = rng.random((8, 16, 16))
@@ -168,7 +169,7 @@ def test_adapted_and_loaded_models_remember_it(tmp_path):
     learner = fitted(ProtoNetLearner("conv4", **LIGHT), COLOURED)
     learner.save(tmp_path / "learner.safetensors")
     calls = [model.predict, FineTunedClassifier.load(tmp_path / "tuned.safetensors").predict]
-    calls.append(load_learner(tmp_path / "learner.safetensors").transform)
+    calls.append(sktl.load(tmp_path / "learner.safetensors").transform)
     for call in calls:
         with pytest.raises(ValueError, match="one picture without its batch axis"):
             call(torch.from_numpy(COLOURED[0].transpose(2, 0, 1).copy()))

@@ -204,4 +204,4 @@ def test_what_is_made_up_is_named(change, message, tmp_path):
     change(header)
     (tmp_path / "model").write_bytes(encode_tensors(tensors, header))
     with pytest.raises(WeightsError, match=message):
-        sktl.fewshot.load_learner(tmp_path / "model")
+        sktl.load(tmp_path / "model")

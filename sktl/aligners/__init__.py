@@ -1,5 +1,6 @@
 """Adaptation in front of any classifier: transformers that make the rows of two domains alike."""
 
+from sktl.aligners._base import Aligner
 from sktl.aligners._coral import CORALAligner
 from sktl.aligners._denoiser import MarginalizedDenoiser
 from sktl.aligners._geodesic_flow import GeodesicFlowKernel
@@ -10,6 +11,7 @@ from sktl.aligners._subspace import SubspaceAligner
 from sktl.aligners._transfer_components import TransferComponentAnalysis
 
 __all__ = [
+    "Aligner",
     "CORALAligner",
     "DomainStandardizer",
     "GeodesicFlowKernel",

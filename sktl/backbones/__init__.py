@@ -15,7 +15,7 @@ from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
 from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
 from sktl.backbones._recipe import CodeRecipe, block_recipe
-from sktl.backbones._registry import list_backbones
+from sktl.backbones._registry import Provider, list_backbones
 from sktl.backbones._selection import layer_info, resolve_layers
 from sktl.backbones._small_batches import SmallBatches, filled_up
 from sktl.backbones._surgery import (
@@ -34,6 +34,7 @@ __all__ = [
     "POOLINGS",
     "LayerTable",
     "Preprocessing",
+    "Provider",
     "list_backbones",
     "list_layers",
 ]

@@ -169,7 +169,8 @@ class BackboneStore:
                 provider = find_provider(name)
                 module = build_named(name, weights, seed)
                 preprocessing = provider.preprocessing(canonical_name(name), weights)
-                identity = named_identity(canonical_name(name), module)
+                is_ours = type(provider).__module__.startswith("sktl.")  # a user's may change what a name means
+                identity = named_identity(canonical_name(name), module) if is_ours else module_identity(module)
                 backbone = self._alive.get(identity.fingerprint)
                 if backbone is None:
                     backbone = Backbone(canonical_name(name), module, preprocessing, identity)

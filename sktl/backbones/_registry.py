@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import importlib.util
+import inspect
 import math
 import os
 from abc import ABC, abstractmethod
@@ -27,7 +28,7 @@ EMBEDDED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf7
 
 
 class Provider(ABC):
-    """One source of named networks. A new source is one subclass and one line in `PROVIDERS`."""
+    """One source of named networks. A new source is one subclass: it is found once its class is defined."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -202,12 +203,32 @@ def _published(weights: object) -> str:
     return weights if isinstance(weights, str) and not looks_like_path(weights) else "default"
 
 
-PROVIDERS: tuple[Provider, ...] = (EmbeddedProvider(), TorchvisionProvider(), TimmProvider())
+PROVIDERS = (EmbeddedProvider, TorchvisionProvider, TimmProvider)  # where a name is in two, the first one's
 
 
-@functools.cache
+def _providers() -> tuple[Provider, ...]:
+    """Return the library's sources, then those of users' own classes."""
+    found, waiting = list(PROVIDERS), [Provider]
+    while waiting:
+        cls = waiting.pop(0)
+        waiting += cls.__subclasses__()
+        if cls not in found and not inspect.isabstract(cls):
+            found.append(cls)
+    return _made(tuple(found))
+
+
+@functools.lru_cache(maxsize=8)
+def _made(classes: tuple[type[Provider], ...]) -> tuple[Provider, ...]:
+    return tuple(cls() for cls in classes)
+
+
+@functools.lru_cache(maxsize=8)
+def _names_of(providers: tuple[Provider, ...]) -> dict[str, Provider]:
+    return {name: provider for provider in reversed(providers) for name in provider.names()}
+
+
 def _names() -> dict[str, Provider]:
-    return {name: provider for provider in reversed(PROVIDERS) for name in provider.names()}
+    return _names_of(_providers())
 
 
 def canonical_name(name: str) -> str:
@@ -280,7 +301,7 @@ def list_backbones(pattern: str = "*") -> list[str]:
     >>> list_backbones("resnet1*")
     ['resnet101', 'resnet152', 'resnet18']
     """
-    names = [name for provider in PROVIDERS for name in provider.names()]
+    names = [name for provider in _providers() for name in provider.names()]
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
     found = [name for name in names if fnmatch.fnmatchcase(name, pattern)]

@@ -5,7 +5,6 @@ from sktl.fewshot._fewshot_regressor import FewShotRegressor
 from sktl.fewshot._protonet_classifier import ProtoNetClassifier
 from sktl.fewshot.meta_training._episodes import EpisodeIndices, EpisodeSampler
 from sktl.fewshot.meta_training._fitted_method import TaskState
-from sktl.fewshot.meta_training._saving import load_learner
 from sktl.fewshot.metric_based._matchingnet import MatchingNetLearner
 from sktl.fewshot.metric_based._protonet import ProtoNetLearner
 from sktl.fewshot.metric_based._relationnet import RelationNetLearner
@@ -34,5 +33,4 @@ __all__ = [
     "RelationNetLearner",
     "ReptileLearner",
     "SNAILLearner",
-    "load_learner",
 ]

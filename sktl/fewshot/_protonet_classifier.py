@@ -32,7 +32,7 @@ from sktl.fewshot._deployed import deployed
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, codes_of, fitted_encoder, refuse_missing
 from sktl.fewshot._prototypes_file import Savable
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
-from sktl.fewshot.transductive import TRANSDUCTIVE, TransductiveMethod, get_transductive
+from sktl.fewshot.transductive import TransductiveMethod, get_transductive
 
 NORMALISATIONS = ("l2", "center-l2")
 Support = tuple[np.ndarray, np.ndarray]  # codes (n, n_codes) and labels (n,)
@@ -126,7 +126,7 @@ class ProtoNetClassifier(
         "transductive": [
             Options(bool, {False}),
             Options(np.bool_, {np.False_}),
-            StrOptions(set(TRANSDUCTIVE)),
+            str,
             TransductiveMethod,
         ],
     }

@@ -18,6 +18,7 @@ from sktl._array_api import rows_on_host
 from sktl._estimator import ModuleSharingMixin
 from sktl._inputs import InputKind
 from sktl._magnitudes import check_finite
+from sktl._named import named_options
 from sktl._validation import did_you_mean
 from sktl.fewshot._encoding import (
     ENCODER_CONSTRAINTS,
@@ -108,7 +109,8 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         )
 
     def _head(self) -> Any:
-        if isinstance(self.learner, str) and self.learner not in self.heads:
+        heads = named_options(Head, {}) if self.is_classifier else {}
+        if isinstance(self.learner, str) and self.learner not in (*self.heads, *heads):
             raise ValueError(
                 f"learner must be one of {', '.join(map(repr, self.heads))}, a meta-learner, or the path of a saved "
                 f"one (.safetensors); got {self.learner!r}.{did_you_mean(self.learner, self.heads)}"

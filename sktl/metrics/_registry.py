@@ -8,6 +8,7 @@ from typing import Any
 
 from sklearn.linear_model import LogisticRegression
 
+from sktl._named import named_options
 from sktl._validation import did_you_mean
 from sktl.metrics._deep_embedded import DeepEmbeddedValidationScorer
 from sktl.metrics._domain_scorer import DomainScorer
@@ -41,8 +42,9 @@ def get_domain_scorer(name: str = "domain_default", **params: Any) -> DomainScor
     Parameters
     ----------
     name : str, default="domain_default"
-        A key of `DOMAIN_SCORERS`. "domain_default" is "source_target", which looks at both domains; of all here
-        its choices come nearest the oracle's, on average, in ``benchmarks/unsupervised_selection.py``.
+        A key of `DOMAIN_SCORERS`, or the `name` of a subclass of `DomainScorer` of one's own. "domain_default" is
+        "source_target", which looks at both domains; of all here its choices come nearest the oracle's, on average,
+        in ``benchmarks/unsupervised_selection.py``.
     **params
         Of the scorer, such as ``unlabelled``.
 
@@ -63,9 +65,10 @@ def get_domain_scorer(name: str = "domain_default", **params: Any) -> DomainScor
     >>> get_domain_scorer("soft_neighborhood_density", temperature=0.1)
     SoftNeighborhoodDensityScorer(temperature=0.1)
     """
-    if name not in DOMAIN_SCORERS:
+    options = named_options(DomainScorer, DOMAIN_SCORERS)
+    if name not in options:
         raise ValueError(
-            f"The scorer must be one of {', '.join(map(repr, DOMAIN_SCORERS))}; got {name!r}."
-            f"{did_you_mean(str(name), DOMAIN_SCORERS)}"
+            f"The scorer must be one of {', '.join(map(repr, options))}; got {name!r}."
+            f"{did_you_mean(str(name), options)}"
         )
-    return DOMAIN_SCORERS[name](**params)
+    return options[name](**params)

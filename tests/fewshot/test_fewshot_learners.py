@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from torch import nn
 
+import sktl
 from sktl.exceptions import CheckpointWarning, DivergenceError
 from sktl.fewshot import (
     FewShotClassifier,
@@ -23,7 +24,6 @@ from sktl.fewshot import (
     ProtoNetLearner,
     RelationNetLearner,
     ReptileLearner,
-    load_learner,
 )
 from sktl.model_selection import episode_scores, episodic_scorer
 from sktl.training import encode_tensors, read_tensors
@@ -145,11 +145,11 @@ def test_a_saved_module_is_given_to_load(base_pictures, tmp_path):
     path = tmp_path / "own.safetensors"
     learner.save(path)
     with pytest.raises(ValueError, match=r"modules of its own for \['module'\]"):
-        load_learner(path)
-    np.testing.assert_allclose(load_learner(path, module=tiny()).transform(X), learner.transform(X), atol=1e-6)
+        sktl.load(path)
+    np.testing.assert_allclose(sktl.load(path, module=tiny()).transform(X), learner.transform(X), atol=1e-6)
     (tmp_path / "other.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match="cannot be loaded: it is damaged"):
-        load_learner(tmp_path / "other.safetensors")
+        sktl.load(tmp_path / "other.safetensors")
 
 
 def test_a_backbones_name_starts_from_its_weights(base_pictures):
@@ -216,7 +216,7 @@ def test_a_file_changed_after_loading_changes_nothing(by, base_rows, tmp_path):
     X, y = base_rows
     path = tmp_path / "learner.safetensors"
     ProtoNetLearner(**FEW, n_episodes=4).fit(X, y).save(path)
-    learner, expected = load_learner(path), load_learner(path).transform(X)
+    learner, expected = sktl.load(path), sktl.load(path).transform(X)
     n_bytes = path.stat().st_size
     with open(path, "r+b") as file:  # the same inode
         file.write(bytes(n_bytes)) if by == "zeros" else file.truncate(0)
@@ -229,7 +229,7 @@ def test_a_file_chooses_no_folders(base_rows, tmp_path):
     tensors, header = read_tensors(path)
     header["params"]["checkpoint_dir"] = str(tmp_path / "elsewhere")
     path.write_bytes(encode_tensors(tensors, header))
-    assert load_learner(path).checkpoint_dir is None
+    assert sktl.load(path).checkpoint_dir is None
 
 
 def test_warm_start_goes_on(base_rows):

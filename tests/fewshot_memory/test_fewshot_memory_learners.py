@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
+import sktl
 from sktl.fewshot import (
     CNAPsLearner,
     ConditionalNeuralProcessLearner,
@@ -21,7 +22,6 @@ from sktl.fewshot import (
     MANNLearner,
     ReptileLearner,
     SNAILLearner,
-    load_learner,
 )
 from sktl.fewshot.model_based._random_networks import random_network_codes
 from sktl.model_selection import EpisodeSplit, episode_scores
@@ -342,7 +342,7 @@ def test_a_frozen_backbone_stays_and_is_no_part_of_what_is_saved(base_pictures, 
     path = tmp_path / "cnaps.safetensors"
     learner.save(path)
     assert path.stat().st_size < 5e6
-    np.testing.assert_allclose(load_learner(path).logits(state, X), learner.logits(state, X), atol=1e-5)
+    np.testing.assert_allclose(sktl.load(path).logits(state, X), learner.logits(state, X), atol=1e-5)
 
 
 def test_a_network_with_nothing_to_modulate_is_refused(base_rows):

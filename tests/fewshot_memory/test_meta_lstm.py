@@ -11,7 +11,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from sktl.fewshot import FewShotClassifier, FewShotRegressor, MetaLSTMLearner, load_learner
+import sktl
+from sktl.fewshot import FewShotClassifier, FewShotRegressor, MetaLSTMLearner
 from sktl.fewshot.meta_training._encoders import Encoder, EncoderPlan
 from sktl.fewshot.meta_training._episodes import Episodes
 from sktl.fewshot.meta_training._inputs import InputSpec
@@ -314,7 +315,7 @@ def test_a_learner_of_regressions_is_saved_whole(sines, tmp_path):
     x, y, task = sines
     learner = MetaLSTMLearner(**REGRESSION, n_episodes=40, hidden=7, inner_steps=3).fit(x, y, groups=task)
     learner.save(tmp_path / "sines.safetensors")
-    loaded = load_learner(tmp_path / "sines.safetensors")
+    loaded = sktl.load(tmp_path / "sines.safetensors")
     assert isinstance(loaded, MetaLSTMLearner)
     assert (loaded.hidden, loaded.inner_steps) == (7, 3)
     model, other = (FewShotRegressor(FrozenEstimator(each)).fit(x[:10], y[:10]) for each in (learner, loaded))

@@ -25,7 +25,7 @@ from skorch.callbacks import Callback
 import sktl
 from sktl.cache import DiskCache
 from sktl.exceptions import WeightsError
-from sktl.fewshot import MAMLLearner, ProtoNetLearner, load_learner
+from sktl.fewshot import MAMLLearner, ProtoNetLearner
 from sktl.training import decode_tensors, encode_tensors
 from tests.stress._result import Result
 
@@ -89,11 +89,11 @@ def _saved(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any], np.ndar
         ),
         "prototypical learner": (
             ProtoNetLearner(**FEW).fit(X, Y),
-            lambda path: load_learner(path).transform(X),
+            lambda path: sktl.load(path).transform(X),
         ),
         "MAML": (
             MAMLLearner(**FEW).fit(X, Y),
-            lambda path: (lambda learner: learner.logits(learner.adapt_to(*support), X))(load_learner(path)),
+            lambda path: (lambda learner: learner.logits(learner.adapt_to(*support), X))(sktl.load(path)),
         ),
     }  # fmt: skip
     learner = FrozenEstimator(made["prototypical learner"][0])

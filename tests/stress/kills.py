@@ -29,7 +29,7 @@ from torch import nn
 import sktl
 from sktl.cache import open_cache
 from sktl.exceptions import CacheWarning, CheckpointWarning
-from sktl.fewshot import MAMLLearner, ProtoNetLearner, load_learner
+from sktl.fewshot import MAMLLearner, ProtoNetLearner
 from tests.stress._result import Result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,7 +233,7 @@ class Saving(Kind):
         wrong = super().kill(rng)
         if wrong is None and self.n_kept():
             found = self.answer.with_name("found.npy")
-            if not ended(in_child(lambda: np.save(found, load_learner(self.kept / "model").transform(X)))):
+            if not ended(in_child(lambda: np.save(found, sktl.load(self.kept / "model").transform(X)))):
                 return "a file that cannot be loaded"
             if not any(np.array_equal(np.load(found), one) for one in self.expected):
                 return "a file that answers otherwise"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sktl._validation import did_you_mean
+from sktl._named import get_named
 from sktl.adaptation.losses._adda import ADDA
 from sktl.adaptation.losses._afn import AFN
 from sktl.adaptation.losses._base import DomainLoss
@@ -60,7 +60,7 @@ LOSSES: dict[str, Callable[[], DomainLoss]] = {
 
 
 def get_loss(loss: Any) -> DomainLoss:
-    """Return the loss of that name; losses come back as they are.
+    """Return the loss of that name, a user's own by its `name`; losses come back as they are.
 
     Raises
     ------
@@ -69,21 +69,7 @@ def get_loss(loss: Any) -> DomainLoss:
     TypeError
         If it is neither a name nor a loss.
     """
-    if isinstance(loss, DomainLoss):
-        return loss
-    if isinstance(loss, type) and issubclass(loss, DomainLoss):
-        raise TypeError(f"loss is the class {loss.__name__}; pass an object of it, {loss.__name__}().")
-    if not isinstance(loss, str):
-        raise TypeError(
-            f"loss must be a name, an object of sktl.adaptation.losses, a list of these, or None; got {loss!r} of type "
-            f"{type(loss).__name__}."
-        )
-    if loss not in LOSSES:
-        raise ValueError(
-            f"loss must be one of {', '.join(map(repr, LOSSES))}, or an object of sktl.adaptation.losses; got {loss!r}."
-            f"{did_you_mean(loss, LOSSES)}"
-        )
-    return LOSSES[loss]()
+    return get_named(loss, DomainLoss, LOSSES, "loss", "an object of sktl.adaptation.losses, a list of these, or None")
 
 
 def get_losses(loss: Any) -> list[DomainLoss]:

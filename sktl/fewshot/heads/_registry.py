@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
-from sktl._validation import did_you_mean
+from sktl._named import get_named
 from sktl.fewshot.heads._head import Head
 from sktl.fewshot.heads._logistic import LogisticHead
 from sktl.fewshot.heads._nearest import NearestNeighbourHead
@@ -25,16 +25,13 @@ HEADS: dict[str, Callable[[], Head]] = {
 
 
 def make_head(head: str | Head) -> Head:
-    """Return a new head of that name, or a copy of the one given.
+    """Return a new head of that name, a user's own by its `name`, or a copy of the one given.
 
     Raises
     ------
     ValueError
         If the name is unknown.
+    TypeError
+        If it is neither a name nor a head.
     """
-    if isinstance(head, Head):
-        return copy.deepcopy(head)
-    if head not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(map(repr, HEADS))}, or a Head; got {head!r}."
-                         f"{did_you_mean(str(head), HEADS)}")  # fmt: skip
-    return HEADS[head]()
+    return copy.deepcopy(get_named(head, Head, HEADS, "head", "a Head"))

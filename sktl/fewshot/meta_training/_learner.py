@@ -259,12 +259,12 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             return module.episode_logits(self._on_device(rows), indices, targets).double().cpu().numpy()
 
     def save(self, path: str | Path) -> None:
-        """Write the learner to a ``.safetensors`` file, which `sktl.fewshot.load_learner` reads: no pickle."""
+        """Write the learner to a ``.safetensors`` file, which `sktl.load` reads: no pickle."""
         save_learner(self, path)
 
     @classmethod
     def load(cls, path: str | Path, **modules: nn.Module) -> Any:
-        """Return the learner of this class that `save` wrote; as `sktl.fewshot.load_learner`, which takes any class."""
+        """Return the learner of this class that `save` wrote; `sktl.load` takes any class."""
         return load_learner(path, cls, **modules)
 
     def _plan(self, spec: InputSpec, n_outputs: int, seed: int) -> MethodPlan:

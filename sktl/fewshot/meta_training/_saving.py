@@ -71,17 +71,6 @@ def load_learner(path: str | Path, cls: type | None = None, /, **modules: nn.Mod
     ------
     WeightsError
         If the file is missing, damaged, none of a meta-learner, or a module that it needs is not given.
-
-    Examples
-    --------
-    >>> import tempfile, os, numpy as np
-    >>> from sktl.fewshot import ProtoNetLearner, load_learner
-    >>> X, y = np.random.default_rng(0).random((20, 3)), np.repeat(range(5), 4)
-    >>> learner = ProtoNetLearner(n_way=3, n_query=2, n_episodes=10, random_state=0).fit(X, y)
-    >>> path = os.path.join(tempfile.mkdtemp(), "learner.safetensors")
-    >>> learner.save(path)
-    >>> bool(np.array_equal(load_learner(path).transform(X), learner.transform(X)))
-    True
     """
     saved = read_model(path, learner_classes() if cls is None else {cls.__name__: cls}, CODEC)
     with saved.checking():
@@ -108,7 +97,7 @@ def loaded_learner(saved: SavedModel, modules: dict[str, nn.Module]) -> Any:
     if not isinstance(given, list) or set(map(str, given)) != set(modules):
         raise WeightsError(
             f"{saved.where} was saved by a learner with modules of its own for {given or 'none'}: pass them to "
-            f"load_learner by these names; got {sorted(modules) or 'none'}."
+            f"load by these names; got {sorted(modules) or 'none'}."
         )
     learner = saved.estimator(**modules)
     attributes = saved.attributes(ATTRIBUTES)

@@ -30,6 +30,7 @@ class TransductiveMethod(BaseEstimator, ABC):
     shares of the classes say anything.
     """
 
+    _parameter_constraints: ClassVar[dict] = {}
     is_regression_: ClassVar[bool] = False  # for sktl.model_selection.episode_scores
 
     @in_plain_modes

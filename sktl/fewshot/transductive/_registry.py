@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sktl._validation import did_you_mean
+from sktl._named import get_named
 from sktl.fewshot.transductive._base import TransductiveMethod
 from sktl.fewshot.transductive._bd_cspn import BDCSPN
 from sktl.fewshot.transductive._laplacian_shot import LaplacianShot
@@ -20,7 +20,7 @@ TRANSDUCTIVE: dict[str, type[TransductiveMethod]] = {
 
 
 def get_transductive(method: Any) -> TransductiveMethod:
-    """Return the method of that name; methods come back as they are.
+    """Return the method of that name, a user's own by its `name`; methods come back as they are.
 
     Raises
     ------
@@ -29,19 +29,5 @@ def get_transductive(method: Any) -> TransductiveMethod:
     TypeError
         If it is neither a name nor a method.
     """
-    if isinstance(method, TransductiveMethod):
-        return method
-    if isinstance(method, type) and issubclass(method, TransductiveMethod):
-        raise TypeError(f"transductive is the class {method.__name__}; pass an object of it, {method.__name__}().")
-    names = ", ".join(map(repr, TRANSDUCTIVE))
-    if not isinstance(method, str):
-        raise TypeError(
-            f"transductive must be False, one of {names}, or an object of sktl.fewshot.transductive; got {method!r} "
-            f"of type {type(method).__name__}."
-        )
-    if method not in TRANSDUCTIVE:
-        raise ValueError(
-            f"transductive must be False, one of {names}, or an object of sktl.fewshot.transductive; got {method!r}."
-            f"{did_you_mean(method, TRANSDUCTIVE)}"
-        )
-    return TRANSDUCTIVE[method]()
+    also = "an object of sktl.fewshot.transductive"
+    return get_named(method, TransductiveMethod, TRANSDUCTIVE, "transductive", also, unset="False, ")
