@@ -95,7 +95,7 @@ def test_grids_reach_into_the_method_and_encoders_go_with_it(make_clouds):
 def test_misuse_is_told(task):
     X, y, query, _ = task
     for wrong in (True, "timm", TIM):
-        with pytest.raises(ValueError, match="transductive.* must be"):
+        with pytest.raises(ValueError, match=r"transductive.* must be"):
             ProtoNetClassifier(transductive=wrong).fit(X, y)
     for options in ({"scale": 2.0}, {"distance": "cosine"}):
         with pytest.raises(ValueError, match="distance and scale go with transductive=False: TIM has its own"):
