@@ -180,7 +180,7 @@ class KeepEpochs(Callback):
 
     def __init__(self, folder: CheckpointFolder, extra: Mapping[str, Any] | None = None):
         self.folder = folder
-        self.extra = extra
+        self.extra = dict(extra or {})
         self._patience: list | None = None
 
     def restore(self, net: Any, state: Mapping[str, Any]) -> None:
@@ -240,7 +240,7 @@ class KeepEpochs(Callback):
             return
         stoppings = [] if is_finished else _early_stoppings(net)
         patience = [{name: getattr(callback, name) for name in PATIENCE_STATE} for callback in stoppings]
-        state = {**(self.extra or {}), "net": training_state(net), "patience": patience, "is_finished": is_finished}
+        state = {**self.extra, "net": training_state(net), "patience": patience, "is_finished": is_finished}
         self.folder.keep(net.clock_.n_epochs, state)
 
 

@@ -108,6 +108,10 @@ def check_training_state(net: Any, state: Mapping[str, Any]) -> None:
                 raise ValueError(f"{name} of the optimizer is {str(group.get(name))[:40]}")
     for values in (state["generators"], state["batches"] or {}):
         for name, value in values.items():
+            if name == "n_drawn":  # batches of domains count them
+                if not isinstance(value, Tensor) or value.ndim or value.dtype != torch.int64 or not 0 <= value < MOST:
+                    raise ValueError("the number of batches that were drawn is none")
+                continue
             if not isinstance(value, Tensor) or value.dtype != torch.uint8 or value.ndim != 1:
                 raise ValueError(f"the state of the generator {name!r} is none")
             if name not in ("cuda", "mps"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -106,6 +108,8 @@ class DomainAdaptedClassifier(
         unlabelled mark included, so that it cannot peek at the target's labels.
     image_shape, value_range, image_size, preprocessing, n_jobs
         As in `CNNCodesTransformer`.
+    checkpoint_dir : str or path, default=None
+        As in `FineTunedClassifier`.
     callbacks : list, default=None
         skorch callbacks (on a GPU, none may wait for a fit in another thread). scikit-learn's come by `set_callbacks`.
     device, precision
@@ -180,6 +184,7 @@ class DomainAdaptedClassifier(
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "preprocessing": [Preprocessing, Mapping, None],
         "n_jobs": [Integral, None],
+        "checkpoint_dir": [str, Path, None],
         "callbacks": [list, tuple, None],
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
@@ -213,6 +218,7 @@ class DomainAdaptedClassifier(
         image_size: int | tuple[int, int] | None = None,
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         n_jobs: int | None = None,
+        checkpoint_dir: str | Path | None = None,
         callbacks: list | None = None,
         device: str | torch.device = "auto",
         precision: str = "auto",
@@ -242,6 +248,7 @@ class DomainAdaptedClassifier(
         self.image_size = image_size
         self.preprocessing = preprocessing
         self.n_jobs = n_jobs
+        self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.device = device
         self.precision = precision
@@ -273,7 +280,11 @@ class DomainAdaptedClassifier(
         DomainAdaptedClassifier
             Itself.
         """
-        training, learned = DomainTraining.of(self, X, y, sample_domain, sample_weight)
+        with contextlib.ExitStack() as lasting:
+            training, learned = DomainTraining.of(self, X, y, sample_domain, sample_weight, lasting)
+            return self._fit(training, learned, X, y)
+
+    def _fit(self, training: DomainTraining, learned: dict[str, Any], X: Any, y: Any) -> DomainAdaptedClassifier:
         context = self._init_callback_context(max_subtasks=training.budget.max_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         network, batches = training.network(), training.batches()
@@ -282,11 +293,15 @@ class DomainAdaptedClassifier(
         def so_far() -> dict[str, Any]:
             return {**learned, "_learned": training.learned(copy.deepcopy(network))}
 
-        selection = None
+        selection, keeper, saved = None, training.keeper, training.saved
         if callable(self.selection):
-            selection = KeepBest(lambda: self._as_if(so_far()), self.selection, X, y)
+            kept = None if keeper is None else keeper.extra["best"]
+            selection = KeepBest(lambda: self._as_if(so_far()), self.selection, X, y, kept)
+            if saved is not None:
+                selection.restore(saved["best"], network)
         net = training.net(network, batches.layout, selection)
-        net.fit(batches, progress=EpochTasks(self, context, X, y, fitted=so_far))
+        train = net.fit if keeper is None else partial(keeper.train, net, saved)
+        train(batches, progress=EpochTasks(self, context, X, y, fitted=so_far))
         fitted = self._outcome(training, net, batches.take, selection) | {
             name: value for name, value in learned.items() if name not in ("n_iter_", "history_")
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -19,6 +20,7 @@ from sktl._magnitudes import standardiser
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.adaptation._augmentations import change_for, strong_pictures, strong_rows
 from sktl.adaptation._batches import DomainBatches, Layout, taker
+from sktl.adaptation.joint._checkpoint import kept_training
 from sktl.adaptation.joint._domain_batch_norm import estimate_statistics
 from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._keep_best import KeepBest
@@ -27,7 +29,7 @@ from sktl.adaptation.joint._network import AdaptedNetwork, Plan, plan_pictures, 
 from sktl.adaptation.joint._roles import Roles, assign
 from sktl.adaptation.joint._step import AdaptationStep, Training
 from sktl.adaptation.losses import DomainLoss, get_losses
-from sktl.training import PRETRAINED_SHARE, TrainingNet, to_largest
+from sktl.training import PRETRAINED_SHARE, KeepEpochs, TrainingNet, to_largest
 
 LABELLED_TARGET_SHARE = 4  # one row in so many of the target's half has a label, where there are any
 LEAST_UPDATES = 300  # for feature rows, where the user leaves the length of training open
@@ -76,6 +78,10 @@ class DomainTraining:
         The ones that have what they need.
     seeds : array of int
         For the network, the losses, the batches, the training, in this order.
+    keeper : KeepEpochs or None
+        Keeps checkpoints.
+    saved : dict or None
+        The checkpoint to go on from.
     """
 
     estimator: Any
@@ -88,6 +94,8 @@ class DomainTraining:
     plan: Plan
     device: torch.device
     seeds: np.ndarray
+    keeper: KeepEpochs | None = None
+    saved: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         roles = self.roles
@@ -201,7 +209,8 @@ class DomainTraining:
             {"params": rest, "lr": rate},
             {"params": body, "lr": rate * (PRETRAINED_SHARE if self.plan.is_pretrained else 1.0)},
         ]
-        own = [] if selection is None else [("sktl_selection", selection)]
+        own: list[tuple[str, Any]] = [] if selection is None else [("sktl_selection", selection)]
+        own += [] if self.keeper is None else [("sktl_checkpoint", self.keeper)]
         return TrainingNet(
             training, AdaptationStep(self.losses, layout, float(e.label_smoothing)), optimizer=e.optimizer,
             param_groups=groups, weight_decay=float(e.weight_decay), schedule=e.schedule,
@@ -228,7 +237,8 @@ class DomainTraining:
 
     @classmethod
     def of(
-        cls, estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight: Any
+        cls, estimator: Any, X: Any, y: Any, sample_domain: Any, sample_weight: Any,
+        lasting: contextlib.ExitStack | None = None,
     ) -> tuple[DomainTraining, dict[str, Any]]:  # fmt: skip
         """Read the data; returns the training to come and the attributes that are learned of them.
 
@@ -251,13 +261,16 @@ class DomainTraining:
         if len(roles.target) == 0:
             losses = [loss for loss in losses if not loss.needs_target]
         seed = seed_of(estimator.random_state)
+        keeper = saved = None
+        if lasting is not None:
+            keeper, saved, seed = kept_training(estimator, data, codes, weight, roles, seed, lasting)
         seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
         e = estimator
         if kind.is_rows:
             plan = plan_rows(e.backbone, e.weights, data.shape[1], int(seeds[0]))
         else:
             plan = plan_pictures(e.backbone, e.weights, data, e.image_size, e.preprocessing, int(seeds[0]))
-        training = cls(estimator, data, codes, len(classes), weight, roles, losses, plan, device, seeds)
+        training = cls(estimator, data, codes, len(classes), weight, roles, losses, plan, device, seeds, keeper, saved)
         dtype = str(training.dtype).removeprefix("torch.")
         return training, {
             "classes_": classes,

@@ -30,6 +30,12 @@ class _Adversary(nn.Module):
         self.source.eval()
         return self
 
+    def get_extra_state(self) -> torch.Tensor:
+        return torch.tensor(self.has_begun)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        self.has_begun = bool(state)
+
     @torch.no_grad()
     def begin(self, network: nn.Module) -> None:
         """Take over the weights that the source has been learned with."""

@@ -121,7 +121,11 @@ class DomainLoss(BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {"weight": [Interval(Real, 0, None, closed="left")]}
 
     def build(self, n_features: int, n_classes: int, network: nn.Module) -> nn.Module | None:
-        """Return what is trained, or kept, beside the network; it is given back to `__call__`."""
+        """Return what is trained, or kept, beside the network; it is given back to `__call__`.
+
+        Its `state_dict` holds all that it keeps, so that a training goes on where it was stopped: numbers that are no
+        tensors by `get_extra_state` and `set_extra_state` of torch.
+        """
         return None
 
     def __call__(self, view: View, state: Any) -> Tensor:

@@ -19,14 +19,18 @@ def tilted(shares: Tensor, risks: Tensor, *, rate: float) -> Tensor:
 class _Shares(nn.Module):
     """What each source domain counts for; uniform at first."""
 
-    values: Tensor | None
-
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("values", None)
+        self.values: Tensor | None = None
+
+    def get_extra_state(self) -> Tensor:
+        return torch.empty(0) if self.values is None else self.values
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.values = state if len(state) else None
 
     def __call__(self, risks: Tensor, rate: float) -> Tensor:
-        before = torch.full_like(risks, 1 / len(risks)) if self.values is None else self.values
+        before = torch.full_like(risks, 1 / len(risks)) if self.values is None else self.values.to(risks)
         self.values = tilted(before, risks.detach(), rate=rate)
         return self.values
 

@@ -51,6 +51,12 @@ class _Teacher(nn.Module):
             norm.train(mode)
         return self
 
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.n_updates)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.n_updates = int(state)
+
     @torch.no_grad()
     def follow(self, student: nn.Module, decay: float) -> None:
         """Take in the student's present weights."""
