@@ -25,7 +25,7 @@ LAYERS = [
         "_warn_once",
     },
     {"_columns", "_magnitudes", "_named"},
-    {"backbones", "images", "training", "cache"},
+    {"backbones", "images", "training", "cache", "density_ratios"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"displays"},
     {"_estimator", "_saving", "features", "finetuning", "aligners", "adaptation", "fewshot"},

@@ -1,9 +1,9 @@
 """Scores of domain adaptation that need no target labels, and one that cheats."""
 
+from sktl.density_ratios import density_ratio
 from sktl.metrics._cheating_oracle import CheatingOracleScorer
 from sktl.metrics._consensus import ConsensusScorer, consensus_scores
 from sktl.metrics._deep_embedded import DeepEmbeddedValidationScorer, deep_embedded_risk
-from sktl.metrics._density_ratio import density_ratio
 from sktl.metrics._domain_scorer import DomainScorer
 from sktl.metrics._entropy import EntropyScorer
 from sktl.metrics._importance_weighted import ImportanceWeightedScorer

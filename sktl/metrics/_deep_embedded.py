@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._array_api import column_or_1d
 from sktl._columns import check_length
-from sktl.metrics._density_ratio import density_ratio
+from sktl.density_ratios import density_ratio
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer
 from sktl.metrics._outputs import codes, probabilities
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sktl.metrics._density_ratio import density_ratio
+from sktl.density_ratios import density_ratio
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
 from sktl.metrics._outputs import codes
 

@@ -73,10 +73,3 @@ def codes(estimator: Any, X: Any, scorer: str) -> Any:
 def _as_rows(codes: Any) -> Any:
     codes = on_host(codes)
     return codes if sparse.issparse(codes) else np.asarray(codes).reshape(len(codes), -1)
-
-
-def stacked(first: Any, second: Any) -> Any:
-    """Return the rows of both, as an array or a CSR matrix."""
-    if sparse.issparse(first) or sparse.issparse(second):
-        return sparse.vstack([first, second], format="csr")
-    return np.concatenate([first, second])

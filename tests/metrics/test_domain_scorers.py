@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-import sktl.metrics._density_ratio as ratio_module
+import sktl.density_ratios._discriminative as ratio_module
 import sktl.metrics._neighborhood_density as snd_module
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.metrics import (
