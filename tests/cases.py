@@ -36,6 +36,7 @@ from sktl.fewshot import (
     SNAILLearner,
 )
 from sktl.fewshot.heads import PrototypeHead
+from sktl.reweighting import ReweightedClassifier
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(24) % 3
@@ -157,6 +158,8 @@ CASES = [
         )
     ),
     Case("LabelledOnly", lambda: LabelledOnly(LogisticRegression()), ROWS, MARKED),
+    Case("ReweightedClassifier", lambda: ReweightedClassifier(LogisticRegression()), ROWS, MARKED),
+    Case("ReweightedClassifier-em", lambda: ReweightedClassifier(LogisticRegression(), weighter="em"), ROWS, MARKED),
     *(Case(kind.__name__, lambda kind=kind: kind(**EPISODES), ROWS, LABELS) for kind in LEARNERS),
     *(
         Case(f"{kind.__name__}-pictures", lambda kind=kind: kind(NETWORK, **EPISODES), PICTURES, LABELS)

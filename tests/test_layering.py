@@ -24,11 +24,12 @@ LAYERS = [
         "_validation",
         "_warn_once",
     },
-    {"_columns", "_magnitudes", "_named"},
+    {"_columns", "_magnitudes", "_mixture", "_named"},
+    {"_delegation", "_domains", "_labelled_score"},
     {"backbones", "images", "training", "cache", "density_ratios"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"displays"},
-    {"_estimator", "_saving", "features", "finetuning", "aligners", "adaptation", "fewshot"},
+    {"_estimator", "_saving", "features", "finetuning", "aligners", "reweighting", "adaptation", "fewshot"},
     {"model_selection", "advisor", "datasets", "_loading"},
 ]
 ROADS = {  # of a family: they import what they share, not each other

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,41 +11,13 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from sktl._array_api import n_rows, validate_data
-from sktl._columns import check_length, domain_column, sorted_names
+from sktl._array_api import validate_data
+from sktl._columns import check_length, domain_column
+from sktl._domains import SOURCE, TARGET, Domains, found_domains
 from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
 from sktl._validation import shorten
 from sktl.aligners._guard import check_steps_leave_out
-
-SOURCE, TARGET = "source", "target"
-
-
-@dataclass(frozen=True)
-class Domains:
-    """The rows' domains.
-
-    Attributes
-    ----------
-    names : ndarray of str
-        Of all domains, sorted.
-    of_row : int array of shape (n,)
-        Each row's domain, as an index of `names`.
-    targets : bool array of shape (n_domains,)
-        Which domains are targets.
-    is_pooled : bool
-        Whether rows are taken for target rows, without a word about which target they belong to.
-    """
-
-    names: np.ndarray
-    of_row: np.ndarray
-    targets: np.ndarray
-    is_pooled: bool = False
-
-    @property
-    def is_target(self) -> np.ndarray:
-        """Which rows belong to a target."""
-        return self.targets[self.of_row]
 
 
 class Aligner(TransformerMixin, BaseEstimator, ABC):
@@ -168,7 +139,7 @@ class Aligner(TransformerMixin, BaseEstimator, ABC):
         labels = as_labels(y)
         check_length(labels, X.shape[0], "y")
         check_steps_leave_out(~is_labelled(labels, self.unlabelled), labels, name)
-        domains = _found_domains(labels, sample_domain, self.unlabelled, self.target_domain)
+        domains = found_domains(labels, sample_domain, self.unlabelled, self.target_domain)
         self.domains_ = domains.names
         self.is_target_domain_ = domains.targets
         self.is_aligned_ = bool(domains.is_target.any() and not domains.is_target.all())
@@ -241,35 +212,6 @@ def warn_of_few(name: str, n_source: int, n_target: int, least: int, instead: st
         stacklevel=5,
     )
     return True
-
-
-def _found_domains(y: np.ndarray, sample_domain: Any, unlabelled: Any, target_domain: Any) -> Domains:
-    """Return the domains of the rows in `fit`; the target is what has no label, where it is not named."""
-    labelled = is_labelled(y, unlabelled)
-    if sample_domain is None:
-        if target_domain is not None:
-            raise ValueError(
-                f"target_domain={target_domain!r} names a domain, but fit was given no sample_domain. Pass one domain "
-                "a row, or leave target_domain=None: unlabelled rows are then the target."
-            )
-        of_row = (~labelled).astype(np.intp)
-        return Domains(np.array([SOURCE, TARGET]), of_row, np.array([False, True]))
-    names, of_row = sorted_names(domain_column(sample_domain, n_rows(y)).astype(str))
-    if target_domain is not None:
-        wanted = target_domain if isinstance(target_domain, (list, tuple, set, np.ndarray)) else [target_domain]
-        targets = np.isin(names, [str(name) for name in wanted])
-        absent = sorted({str(name) for name in wanted} - set(names.tolist()))
-        if absent:
-            raise ValueError(
-                f"target_domain {shorten(map(repr, absent))} does not occur in sample_domain; the domains are "
-                f"{shorten(map(repr, names.tolist()))}."
-            )
-        return Domains(names, of_row, targets)
-    n_labelled = np.bincount(of_row[labelled], minlength=len(names))
-    targets = n_labelled == 0
-    if not targets.any():
-        targets = n_labelled < np.bincount(of_row, minlength=len(names))
-    return Domains(names, of_row, targets)
 
 
 def _warn_of_one_domain(name: str, *, has_target: bool) -> None:

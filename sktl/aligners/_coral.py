@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from sktl.aligners._base import Aligner, Domains, warn_of_few
+from sktl._domains import Domains
+from sktl.aligners._base import Aligner, warn_of_few
 from sktl.aligners._spectrum import Spectrum, spectrum
 
 

@@ -11,7 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import safe_sparse_dot
 
-from sktl.aligners._base import Aligner, Domains
+from sktl._domains import Domains
+from sktl.aligners._base import Aligner
 
 _LARGEST = 1e140  # squares of these are summed, and multiplied by each other
 

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import linalg
 from sklearn.utils._param_validation import Interval
 
-from sktl.aligners._base import Aligner, Domains, warn_of_few
+from sktl._domains import Domains
+from sktl.aligners._base import Aligner, warn_of_few
 from sktl.aligners._spectrum import principal_pair
 
 

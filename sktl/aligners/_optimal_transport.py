@@ -12,7 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sktl.aligners._base import Aligner, Domains, warn_of_few
+from sktl._domains import Domains
+from sktl.aligners._base import Aligner, warn_of_few
 from sktl.aligners._spectrum import spectrum
 
 

@@ -9,7 +9,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from sktl.aligners._base import SOURCE, TARGET, Aligner, Domains, warn_of_few
+from sktl._domains import SOURCE, TARGET, Domains
+from sktl.aligners._base import Aligner, warn_of_few
 
 
 class DomainStandardizer(Aligner):

@@ -11,7 +11,8 @@ from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sktl.aligners._base import Aligner, Domains, warn_of_few
+from sktl._domains import Domains
+from sktl.aligners._base import Aligner, warn_of_few
 
 
 class TransferComponentAnalysis(Aligner):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -20,7 +20,7 @@ class DensityRatio(BaseEstimator, ABC):
     same ratios, from several threads at once too.
     """
 
-    _parameter_constraints: dict[str, Any]
+    _parameter_constraints: ClassVar[dict] = {}
 
     def estimate(self, source: Any, target: Any) -> np.ndarray:
         """Return the ratio at each source row.

@@ -49,8 +49,8 @@ class KernelMeanMatching(DensityRatio):
     >>> rng = np.random.default_rng(0)
     >>> source, target = rng.normal(size=(200, 1)), rng.normal(loc=1.0, size=(200, 1))
     >>> ratio = KernelMeanMatching().estimate(source, target)
-    >>> round(float(np.average(source[:, 0], weights=ratio)), 1)  # the target's mean
-    1.0
+    >>> bool(abs(np.average(source[:, 0], weights=ratio) - target.mean()) < 0.1)
+    True
     """
 
     _parameter_constraints: ClassVar[dict] = {

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktl._mixture import shares
 from sktl.density_ratios._base import DensityRatio, in_one_unit
 from sktl.density_ratios._kernels import WIDTHS, drawn, folds_of, gaussian, median_distance, squared_distances
-
-MAX_ITER = 10000
 
 
 class KLIEP(DensityRatio):
@@ -98,21 +97,6 @@ class KLIEP(DensityRatio):
                 "apart for it. Raise sigma, or leave it at 'auto'."
             )
         return basis_source @ shares(basis_target, self.tol)
-
-
-def shares(A: np.ndarray, tol: float) -> np.ndarray:
-    """Return the g that maximises mean log(A g), with g >= 0 and sum g = 1, to within `tol` of the largest value."""
-    # g_l <- g_l mean_j A_jl / (A g)_j;  as the problem is concave, the largest value is at most max_l of that mean - 1
-    # above the present one
-    g = np.full(A.shape[1], 1 / A.shape[1])
-    for _ in range(MAX_ITER):
-        now = A @ g
-        gain = (A / np.where(now > 0, now, np.inf)[:, None]).mean(axis=0)
-        if gain.max() - 1 <= tol:
-            break
-        g = g * gain
-        g /= g.sum()
-    return g
 
 
 def _basis(of_source: np.ndarray, of_target: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:

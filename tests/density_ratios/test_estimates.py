@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 from sklearn.base import clone
 
+from sktl._mixture import shares
 from sktl.density_ratios import (
     DENSITY_RATIOS,
     KLIEP,
@@ -21,7 +22,6 @@ from sktl.density_ratios import (
     get_density_ratio,
 )
 from sktl.density_ratios._kernel_mean_matching import lowest, projected, solved
-from sktl.density_ratios._kliep import shares
 from sktl.density_ratios._rulsif import coefficients
 
 each = pytest.mark.parametrize("name", DENSITY_RATIOS)

@@ -17,9 +17,9 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from sktl._array_api import rows_on_host, validate_data
 from sktl._inputs import is_2d
+from sktl._labelled_score import LabelledScoreMixin
 from sktl._magnitudes import check_finite
 from sktl._modes import InPlainModes
-from sktl.adaptation._scoring import LabelledScoreMixin
 from sktl.adaptation.from_fitted._start import Given, is_fitted
 from sktl.training import OPTIMIZERS, SCHEDULES
 

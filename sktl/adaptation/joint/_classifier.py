@@ -20,10 +20,10 @@ from torch import nn
 
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import LogitClassifierMixin, ModuleSharingMixin, NamedPartsMixin
+from sktl._labelled_score import LabelledScoreMixin
 from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._validation import MOST_UNITS
-from sktl.adaptation._scoring import LabelledScoreMixin
 from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._keep_best import KeepBest
 from sktl.adaptation.joint._network import HEADS

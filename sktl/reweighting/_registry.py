@@ -1,0 +1,55 @@
+"""Weighters by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sktl._validation import did_you_mean
+from sktl.density_ratios import DENSITY_RATIOS, DensityRatio
+from sktl.reweighting._bbse import BBSE
+from sktl.reweighting._label_shift import LabelShift
+from sktl.reweighting._rlls import RLLS
+from sktl.reweighting._saerens import SaerensEM
+
+WEIGHTERS: dict[str, Callable[..., DensityRatio | LabelShift]] = {
+    **DENSITY_RATIOS,
+    "bbse": BBSE,
+    "em": SaerensEM,
+    "rlls": RLLS,
+}
+
+
+def get_weighter(name: str = "discriminative", **params: Any) -> DensityRatio | LabelShift:
+    """Return what weighs source rows, by its name.
+
+    Parameters
+    ----------
+    name : str, default="discriminative"
+        A key of `WEIGHTERS`: "discriminative", "kmm", "kliep", "ulsif", "rulsif" and "nearest_neighbor" weigh rows;
+        "bbse", "em" and "rlls" weigh classes.
+    **params
+        Of its class.
+
+    Returns
+    -------
+    DensityRatio or LabelShift
+        For `ReweightedClassifier`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> from sktl.reweighting import get_weighter
+    >>> get_weighter("bbse", soft=True)
+    BBSE(soft=True)
+    """
+    if name not in WEIGHTERS:
+        raise ValueError(
+            f"The weighter must be one of {', '.join(map(repr, WEIGHTERS))}; got {name!r}."
+            f"{did_you_mean(str(name), WEIGHTERS)}"
+        )
+    return WEIGHTERS[name](**params)
