@@ -4,13 +4,21 @@ A display is made by ``from_estimator``, or of what is known already by another 
 ``plot(ax=...)`` draws it again elsewhere. matplotlib (``pip install sktl[plot]``) is imported when something is drawn.
 """
 
+from sktl.displays._confidence_shift import ConfidenceShiftDisplay
+from sktl.displays._domain_shift import DomainShiftDisplay
 from sktl.displays._embedding import EmbeddingDisplay
+from sktl.displays._layer_accuracy import LayerAccuracyDisplay
+from sktl.displays._leaderboard import LeaderboardDisplay
 from sktl.displays._learning_rate import LearningRateDisplay
 from sktl.displays._predictions import PredictionsDisplay
 from sktl.displays._training_curve import TrainingCurveDisplay
 
 __all__ = [
+    "ConfidenceShiftDisplay",
+    "DomainShiftDisplay",
     "EmbeddingDisplay",
+    "LayerAccuracyDisplay",
+    "LeaderboardDisplay",
     "LearningRateDisplay",
     "PredictionsDisplay",
     "TrainingCurveDisplay",
