@@ -1,5 +1,7 @@
 """scikit-learn's own checks over every aligner."""
 
+import inspect
+
 import numpy as np
 import pytest
 from sklearn.base import is_classifier
@@ -41,4 +43,5 @@ def test_scikit_learn_checks(estimator, check):
 
 
 def test_every_aligner_is_checked():
-    assert {type(estimator).__name__ for estimator in ESTIMATORS} == set(aligners.__all__)
+    public = {name for name in aligners.__all__ if not inspect.isabstract(getattr(aligners, name))}
+    assert {type(estimator).__name__ for estimator in ESTIMATORS} == public
