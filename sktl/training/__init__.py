@@ -9,6 +9,7 @@ from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError
 from sktl.training._files import decode_tensors, encode_tensors, read_tensors, write_whole
 from sktl.training._history import best_epoch_of, history_of
+from sktl.training._kept import kept_training, training_key
 from sktl.training._net import TrainingNet
 from sktl.training._optimizers import OPTIMIZERS, PRETRAINED_SHARE, make_optimizer
 from sktl.training._processes import Processes, processes_of

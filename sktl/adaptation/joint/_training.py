@@ -20,7 +20,7 @@ from sktl._magnitudes import standardiser
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.adaptation._augmentations import change_for, strong_pictures, strong_rows
 from sktl.adaptation._batches import DomainBatches, Layout, taker
-from sktl.adaptation.joint._checkpoint import kept_training
+from sktl.adaptation.joint._checkpoint import kept_adaptation
 from sktl.adaptation.joint._domain_batch_norm import estimate_statistics
 from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._keep_best import KeepBest
@@ -263,7 +263,7 @@ class DomainTraining:
         seed = seed_of(estimator.random_state)
         keeper = saved = None
         if lasting is not None:
-            keeper, saved, seed = kept_training(estimator, data, codes, weight, roles, seed, lasting)
+            keeper, saved, seed = kept_adaptation(estimator, data, codes, weight, roles, seed, lasting)
         seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
         e = estimator
         if kind.is_rows:

@@ -28,7 +28,7 @@ from sktl._modes import usable
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.exceptions import DivergenceError
 from sktl.fewshot.heads import State
-from sktl.fewshot.meta_training._checkpoint import kept_training
+from sktl.fewshot.meta_training._checkpoint import kept_meta_training
 from sktl.fewshot.meta_training._encoders import EncoderPlan
 from sktl.fewshot.meta_training._episodes import EpisodeIndices
 from sktl.fewshot.meta_training._fitted_method import FittedMethod, MethodPlan, TaskState
@@ -143,7 +143,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         device = resolve_device(self.device)
         spec, rows = (self._spec, read_input(self, X, self._spec)) if goes_on else learn_input(self, X)
         targets = checked_targets(self, y, groups, len(rows), self.takes_values, is_regression)
-        keeper, saved, seed = kept_training(self, rows, targets, seed_of(self.random_state), lasting)
+        keeper, saved, seed = kept_meta_training(self, rows, targets, seed_of(self.random_state), lasting)
         seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
         training = MetaTraining.of(self, spec, rows, targets, device, seeds, keeper)
         plan = self._learned.plan if goes_on else self._plan(spec, training.n_outputs, int(seeds[0]))
