@@ -1,7 +1,7 @@
 """How much more frequent a source row is in the target: ratios of densities, without either density."""
 
 from sktl.density_ratios._base import DensityRatio
-from sktl.density_ratios._discriminative import DiscriminativeRatio, density_ratio
+from sktl.density_ratios._discriminative import DiscriminativeRatio, density_ratio, held_out_log_ratios
 from sktl.density_ratios._kernel_mean_matching import KernelMeanMatching
 from sktl.density_ratios._kliep import KLIEP
 from sktl.density_ratios._nearest_neighbor import NearestNeighborRatio

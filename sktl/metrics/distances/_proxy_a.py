@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sktl.metrics._density_ratio import held_out_log_ratios
+from sktl.density_ratios import held_out_log_ratios
 
 
 def proxy_a_distance(
