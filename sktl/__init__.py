@@ -17,6 +17,7 @@ _HEADLINES = {
     "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
     "ProtoNetClassifier": "sktl.fewshot",
+    "TransferAdvisor": "sktl.advisor",
     "clear_memory": "sktl._memory",
     "list_backbones": "sktl.backbones",
     "list_layers": "sktl.backbones",
@@ -33,6 +34,7 @@ __all__ = [
     "FineTunedRegressor",
     "Preprocessing",
     "ProtoNetClassifier",
+    "TransferAdvisor",
     "__version__",
     "clear_memory",
     "list_backbones",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from sktl._loading import load
     from sktl._memory import clear_memory
     from sktl.adaptation import DomainAdaptedClassifier, stack_domains
+    from sktl.advisor import TransferAdvisor
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache
     from sktl.features import CNNCodesTransformer, make_codes_classifier

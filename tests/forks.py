@@ -76,6 +76,8 @@ def data_of(kind):
 
 
 def output(fitted, X):
+    if isinstance(fitted, sktl.TransferAdvisor):
+        return fitted.ranking_.select_dtypes("number").to_numpy()
     for name in ("transform", "predict_proba", "predict"):
         if hasattr(fitted, name):
             return getattr(fitted, name)(X)

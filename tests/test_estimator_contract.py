@@ -26,6 +26,7 @@ ESTIMATORS = [
     sktl.DomainAdaptedClassifier(max_epochs=STEPS),
     sktl.DomainAdaptedClassifier(max_epochs=STEPS, unlabelled=None),
     sktl.ProtoNetClassifier(),
+    sktl.TransferAdvisor(),
 ]
 
 MARK = (

@@ -113,7 +113,7 @@ def answers(kind, numbers):
     if kind.__name__ == "CheatingOracleScorer":
         given["true_labels"] = LABELS % 2
     if (
-        "layers" in names
+        ("layers" in names and "backbone" in names)
         or "freeze_until" in names
         or kind.__name__
         in (
@@ -125,6 +125,8 @@ def answers(kind, numbers):
         given["backbone"] = NETWORK
     if kind.__name__ == "DomainAdaptedClassifier":
         given["backbone"] = NETWORK[:6]
+    if kind.__name__ == "TransferAdvisor":
+        given["backbones"] = NETWORK
     if kind.__name__ in ("FewShotClassifier", "FewShotRegressor"):
         given["learner"] = "ridge"
     if kind.__name__ == "CNAPsLearner":
@@ -147,6 +149,8 @@ def answers(kind, numbers):
     X = PICTURES if pictures else ROWS
     y = MARKED if hasattr(made, "unlabelled") else LABELS
     made.fit(X, y)
+    if isinstance(made, sktl.TransferAdvisor):
+        return made.ranking_.select_dtypes("number").to_numpy()
     return made.predict_proba(X) if hasattr(made, "predict_proba") else (
         made.predict(X) if hasattr(made, "predict") else made.transform(X) if hasattr(made, "transform") else
         made.logits(made.adapt_to(X[LABELS < 2], LABELS[LABELS < 2]), X)

@@ -61,7 +61,9 @@ def labelled_codes(codes: Any, y: Any, score: str) -> LabelledCodes:
     labels = class_labels(y, n_rows(rows, "codes"), score)
     classes, number = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"{score} compares classes and needs two or more; y holds one class only, {classes[0]!r}.")
+        raise ValueError(
+            f"{score} compares classes and needs two or more; y holds one class only, {classes.tolist()[0]!r}."
+        )
     return LabelledCodes(rows, number, classes)
 
 

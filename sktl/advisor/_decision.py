@@ -1,0 +1,260 @@
+"""From what was measured to what to do: the quadrant, the strategy, the layer, the estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+from sktl.adaptation import DomainAdaptedClassifier
+from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, transformer_of
+from sktl.advisor._problem import Problem
+from sktl.advisor._scoring import Lead, ScoredLayer, lead, standard_error
+from sktl.advisor._shift import Shift, shifts
+from sktl.advisor._similarity import Similarity, in_words, similarity
+from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
+from sktl.features import CNNCodesTransformer
+from sktl.fewshot import ProtoNetClassifier
+from sktl.finetuning import FineTunedClassifier
+
+FEW, SMALL, LARGE = "few", "small", "large"
+GOOD_ENOUGH = 0.99  # accuracy of codes beyond which training the network can win next to nothing
+FINE_TUNING = {"fine-tune all": "full", "scratch": "scratch"}  # by the names of `FineTunedClassifier`
+STRATEGIES = {
+    "prototypes": "a prototype for each class, on codes of the network as it is",
+    "codes": "a linear classifier on codes of the network as it is",
+    "earlier codes": "a linear classifier on codes of earlier layers",
+    "fine-tune": "the head first, then all layers from their pretrained values",
+    "fine-tune all": "all layers at once, with pretrained values as the start",
+    "scratch": "all layers from random values",
+    "adapt": "labels from one domain, carried over to the other",
+    "linear": "a linear classifier on the rows as they are",
+    "neighbours": "nearest neighbours on the rows as they are",
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is advised, and why.
+
+    Attributes
+    ----------
+    size : {"few", "small", "large"}
+        Of the labelled data.
+    similarity : Similarity or None
+        To what the network was trained on.
+    quadrant : str or None
+        Such as "small, similar".
+    strategy : str
+        A key of `STRATEGIES`.
+    chosen : ScoredLayer
+        Whose layer is advised.
+    runner_up : ScoredLayer or None
+        The best other layer.
+    lead : Lead or None
+        How far it is behind; below 0 where the chosen one is kept though another scored higher.
+    shifts : list of Shift
+        Between domains.
+    estimator : estimator
+        Unfitted.
+    reasons : list of str
+        Sentences.
+    """
+
+    size: str
+    similarity: Similarity | None
+    quadrant: str | None
+    strategy: str
+    chosen: ScoredLayer
+    runner_up: ScoredLayer | None
+    lead: Lead | None
+    shifts: list[Shift]
+    estimator: Any
+    reasons: list[str] = field(default_factory=list)
+
+    def light(self) -> Decision:
+        """Return what can be read, without codes, networks and the estimator."""
+        other = self.runner_up
+        return replace(
+            self, chosen=self.chosen.light(), runner_up=None if other is None else other.light(), estimator=None
+        )
+
+
+def decide(advisor: Any, problem: Problem, found: Extraction, layers: Sequence[ScoredLayer], score: str) -> Decision:
+    """Apply the rules that `TransferAdvisor` describes."""
+    size, reasons = _size(advisor, problem)
+    networks = [one for one in layers if one.part.is_pretrained]
+    alike = None
+    if networks:
+        best = max(networks, key=lambda one: one.scores[score])
+        alike = similarity(layers, score, problem.number, found, best.part.backbone)
+    is_similar = alike is None or alike.value >= advisor.similar_from
+    quadrant = None
+    if alike is not None:
+        quadrant = f"{LARGE if size == LARGE else SMALL}, {'similar' if is_similar else 'unlike'}"
+        said = "like" if is_similar else "unlike"
+        reasons.append(
+            f"The rows are {said} what {best.part.backbone} was trained on: similarity {alike.value:.2f}, where "
+            f"{advisor.similar_from:g} divides."
+        )
+        reasons += in_words(alike)
+    chosen = _chosen(networks or list(layers), score, is_similar)
+    others = [one for one in layers if one is not chosen]
+    runner_up = max(others, key=lambda one: one.scores[score], default=None)
+    ahead = None if runner_up is None else lead(chosen, runner_up, score)
+    between = shifts(problem, found, chosen.part, advisor.random_state)
+    strategy = _strategy(problem, layers, chosen, score, size, is_similar, between, reasons)
+    estimator = _estimator(advisor, problem, chosen.part, strategy, size)
+    return Decision(size, alike, quadrant, strategy, chosen, runner_up, ahead, between, estimator, reasons)
+
+
+def _size(advisor: Any, problem: Problem) -> tuple[str, list[str]]:
+    n, a_class = problem.n_labelled, float(np.median(problem.sizes))
+    if a_class < advisor.few_below:
+        return FEW, [f"Few: {a_class:g} labelled rows a class (median), fewer than {advisor.few_below}."]
+    if n < advisor.large_from:
+        return SMALL, [f"Small: {n} labelled rows, fewer than {advisor.large_from}."]
+    return LARGE, [f"Large: {n} labelled rows, {advisor.large_from} or more."]
+
+
+def _chosen(layers: list[ScoredLayer], score: str, is_similar: bool) -> ScoredLayer:
+    """Return the best layer; where rows are like the source's the last one, unless another is better for sure."""
+    best = max(layers, key=lambda one: one.scores[score])
+    last = [one for one in layers if one.part.layer == PENULTIMATE]
+    if not is_similar or not last:
+        return best
+    usual = max(last, key=lambda one: one.scores[score])
+    if score not in best.right:
+        return best
+    gains = best.right[score].astype(float) - usual.right[score]
+    return best if gains.mean() > standard_error(gains) else usual
+
+
+def _strategy(
+    problem: Problem, layers: Sequence[ScoredLayer], chosen: ScoredLayer, score: str, size: str, is_similar: bool,
+    between: list[Shift], reasons: list[str],
+) -> str:  # fmt: skip
+    if problem.n_unlabelled and between:
+        shift = between[0]
+        if shift.is_shift:
+            reasons.append(
+                f"Unlabelled rows differ from labelled ones: proxy A-distance {shift.proxy_a:.2f} of 2, p = "
+                f"{shift.pvalue:.3f}. A classifier of the labelled rows has to be carried over."
+            )
+            return "adapt"
+        reasons.append(
+            f"Unlabelled rows are like labelled ones (p = {shift.pvalue:.2f}): there is nothing to adapt, and they are "
+            "left out."
+        )
+    elif between:
+        apart = [shift for shift in between if shift.is_shift]
+        if apart:
+            names = ", ".join(f"{shift.target} (proxy A-distance {shift.proxy_a:.2f})" for shift in apart)
+            reasons.append(
+                f"Domains differ: {names}. All have labels, so train on all; score by LeaveOneDomainOut, for a new "
+                "domain is harder than these accuracies say."
+            )
+    if size == FEW:
+        return "prototypes"
+    if not problem.is_pictures:
+        return _for_rows(problem, chosen, size, reasons)
+    if size == SMALL:
+        return "codes" if chosen.part.layer == PENULTIMATE else "earlier codes"
+    accuracy = chosen.scores.get(score, 0.0)
+    if score in chosen.right and accuracy >= GOOD_ENOUGH:
+        reasons.append(
+            f"Codes of the network as it is reach {100 * accuracy:.1f} %: training it could win "
+            f"{100 * (1 - accuracy):.1f} points at most."
+        )
+        return "codes" if chosen.part.layer == PENULTIMATE else "earlier codes"
+    if is_similar:
+        return "fine-tune"
+    pixels = next((one for one in layers if one.part.layer == PIXELS), None)
+    if pixels is not None and pixels.scores[score] >= chosen.scores[score]:
+        reasons.append(
+            "Plain pixels do as well as the network's codes: what it learned is of no use here, and there are rows "
+            "enough to learn from nothing."
+        )
+        return "scratch"
+    return "fine-tune all"
+
+
+def _for_rows(problem: Problem, chosen: ScoredLayer, size: str, reasons: list[str]) -> str:
+    if not chosen.part.is_pretrained:
+        reasons.append("Rows of features come without a pretrained network: there is nothing to transfer from.")
+    if chosen.part.is_pretrained or not {"knn", "linear"} <= set(chosen.right):
+        return "codes" if chosen.part.is_pretrained else "linear"
+    gains = chosen.right["knn"].astype(float) - chosen.right["linear"]
+    if gains.mean() <= standard_error(gains):
+        return "linear"
+    reasons.append(
+        f"Nearest neighbours are {100 * gains.mean():.1f} points ahead of a linear classifier: classes are not divided "
+        "by planes."
+    )
+    return "scratch" if size == LARGE else "neighbours"
+
+
+def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: str) -> Any:
+    """Return the unfitted estimator of a strategy; rows without a label never reach a classifier as a class."""
+    pictures = _picture_options(advisor, part.item) if problem.is_pictures else {}
+    network: dict[str, Any] = {} if part.item is None or not problem.is_pictures else {"backbone": _backbone(part.item)}
+    if strategy == "adapt" and size == LARGE and (problem.is_pictures or not part.is_pretrained):
+        return DomainAdaptedClassifier(**network, **pictures, **_mark(advisor))
+    if strategy in ("fine-tune", "fine-tune all", "scratch"):
+        how: dict[str, Any] = {} if strategy == "fine-tune" else {"strategy": FINE_TUNING[strategy]}
+        model: Any = FineTunedClassifier(**network, **how, **pictures)
+        return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
+    before = _codes_steps(advisor, problem, part)
+    if strategy == "prototypes":
+        classifier: Any = ProtoNetClassifier()
+    elif strategy == "neighbours":
+        classifier = KNeighborsClassifier()
+    else:
+        classifier = LogisticRegression(C=100.0 if part.is_pretrained else 1.0, max_iter=1000)
+    if strategy == "adapt":
+        before.append(DomainStandardizer(**_mark(advisor)))
+        if min(problem.n_labelled, problem.n_unlabelled) > part.codes.shape[1]:  # rows enough for a covariance
+            before.append(CORALAligner(**_mark(advisor)))
+    if problem.n_unlabelled:
+        classifier = LabelledOnly(classifier, **_mark(advisor))
+    return make_pipeline(*before, classifier)
+
+
+def _codes_steps(advisor: Any, problem: Problem, part: Any) -> list:
+    if part.item is None:
+        return [StandardScaler()]
+    if not problem.is_pictures:
+        return [clone(part.item), Normalizer()]
+    layers = {} if part.layer == PENULTIMATE else {"layers": ALL if part.layer == ALL else part.layer}
+    transformer = transformer_of(advisor, part.item, layers.get("layers", PENULTIMATE))
+    return [transformer, Normalizer()]
+
+
+def _backbone(item: Any) -> Any:
+    return item.backbone if isinstance(item, CNNCodesTransformer) else item
+
+
+def _picture_options(advisor: Any, item: Any) -> dict[str, Any]:
+    from_item = item if isinstance(item, CNNCodesTransformer) else advisor
+    options = {name: getattr(from_item, name) for name in ("image_shape", "value_range", "image_size")}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _mark(advisor: Any) -> dict[str, Any]:
+    is_default = isinstance(advisor.unlabelled, int) and advisor.unlabelled == -1
+    return {} if is_default else {"unlabelled": advisor.unlabelled}
+
+
+def advice_in_words(decision: Decision) -> str:
+    """Return the advice in one sentence."""
+    part = decision.chosen.part
+    on_codes = decision.strategy in ("codes", "earlier codes", "prototypes", "adapt") and part.layer != CODES
+    where = (f" ({part.backbone}, layer {part.layer})" if on_codes else f" ({part.backbone})") * part.is_pretrained
+    return f"{decision.strategy}: {STRATEGIES[decision.strategy]}{where}."

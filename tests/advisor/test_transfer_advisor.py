@@ -1,0 +1,387 @@
+"""The advisor measures, decides by its rules, and builds what it advises."""
+
+import builtins
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, normalize
+from torch import nn
+
+from sktl import CNNCodesTransformer, TransferAdvisor
+from sktl.adaptation import DomainAdaptedClassifier
+from sktl.exceptions import BadImageError
+from sktl.finetuning import FineTunedClassifier
+from sktl.metrics.distances import proxy_a_distance
+from sktl.metrics.transferability import linear_probe, log_me
+from tests.advisor.conftest import squares
+
+
+def advisor(network, **params):
+    return TransferAdvisor(network, **{"image_size": 24, **params})
+
+
+def steps(model):
+    return [type(step).__name__ for _, step in model.steps]
+
+
+def test_scores_are_those_of_the_layers(network, pictures):
+    X, y = pictures
+    found = advisor(network).fit(X, y)
+    table = found.ranking_
+    assert set(table["layer"]) >= {"penultimate", "all", "pixels"}
+    assert table["linear"].is_monotonic_decreasing
+    for name in ("penultimate", "all"):
+        codes = normalize(CNNCodesTransformer(network, image_size=24, layers=name).fit_transform(X))
+        row = table[table["layer"] == name].iloc[0]
+        assert row["linear"] == pytest.approx(linear_probe(codes, y))
+        assert row["logme"] == pytest.approx(log_me(codes, y), abs=1e-3)
+        assert row["low"] < row["linear"] <= row["high"]
+
+
+def test_one_pass_a_backbone(network, pictures, monkeypatch):
+    seen = []
+    fit_transform = CNNCodesTransformer.fit_transform
+    monkeypatch.setattr(
+        CNNCodesTransformer, "fit_transform", lambda s, X, y=None: seen.append(s) or fit_transform(s, X)
+    )
+    advisor(network, max_samples=20).fit(*pictures)
+    assert len(seen) == 1
+
+
+def test_advice_is_fitted_as_given(network, pictures):
+    X, y = pictures
+    found = advisor(network).fit(X[:30], y[:30])
+    assert found.size_ == "small"
+    assert found.quadrant_ in ("small, similar", "small, unlike")
+    model = found.make_estimator()
+    assert model is not found.make_estimator()
+    assert steps(model) == ["CNNCodesTransformer", "Normalizer", "LogisticRegression"]
+    assert model.fit(X[:30], y[:30]).score(X[30:], y[30:]) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("params", "n", "kind", "strategy"),
+    [
+        ({"few_below": 100}, 40, "Pipeline", "prototypes"),
+        ({"large_from": 30, "similar_from": 0.0}, 40, "FineTunedClassifier", "fine-tune"),
+        ({"large_from": 30, "similar_from": 1.0}, 40, "FineTunedClassifier", "fine-tune all"),
+        ({"similar_from": 1.0}, 40, "Pipeline", "earlier codes"),
+    ],
+)
+def test_rules(network, params, n, kind, strategy):
+    X, y = squares(n)
+    rng = np.random.default_rng(0)
+    hard = np.where(rng.random(n) < 0.2, np.roll(y, 1), y)  # no layer is right in 99 %
+    found = advisor(network, **params).fit(X, hard)
+    if strategy == "earlier codes":
+        assert found.strategy_ in ("earlier codes", "codes")
+        assert found.layer_ == found.ranking_[found.ranking_["backbone"] != "none"].iloc[0]["layer"]
+    elif strategy == "fine-tune all":
+        assert found.strategy_ in ("fine-tune all", "scratch")
+        assert found.make_estimator().strategy in ("full", "scratch")
+    else:
+        assert found.strategy_ == strategy
+    assert type(found.make_estimator()).__name__ == kind
+
+
+def test_scratch_where_pixels_do_as_well(network):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    X = rng.integers(0, 256, (60, 24, 24, 3), dtype=np.uint8)
+    X[:, 3:9, 3:9] = np.where(y, 150, 100)[:, None, None, None]  # a place tells: pooled codes have no places
+    found = advisor(network, large_from=30, similar_from=1.0).fit(X, np.where(rng.random(60) < 0.1, 1 - y, y))
+    assert found.strategy_ == "scratch"
+    assert found.make_estimator().strategy == "scratch"
+    assert "Plain pixels" in str(found.report_)
+
+
+def test_codes_that_are_right_are_left_alone(network):
+    X, y = squares(60)
+    X[y == "square"] = 255
+    X[y == "square", 0, 0] = np.arange(30)[:, None]  # no two the same
+    assert advisor(network, large_from=30, similar_from=0.0).fit(X, y).strategy_ == "codes"
+
+
+def test_similarity_has_its_parts(network, pictures):
+    found = advisor(network).fit(*pictures)
+    parts = found.similarity_evidence_
+    assert set(parts) == {"depth", "statistics", "labels", "certainty", "spread"}
+    assert found.similarity_ == pytest.approx(np.mean([parts[k] for k in ("depth", "statistics", "labels")]))
+    # noise of the kind that the batch norms saw is nearer than pictures that are all white
+    white = np.full((20, 24, 24, 3), 255, dtype=np.uint8)
+    white[np.arange(20), 0, np.arange(20)] = 0
+    far = advisor(network).fit(white, np.arange(20) % 2).similarity_evidence_["statistics"]
+    assert parts["statistics"] > far
+
+
+def test_similarity_without_norms_and_classifier(pictures):
+    with torch.random.fork_rng(devices=[]):
+        bare = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.Conv2d(6, 9, 3, stride=2), nn.ReLU())
+    found = advisor(bare).fit(*pictures)
+    assert "statistics" not in found.similarity_evidence_
+    assert 0 < found.similarity_ < 1
+
+
+@pytest.mark.parametrize("labels", [np.arange(40) % 2, np.array(list("ab") * 20), np.array([True, False] * 20)])
+def test_rows_of_features(labels):
+    X = np.random.default_rng(0).normal(size=(40, 4)) + 2 * np.unique(labels, return_inverse=True)[1][:, None]
+    found = TransferAdvisor().fit(X, labels)
+    assert (found.similarity_, found.quadrant_, found.strategy_) == (None, None, "linear")
+    assert found.make_estimator().fit(X, labels).score(X, labels) > 0.9
+    assert "nothing to transfer from" in str(found.report_)
+
+
+def test_rows_that_planes_do_not_divide():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(300, 2))
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    assert TransferAdvisor().fit(X, y).strategy_ == "neighbours"
+    large = TransferAdvisor(large_from=200).fit(X, y)
+    assert large.strategy_ == "scratch"
+    assert isinstance(large.make_estimator(), FineTunedClassifier)
+    assert TransferAdvisor().fit(X[:6], y[:6] * 0 + [0, 0, 0, 1, 1, 1]).strategy_ == "prototypes"
+
+
+def test_text():
+    texts = [f"{'a fine' if i % 2 else 'a poor'} film, number {i}" for i in range(40)]
+    found = TransferAdvisor().fit(texts, np.arange(40) % 2)
+    assert steps(found.make_estimator()) == ["TfidfVectorizer", "Normalizer", "LogisticRegression"]
+    assert found.make_estimator().fit(texts, np.arange(40) % 2).score(texts, np.arange(40) % 2) == 1
+    two = TransferAdvisor([CountVectorizer(), CountVectorizer(analyzer="char")]).fit(np.array(texts), np.arange(40) % 2)
+    assert set(two.ranking_["backbone"]) == {"CountVectorizer (1)", "CountVectorizer (2)"}
+
+
+def test_unlabelled_rows_that_differ_are_adapted_to(network):
+    X, y = squares(60)
+    X[30:] //= 3
+    marked = np.where(np.arange(60) < 30, y, "-1")
+    found = advisor(network).fit(X, marked)
+    assert found.strategy_ == "adapt"
+    assert found.shifts_[0].is_shift
+    codes = normalize(CNNCodesTransformer(network, image_size=24, layers=found.layer_).fit_transform(X))
+    assert found.shifts_[0].proxy_a == pytest.approx(proxy_a_distance(codes[:30], codes[30:]), abs=0.2)
+    model = found.make_estimator()
+    assert steps(model)[2:] == ["DomainStandardizer", "CORALAligner", "LabelledOnly"]  # more rows than codes
+    few = advisor(network, layers=["3"]).fit(X[20:40], marked[20:40])
+    assert steps(few.make_estimator())[2:] == ["DomainStandardizer", "LabelledOnly"]
+    assert set(model.fit(X, marked).predict(X)) <= {"noise", "square"}
+    many = advisor(network, large_from=20).fit(X, marked, sample_domain=np.repeat(["day", "night"], 30))
+    assert isinstance(many.make_estimator(), DomainAdaptedClassifier)
+    assert "day" in many.report_.title
+
+
+def test_unlabelled_rows_that_do_not_differ_are_left_out(network):
+    X, y = squares(60)
+    marked = np.where(np.arange(60) % 4 < 2, y, "-1")
+    found = advisor(network).fit(X, marked)
+    assert found.strategy_ != "adapt"
+    assert steps(found.make_estimator())[-1] == "LabelledOnly"
+    assert "nothing to adapt" in str(found.report_)
+    assert set(found.make_estimator().fit(X, marked).predict(X)) <= {"noise", "square"}
+
+
+def test_labelled_domains_that_differ(network):
+    X, y = squares(60)
+    X[30:] //= 3
+    found = advisor(network).fit(X, y, sample_domain=np.repeat([0, 1], 30))
+    assert found.strategy_ != "adapt"
+    assert "LeaveOneDomainOut" in str(found.report_)
+    assert len(found.shifts_) == 2
+
+
+def test_duplicates_and_doubtful_labels(network):
+    X, y = squares(60)
+    X[40], X[41] = X[0], X[1]
+    X[50] = np.clip(X[2].astype(int) + 2, 0, 255)
+    y = y.copy()
+    y[41] = "noise"  # it shows a square
+    X[y == "square"] |= 64  # well apart
+    X[41] |= 64
+    X[1] = X[41]
+    found = advisor(network).fit(X, y)
+    exact = {(pair.first, pair.second): pair.is_conflict for pair in found.duplicates_ if pair.is_exact}
+    assert exact == {(0, 40): False, (1, 41): True}
+    assert (2, 50) in {(pair.first, pair.second) for pair in found.duplicates_}
+    assert found.report_.n_scored == 58
+    assert 41 in {suspect.row for suspect in found.suspects_}
+
+
+def test_copies_of_rows_do_not_raise_the_scores():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    once = TransferAdvisor().fit(X, y).ranking_.iloc[0]
+    twice = TransferAdvisor().fit(np.repeat(X, 3, axis=0), np.repeat(y, 3)).ranking_.iloc[0]
+    assert twice["knn"] == once["knn"]
+    assert twice["linear"] == once["linear"]
+
+
+def test_a_sample_has_all_classes():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [900, 90, 3])
+    X = rng.normal(size=(len(y), 3)) + y[:, None]
+    found = TransferAdvisor(max_samples=100).fit(X, y)
+    assert found.report_.n_scored == 100
+    assert found.report_.class_sizes == [(0, 900), (1, 90), (2, 3)]
+    assert "very different sizes" in str(found.report_)
+
+
+def test_ten_thousand_classes():
+    y = np.repeat(np.arange(10_000), 2)
+    X = np.random.default_rng(0).normal(size=(20_000, 4)) + y[:, None]
+    found = TransferAdvisor(max_samples=200).fit(X, y)
+    assert len(found.classes_) == 10_000
+    assert found.report_.n_scored == 200
+    assert found.strategy_ == "prototypes"
+    assert len(found.report_.html()) < 100_000
+
+
+def test_a_backbone_that_cannot_be_loaded_is_left_out(network, pictures):
+    def broken():
+        raise RuntimeError("no such weights here")
+
+    with pytest.warns(UserWarning, match="Left out, .*broken .no such weights here"):
+        found = advisor([broken, network]).fit(*pictures)
+    assert found.failed_backbones_ == {"broken": "no such weights here"}
+    assert "broken" in str(found.report_)
+    with pytest.raises(ValueError, match=r"No backbone could be loaded: broken: no such weights here"):
+        advisor([broken]).fit(*pictures)
+    with pytest.raises(ValueError, match="efficientnet_lite0"):
+        advisor("efficientnet_lite00").fit(*pictures)
+
+
+def test_pictures_that_cannot_be_read_are_named(network, pictures, tmp_path):
+    X, y = pictures
+    paths = []
+    for i, picture in enumerate(X):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(picture).save(paths[-1])
+    paths[3].write_bytes(b"no picture")
+    found = advisor(network).fit(paths, y)
+    assert list(found.unreadable_) == [3]
+    assert found.report_.n_scored == 39
+    assert "3.png" in str(found.report_)
+    assert "24 to 24 pixels wide" in " ".join(found.report_.facts)
+    with pytest.raises(BadImageError, match=r"3\.png"):
+        found.make_estimator().fit(paths, y)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda X: X, lambda X: [Image.fromarray(x) for x in X], lambda X: X.reshape(len(X), -1)]
+)
+def test_pictures_of_all_kinds(network, pictures, change):
+    X, y = pictures
+    given = change(X)
+    shape = {"image_shape": (24, 24, 3)} if getattr(given, "ndim", 0) == 2 else {}
+    found = advisor(network, **shape).fit(given, y)
+    assert found.ranking_["linear"].max() == pytest.approx(advisor(network).fit(X, y).ranking_["linear"].max())
+    assert found.make_estimator().fit(given, y).score(given, y) > 0.7
+
+
+def test_few_rows_for_cv(network, pictures):
+    X, y = pictures
+    folds = advisor(network, cv=3).fit(X, y)
+    assert "3-fold" in folds.report_.how
+    with pytest.warns(UserWarning, match="too few for cv=5: scores are by exact leave-one-out"):
+        few = advisor(network, cv=5).fit(X[:6], y[:6])
+    assert "leave-one-out" in few.report_.how
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "message"),
+    [
+        ({}, lambda X, y: (X, np.zeros(40)), "one class only, 0"),
+        ({}, lambda X, y: (X, np.full(40, -1)), "no label at all"),
+        ({}, lambda X, y: (X, np.linspace(0, 1, 40)), "Unknown label type: continuous.*FineTunedRegressor"),
+        ({}, lambda X, y: (X, y[:39]), "expected 40, got 39"),
+        ({}, lambda X, y: (X, None), "requires y"),
+        ({"scores": ("knn", "liner")}, lambda X, y: (X, y), "Did you mean 'linear'"),
+        ({"scores": ()}, lambda X, y: (X, y), "scores must be one or more"),
+        ({"backbones": []}, lambda X, y: (X, y), "backbones is an empty list"),
+        ({"backbones": "resnet18"}, lambda X, y: (["some text"] * 40, y), "backbones resnet18 take pictures"),
+        ({"max_samples": 1}, lambda X, y: (X, y), "max_samples"),
+    ],
+)
+def test_bad_input(params, change, message):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(ValueError, match=message):
+        TransferAdvisor(**params).fit(*change(X, np.arange(40) % 2))
+
+
+def test_domains_are_checked(pictures, network):
+    with pytest.raises(ValueError, match="sample_domain"):
+        advisor(network).fit(*pictures, sample_domain=[0, 1])
+
+
+def test_code_makes_the_same_estimator(network, pictures):
+    X, y = pictures
+    found = TransferAdvisor(image_size=24).fit(X, y)
+    names = {}
+    exec(found.code_, names)
+    assert repr(names["model"]) == repr(found.make_estimator())
+    rows = TransferAdvisor().fit(X.reshape(40, -1)[:, :5].astype(float), np.arange(40) % 2)
+    exec(rows.code_, names)
+    assert repr(names["model"]) == repr(rows.make_estimator())
+    assert "# network: the network that you gave" in advisor(network).fit(X, y).code_
+
+
+def test_a_transformer_with_settings_of_its_own(network, pictures):
+    given = CNNCodesTransformer(network, image_size=16, pooling="max")
+    found = TransferAdvisor([given, network], image_size=24).fit(*pictures)
+    assert set(found.ranking_["backbone"]) >= {"Sequential (1)", "Sequential (2)"}
+    expected = make_pipeline(clone(given).set_params(layers=found.layer_), Normalizer())
+    if found.backbone_ == "Sequential (1)":
+        np.testing.assert_allclose(
+            found.make_estimator()[:2].fit_transform(pictures[0]), expected.fit_transform(pictures[0])
+        )
+
+
+def test_without_pandas(monkeypatch):
+    found = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "pandas":
+            raise ImportError(name)
+        return found(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    table = TransferAdvisor().fit(X, np.arange(20) % 2).ranking_
+    assert isinstance(table, list)
+    assert set(table[0]) >= {"backbone", "layer", "linear", "low", "high"}
+
+
+@pytest.mark.parametrize("scores", [("logme",), ("knn",), ("h_score", "gbc", "trans_rate", "n_leep", "logme")])
+def test_other_scores(network, pictures, scores):
+    found = advisor(network, scores=scores).fit(*pictures)
+    assert set(scores) <= set(found.ranking_.columns)
+    assert found.ranking_[scores[0]].is_monotonic_decreasing
+    assert str(found.report_)
+    assert found.report_.html()
+
+
+def test_twice_the_same_and_pickled(network, pictures):
+    one, two = (advisor(network, random_state=3, max_samples=20).fit(*pictures) for _ in range(2))
+    assert one.ranking_.equals(two.ranking_)
+    assert one.confidence_ == two.confidence_
+    back = pickle.loads(pickle.dumps(one))
+    assert str(back.report_) == str(one.report_)
+    assert repr(back.make_estimator()) == repr(one.make_estimator())
+
+
+def test_confidence_is_of_paired_rows(network, pictures):
+    found = advisor(network).fit(*pictures)
+    lead = found.confidence_
+    assert set(lead) == {"lead", "low", "high", "probability"}
+    assert lead["low"] <= lead["lead"] <= lead["high"]
+    table = found.ranking_.set_index(["backbone", "layer"])["linear"]
+    own = table[(found.backbone_, found.layer_)]
+    others = table.drop((found.backbone_, found.layer_))
+    assert lead["lead"] == pytest.approx(own - others.max())
+    assert json.dumps(found.similarity_evidence_)  # plain numbers
