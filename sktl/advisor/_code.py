@@ -16,6 +16,7 @@ from torch import nn
 import sktl
 
 FOR_MODULES = "network"
+RECIPE = [name for name, _ in sktl.make_codes_classifier().steps]
 
 
 def as_code(estimator: Any) -> str:
@@ -34,6 +35,9 @@ def as_code(estimator: Any) -> str:
 
 def _call(estimator: Any, imports: dict[str, set[str]], indent: int) -> str:
     if isinstance(estimator, Pipeline):
+        if [name for name, _ in estimator.steps] == RECIPE:
+            imports.setdefault("sktl", set()).add("make_codes_classifier")
+            return f"make_codes_classifier({_call(estimator[0], imports, indent)})"
         steps = [step for _, step in estimator.steps]
         if [name for name, _ in make_pipeline(*steps).steps] == [name for name, _ in estimator.steps]:
             imports.setdefault("sklearn.pipeline", set()).add("make_pipeline")

@@ -20,7 +20,7 @@ from sktl.advisor._scoring import Lead, ScoredLayer, lead, standard_error
 from sktl.advisor._shift import Shift, shifts
 from sktl.advisor._similarity import Similarity, in_words, similarity
 from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
-from sktl.features import CNNCodesTransformer
+from sktl.features import CNNCodesTransformer, LogisticRegressionLOO, make_codes_classifier
 from sktl.fewshot import ProtoNetClassifier
 from sktl.finetuning import FineTunedClassifier
 
@@ -212,12 +212,15 @@ def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: s
         model: Any = FineTunedClassifier(**network, **how, **pictures)
         return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
     before = _codes_steps(advisor, problem, part)
+    if problem.is_pictures and strategy in ("codes", "earlier codes") and not problem.n_unlabelled:
+        return make_codes_classifier(before[0])
     if strategy == "prototypes":
         classifier: Any = ProtoNetClassifier()
     elif strategy == "neighbours":
         classifier = KNeighborsClassifier()
     else:
-        classifier = LogisticRegression(C=100.0 if part.is_pretrained else 1.0, max_iter=1000)
+        sparse_too = LogisticRegression(C=10.0 if part.is_pretrained else 1.0, max_iter=1000)
+        classifier = LogisticRegressionLOO() if problem.is_pictures else sparse_too
     if strategy == "adapt":
         before.append(DomainStandardizer(**_mark(advisor)))
         if min(problem.n_labelled, problem.n_unlabelled) > part.codes.shape[1]:  # rows enough for a covariance

@@ -62,7 +62,7 @@ def test_advice_is_fitted_as_given(network, pictures):
     assert found.quadrant_ in ("small, similar", "small, unlike")
     model = found.make_estimator()
     assert model is not found.make_estimator()
-    assert steps(model) == ["CNNCodesTransformer", "Normalizer", "LogisticRegression"]
+    assert steps(model) == ["CNNCodesTransformer", "Normalizer", "LogisticRegressionLOO"]
     assert model.fit(X[:30], y[:30]).score(X[30:], y[30:]) > 0.7
 
 

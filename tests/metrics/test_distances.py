@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktl.metrics import density_ratio
+from sktl.density_ratios import density_ratio
 from sktl.metrics.distances import (
     coral_distance,
     frechet_distance,
