@@ -29,7 +29,7 @@ LAYERS = [
     {"backbones", "images", "training", "cache", "density_ratios"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"displays"},
-    {"_estimator", "_saving", "features", "finetuning", "aligners", "reweighting", "adaptation", "fewshot"},
+    {"_estimator", "_saving", "features", "finetuning", "aligners", "reweighting", "safety", "adaptation", "fewshot"},
     {"model_selection", "advisor", "datasets", "_loading"},
 ]
 ROADS = {  # of a family: they import what they share, not each other

@@ -1,0 +1,137 @@
+"""Accuracy without labels: formulas against independent ones, critics against another solver, and real shifts."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from sktl.safety import (
+    accuracy_lower_bound,
+    average_thresholded_confidence,
+    difference_of_confidences,
+    estimate_accuracy,
+)
+from sktl.safety._disagreement import STRENGTH, critic, disagreements
+
+METHODS = ["discrepancy", "atc", "difference", "average"]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    X, y = X[order] / 16, y[order]
+    return X, y, LogisticRegression(max_iter=1000).fit(X[:900], y[:900])
+
+
+def test_threshold_and_difference_are_the_papers():
+    rng = np.random.default_rng(0)
+    right, source, target = rng.random(200) < 0.8, rng.random(200), rng.random(300) * 0.9
+    n_wrong = (~right).sum()
+    thresholds = [t for t in source if (source < t).sum() == n_wrong]
+    assert average_thresholded_confidence(right, source, target) == np.mean(target >= thresholds[0])
+    assert np.isclose(difference_of_confidences(right, source, target), right.mean() - source.mean() + target.mean())
+    assert average_thresholded_confidence([False, False], [0.1, 0.2], [0.9]) == 0
+    assert average_thresholded_confidence([True, True], [0.1, 0.2], [0.9, 0.05]) == 0.5
+
+
+def test_critic_is_the_best_one_of_its_loss():
+    rng = np.random.default_rng(0)
+    source, target = (np.c_[rng.normal(loc=m, size=(20, 3)), np.ones(20)] for m in (0, 1))
+    of_source, of_target = source[:, :3].argmax(1), target[:, :3].argmax(1)
+
+    def loss(flat):
+        W, total = flat.reshape(4, 3), STRENGTH / 2 * np.sum(flat**2)
+        for x, label in zip(source, of_source):
+            f = x @ W
+            total += -np.log(np.exp(f[label]) / np.exp(f).sum()) / 20
+        for x, label in zip(target, of_target):
+            f = x @ W
+            total += sum(np.log(1 + np.exp(f[label] - f[k])) for k in range(3) if k != label) / 2 / 20
+        return total
+
+    found = critic(source, of_source, target, of_target).ravel()
+    best = minimize(loss, rng.normal(size=12), method="BFGS")
+    assert np.isclose(loss(found), best.fun, rtol=1e-4)
+
+
+def test_each_row_is_judged_by_a_critic_that_has_not_seen_it(digits):
+    X, _, model = digits
+    source, target = model.predict_proba(X[900:1100]), model.predict_proba(1 - X[1350:1500])
+    in_source, in_target = disagreements(source, target, 0)
+    assert (in_source.shape, in_target.shape) == ((200,), (150,))
+    assert in_target.mean() - in_source.mean() > 0.3
+    alike = disagreements(source[:100], source[100:], 0)
+    assert abs(alike[0].mean() - alike[1].mean()) < 0.15
+
+
+def test_the_bound_is_the_papers(digits):
+    X, y, model = digits
+    source, target = model.predict_proba(X[900:1100]), model.predict_proba(X[1350:1500])
+    right = model.predict(X[900:1100]) == y[900:1100]
+    in_source, in_target = disagreements(source, target, 0)
+    chance = np.sqrt((200 + 4 * 150) * np.log(10) / (2 * 200 * 150))
+    expected = right.mean() - max(0, in_target.mean() - in_source.mean()) - chance
+    assert np.isclose(accuracy_lower_bound(right, source, target), expected)
+    assert accuracy_lower_bound(right, source, target, confidence=0.99) < expected
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_real_shifts(digits, method):
+    X, y, model = digits
+    before = X.copy()
+    rng = np.random.default_rng(0)
+    found, true, bounds = [], [], []
+    for strength in (0.0, 0.1, 0.2, 0.3, 0.4):
+        target = X[1350:] + rng.normal(scale=strength, size=X[1350:].shape)
+        estimate = estimate_accuracy(model, X[900:1350], y[900:1350], target, method=method)
+        assert 0 <= estimate.interval[0] <= estimate.accuracy <= estimate.interval[1] <= 1
+        assert (estimate.n_source, estimate.n_target) == (450, 447)
+        assert estimate.source_accuracy == model.score(X[900:1350], y[900:1350])
+        found.append(estimate.accuracy)
+        bounds.append(estimate.lower_bound)
+        true.append(model.score(target, y[1350:]))
+    errors = np.abs(np.array(found) - true)
+    assert errors.mean() < (0.12 if method == "average" else 0.08)  # its probabilities are not calibrated
+    assert all(np.array(bounds) < true)
+    assert bounds[0] > 0.7
+    again = estimate_accuracy(model, X[900:1350], y[900:1350], X[1350:], method=method)
+    assert again == estimate_accuracy(model, X[900:1350], y[900:1350], X[1350:], method=method)
+    np.testing.assert_array_equal(X, before)
+
+
+def test_labels_of_text_and_of_unknown_classes(digits):
+    X, y, _ = digits
+    words = np.array(["low", "high", "new"])[(y > 4).astype(int)]
+    model = LogisticRegression(max_iter=1000).fit(X[:300], words[:300])
+    plain = estimate_accuracy(model, X[300:500], words[300:500], X[500:700])
+    assert plain.source_accuracy == model.score(X[300:500], words[300:500])
+    words[300:320] = "new"
+    assert estimate_accuracy(model, X[300:500], words[300:500], X[500:700]).source_accuracy < plain.source_accuracy
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 5), (5, 1), (2, 2), (3, 7)])
+@pytest.mark.parametrize("method", METHODS)
+def test_few_rows_give_finite_numbers(digits, n, m, method):
+    X, y, model = digits
+    found = estimate_accuracy(model, X[900 : 900 + n], y[900 : 900 + n], X[-m:], method=method, n_resamples=10)
+    assert np.isfinite([found.accuracy, *found.interval, found.lower_bound]).all()
+    assert found.lower_bound == 0  # so few rows bound nothing
+
+
+def test_bad_input_is_named(digits):
+    X, y, model = digits
+    with pytest.raises(TypeError, match=r"no predict_proba.*CalibratedClassifierCV"):
+        estimate_accuracy(LinearSVC(random_state=0).fit(X[:50], y[:50]), X, y, X)
+    with pytest.raises(ValueError, match="one entry a row"):
+        estimate_accuracy(model, X, y[:-1], X)
+    with pytest.raises(ValueError, match="labelled rows alone"):
+        estimate_accuracy(model, X[:3], [0, None, 1], X)
+    with pytest.raises(ValueError, match="at least one"):
+        estimate_accuracy(model, X, y, X[:0])
+    with pytest.raises(ValueError, match="'method' parameter"):
+        estimate_accuracy(model, X, y, X, method="odd")
+    with pytest.raises(ValueError, match="columns"):
+        accuracy_lower_bound([True], np.full((1, 2), 0.5), np.full((1, 3), 1 / 3))
