@@ -152,6 +152,12 @@ def read(estimator: Any, X: Any, kind: InputKind, *, reset: bool, **row_options:
     return as_pictures(X, image_shape=kind.image_shape, value_range=kind.value_range)
 
 
+def read_dense(estimator: Any, X: Any, kind: InputKind, *, reset: bool) -> Any:
+    """Return the same; sparse rows become dense ones."""
+    data = read(estimator, X, kind, reset=reset, **({"accept_sparse": "csr"} if kind.is_rows else {}))
+    return data.toarray() if sparse.issparse(data) else data
+
+
 def _check_kind(estimator: Any, X: Any, kind: InputKind, *, is_tensor: bool) -> None:
     """Raise ValueError where X is of another kind than in `fit`, one picture without its batch axis above all."""
     name, shape = type(estimator).__name__, _shape_of(X)

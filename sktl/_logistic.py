@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cholesky, qr, solve_triangular
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 MAX_ITER = 1000
 TOLERANCE, TOLERANCE_OF_TRIALS = 1e-6, 1e-4  # of the solver
 STRENGTHS = 10.0 ** np.arange(-1, 4.5, 0.5)  # C times the mean squared length of the centred rows
 FIRST = 6  # the strength to begin with, 100: with few rows of networks' codes there is none better
-SAME = 1e-5  # of the rows' largest value: rows that are nearer than that in every column are one
+SAME = 1e-5  # of a column's range: rows that are nearer than that in every column are one
 INTERCEPT_VARIANCE = 1e4  # in place of an infinite one
 LEAST_CURVATURE = 1e-12
-MOST_WORK = 2e10  # rows^3 times classes, for the choice of the penalty
+MOST_WORK = 2e10  # rows^3 times classes, or rows^2 times columns, for the choice of the penalty
+TURNED = 200  # rows a class, beyond which it takes longer to turn them than to solve as they are
+N_FOLDS = 5
 LOWEST = -25.0  # of a log-probability: one row alone must not decide
 
 
@@ -40,10 +44,13 @@ class _Rows(NamedTuple):
     weight: np.ndarray  # (n,)
 
     @classmethod
-    def of(cls, rows: np.ndarray, target: np.ndarray, weight: np.ndarray) -> _Rows:
+    def of(cls, rows: np.ndarray, target: np.ndarray, weight: np.ndarray, most: float = np.inf) -> _Rows:
+        """Return the rows, turned where they are fewer than columns, and than `most`."""
         centre = np.average(rows, axis=0, weights=weight)
         scores, basis = rows - centre, None
-        if len(rows) < rows.shape[1]:  # the penalty does not see rotations: the solution lies in the rows' span
+        if len(rows) < min(
+            rows.shape[1], most
+        ):  # the penalty does not see rotations: the solution lies in the rows' span
             basis, upper = qr(scores.T, mode="economic", check_finite=False)
             scores = np.ascontiguousarray(upper.T)
         return cls(scores, centre, basis, target, weight)
@@ -69,7 +76,7 @@ def solve_logistic(
     weight = np.ones(len(rows)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     rows, target, weight = distinct(rows, target, weight)
     penalty, loss = chosen_penalty(rows, target, weight, max_iter) if isinstance(C, str) else (float(C), float("nan"))
-    data = _Rows.of(rows, target, weight)
+    data = _Rows.of(rows, target, weight, TURNED * (target[-1] + 1))
     return _unturned(_solved(data, penalty, max_iter), data, loss)
 
 
@@ -82,7 +89,7 @@ def chosen_penalty(
     rows tell too little to leave it. Where rows are very many, as many as the work allows are looked at, each class in
     proportion.
     """
-    data = _Rows.of(*_looked_at(rows, target, weight))
+    data = _Rows.of(*looked_at(rows, target, weight))
     length = float(np.average(np.square(data.scores).sum(1), weights=data.weight))
     if length == 0 or len(data.scores) < 3:
         return float(STRENGTHS[FIRST] / (length or 1.0)), float("nan")
@@ -102,6 +109,35 @@ def chosen_penalty(
         if best != FIRST:
             break
     return float(STRENGTHS[best] / length), float(np.average(found[best], weights=data.weight))
+
+
+def held_out_loss(
+    rows: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    scaler_of: Callable[[np.ndarray, np.ndarray], StandardScaler],
+) -> float:
+    """Return the log-loss of rows that neither the scaler nor the fit has seen, by folds of each class in proportion.
+
+    The rows are distinct and sorted by class. Leaving one out in closed form would not do here: a scaler that has seen
+    the row gives it away where few rows have values in a column.
+    """
+    scaler = scaler_of(rows, weight)
+    penalty, _ = chosen_penalty(scaler.transform(rows), target, weight)
+    folds, losses, weights = np.arange(len(rows)) % N_FOLDS, [], []
+    for fold in range(min(N_FOLDS, len(rows))):
+        fitted = folds != fold
+        known = np.unique(target[fitted])
+        tested = ~fitted & np.isin(target, known)
+        if len(known) < 2 or not tested.any():
+            continue
+        scaler = scaler_of(rows[fitted], weight[fitted])
+        present, asked = (np.searchsorted(known, target[part]) for part in (fitted, tested))
+        solution = solve_logistic(scaler.transform(rows[fitted]), present, weight[fitted], penalty)
+        logits = scaler.transform(rows[tested]) @ solution.weight.T + solution.bias
+        losses.append(_log_losses(logits, asked))
+        weights.append(weight[tested])
+    return float(np.average(np.concatenate(losses), weights=np.concatenate(weights))) if losses else float("inf")
 
 
 def leave_one_out_logits(data: _Rows, solution: LogisticFit, C: float) -> np.ndarray:
@@ -150,21 +186,22 @@ def _is_gain(gains: np.ndarray, weight: np.ndarray) -> bool:
 def distinct(rows: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows that differ, or are of differing classes, each with the sum of its weights."""
     # Rows that are alike lie side by side on any line.
-    along = rows @ np.random.default_rng(0).normal(size=rows.shape[1])
+    extent = np.ptp(rows, axis=0)
+    along = rows @ (np.random.default_rng(0).normal(size=rows.shape[1]) / np.where(extent > 0, extent, np.inf))
     order = np.lexsort((along, target))
     rows, target, weight = rows[order], target[order], weight[order]
-    nearest = SAME * float(np.abs(rows).max(initial=0))
+    nearest = SAME * extent
     first = [0]
     for i in range(1, len(rows)):
         last = first[-1]
-        if target[i] != target[last] or np.abs(rows[i] - rows[last]).max() > nearest:
+        if target[i] != target[last] or (np.abs(rows[i] - rows[last]) > nearest).any():
             first.append(i)
     return rows[first], target[first], np.add.reduceat(weight, first)
 
 
-def _looked_at(rows: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def looked_at(rows: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return as many rows as the work allows; they come sorted by class."""
-    most = int((MOST_WORK / (target[-1] + 1)) ** (1 / 3))
+    most = int(min((MOST_WORK / (target[-1] + 1)) ** (1 / 3), (MOST_WORK / rows.shape[1]) ** 0.5))
     if len(rows) <= most:
         return rows, target, weight
     kept = np.unique(np.concatenate([np.linspace(0, len(rows) - 1, most).astype(int), _first_of_each(target)]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 from sktl._validation import shorten
@@ -37,6 +38,30 @@ def standardiser(rows: np.ndarray, sample_weight: np.ndarray | None = None, name
     """
     check_magnitude(rows, LARGEST_FLOAT64 if rows.dtype == np.float64 else LARGEST_FLOAT32, name)
     return StandardScaler().fit(rows, sample_weight=sample_weight)
+
+
+def length_scaler(rows: Any, sample_weight: np.ndarray | None = None) -> StandardScaler:
+    """Return a scaler of sparse rows without means, which brings their mean squared value to 1.
+
+    Columns keep their proportions: rare words do not become the loudest.
+    """
+    squares = np.asarray(rows.multiply(rows).sum(axis=1)).ravel() / rows.shape[1]
+    mean = float(np.average(squares, weights=sample_weight))
+    scaler = StandardScaler()
+    scaler.mean_ = np.zeros(rows.shape[1])
+    scaler.var_ = np.full(rows.shape[1], mean or 1.0)
+    scaler.scale_ = np.sqrt(scaler.var_)
+    scaler.n_samples_seen_, scaler.n_features_in_ = rows.shape[0], rows.shape[1]
+    return scaler
+
+
+def scaled(rows: Any, scaler: StandardScaler) -> Any:
+    """Return scaled rows, which stay sparse where no means are taken away."""
+    if not sparse.issparse(rows):
+        return scaler.transform(rows)
+    if scaler.mean_.any():
+        return scaler.transform(rows.toarray())
+    return rows.multiply(1 / scaler.scale_).tocsr().astype(rows.dtype)
 
 
 def check_finite(answers: Any, estimator: Any) -> Any:

@@ -25,8 +25,8 @@ from sktl._device import PRECISIONS, resolve_device
 from sktl._draws import seed_of
 from sktl._estimator import ModuleSharingMixin
 from sktl._identity import cannot_be_resumed
-from sktl._inputs import InputKind, read, understand
-from sktl._magnitudes import check_finite, standardiser
+from sktl._inputs import InputKind, read_dense, understand
+from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.backbones import load_backbone
@@ -60,7 +60,6 @@ from sktl.training import (
     best_epoch_of,
     history_of,
     processes_of,
-    to_largest,
 )
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -137,7 +136,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         device = resolve_device(self.device)
         kind: InputKind = self._kind if goes_on else self._understood(X)
         self._check_combination(kind)
-        data: Any = read(self, X, kind, reset=not goes_on)
+        data: Any = read_dense(self, X, kind, reset=not goes_on)
         check_length(y, len(data), "y")
         weight = self._weights(sample_weight, y, data)
         # A row of weight 0 is as if it were not there.
@@ -172,8 +171,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         spec = self._learned.spec if goes_on else self._spec(kind, data, task, int(seeds[0]))
         scaler = None
         if kind.is_rows:
-            shares = None if train.weight is None else to_largest(train.weight)
-            scaler = self._scaler if goes_on else standardiser(data[train.indices], shares)
+            scaler = self._scaler if goes_on else task.scaler(data[train.indices], train.weight, train.target)
             data = scaler.transform(data)
             train = dataclasses.replace(train, data=data)
             valid = valid and dataclasses.replace(valid, data=data if own is None else scaler.transform(valid.data))
@@ -333,7 +331,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
+        tags.input_tags.string = tags.input_tags.sparse = True
         return tags
 
 

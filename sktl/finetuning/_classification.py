@@ -8,7 +8,7 @@ import numpy as np
 
 from sktl._columns import class_labels
 from sktl._label_matrix import is_label_matrix
-from sktl.finetuning._heads import LinearHead, penalty_of, solve_classifier
+from sktl.finetuning._heads import LinearHead, chosen_scaler, penalty_of, solve_classifier
 from sktl.finetuning._losses import ValidationStep
 from sktl.finetuning._multilabel import LabelStep, LabelValidationStep, checked_matrix, solve_labels
 from sktl.finetuning._targets import as_class_numbers
@@ -40,9 +40,10 @@ def classification_task(estimator: Any, n_classes: int, *, is_multilabel: bool) 
     def solve(codes: Any, target: Any, weight: Any, is_start: bool) -> LinearHead:
         C = penalty_of(estimator.C, is_start)
         if is_multilabel:
-            return solve_labels(codes, target, weight, C)
-        return solve_classifier(codes, target, weight, C, n_classes)
+            return solve_labels(codes, target, weight, C, standardise=is_start)
+        return solve_classifier(codes, target, weight, C, n_classes, standardise=is_start)
 
     if is_multilabel:
         return Task(n_classes, solve, LabelStep(estimator.label_smoothing), LabelValidationStep(), None)
-    return Task(n_classes, solve, ClassificationStep(estimator.label_smoothing), ValidationStep(), n_classes)
+    step = ClassificationStep(estimator.label_smoothing)
+    return Task(n_classes, solve, step, ValidationStep(), n_classes, chosen_scaler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -23,6 +24,7 @@ from sktl.finetuning._batches import Examples
 from sktl.finetuning._classification import checked_classes, classification_task
 from sktl.finetuning._held_out import HeldOut
 from sktl.finetuning._lora import LoRA
+from sktl.finetuning._strategies import STRATEGIES
 from sktl.finetuning._targets import check_known_weights, random_parts, stratified_parts, weighted_by_class
 from sktl.finetuning._training import Task
 
@@ -42,7 +44,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     weights : "default", None, str or path, default="default"
         Published weights, random values, or a file, as in `CNNCodesTransformer`.
     strategy : {"head", "last", "full", "gradual", "lp-ft", "scratch"}, default="lp-ft"
-        How much is trained. "head": logistic regression on the codes of the fixed network, solved, not descended.
+        How much is trained. "head": logistic regression on the fixed network's codes at unit length, solved.
         "last": the layers beyond `freeze_until` (a depth of 0.8). "full": all layers. "gradual": all, unfrozen stage
         by stage from the top [1]_. "lp-ft": the head is solved first, then all layers train from there, which
         distorts the features less [2]_. "scratch": random values instead of the pretrained ones. Start with the
@@ -52,8 +54,9 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     freeze_until : str or float, default=None
         The layer, by name or depth in (0, 1], up to which everything stays as it is, batch norm's statistics included.
     C : float or "auto", default="auto"
-        Inverse strength of the penalty where the head is solved, on standardised codes. "auto" is 1, and 0.001 where
-        pretrained layers train from there: a head that fits to the end leaves them nothing to learn [5]_.
+        Inverse strength of the penalty where the head is solved. "auto" is chosen by leave-one-out losses, as in
+        `sktl.features.LogisticRegressionLOO`; where pretrained layers train from there it is 0.001, on standardised
+        codes: a head that fits to the end leaves them nothing to learn [5]_.
     learning_rate : float or "auto", default="auto"
         Peak rate of the head, "auto" 1e-3 (1e-2 for "sgd"). Pretrained layers take a tenth, 0.3 of it in "lp-ft".
     layer_decay : float, default=0.9
@@ -274,8 +277,8 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         Parameters
         ----------
         X : array-like or sequence of pictures
-            Pictures, as in `CNNCodesTransformer.fit`; or a 2-D array of feature rows (of flattened images with
-            `image_shape` or a named backbone).
+            Pictures, as in `CNNCodesTransformer.fit`; or a 2-D array, or sparse matrix, of feature rows (an array of
+            flattened images with `image_shape` or a named backbone).
         y : array-like of shape (n,) or (n, n_labels)
             Labels of any type; or several labels a row as a matrix of zeros and ones, each with a sigmoid of its own.
         sample_weight : array-like of shape (n,), default=None
@@ -334,6 +337,10 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
 
     def _task(self, learned: Mapping[str, Any]) -> Task:
         return classification_task(self, len(learned["classes_"]), is_multilabel=learned["_is_multilabel"])
+
+    def _spec(self, kind: Any, data: Any, task: Task, seed: int) -> Any:
+        spec: Any = super()._spec(kind, data, task, seed)
+        return spec if kind.is_rows or STRATEGIES[self.strategy].trains else dataclasses.replace(spec, unit_length=True)
 
     def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
         parts = random_parts if target.ndim == 2 else stratified_parts

@@ -1,20 +1,20 @@
-"""Linear heads solved on codes, by scikit-learn, folded with the codes' standardisation into one linear layer."""
+"""Linear heads solved on codes, folded with the codes' standardisation, if any, into one linear layer."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+from sktl._logistic import distinct, held_out_loss, looked_at, solve_logistic
+from sktl._magnitudes import standardiser
 from sktl.training import to_largest
 
-C_ALONE = 1.0
 C_AS_A_START = 1e-3  # a head that fits to the end leaves no gradient for the layers below (Ren et al., ICLR 2023)
 RIDGES = np.logspace(-5, 3, 17)  # strengths to choose from, for each unit of the rows' total weight
 SAME = 1e-5  # rows of standardised codes that are nearer than that are one: rounding tells them apart
-MAX_ITER = 1000
 ABSENT = 10.0  # logits below the lowest intercept
 
 
@@ -27,30 +27,66 @@ class LinearHead(NamedTuple):
     penalty: float  # C or alpha, as it was solved with
 
 
-def penalty_of(C: float | str, is_start: bool) -> float:
+def penalty_of(C: float | str, is_start: bool) -> float | str:
     """Return what C means for a head that stands alone, or that training starts from."""
-    return (C_AS_A_START if is_start else C_ALONE) if isinstance(C, str) else float(C)
+    return C_AS_A_START if isinstance(C, str) and is_start else C
 
 
 def solve_classifier(
-    codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None, C: float, n_classes: int
+    codes: np.ndarray,
+    target: np.ndarray,
+    sample_weight: np.ndarray | None,
+    C: float | str,
+    n_classes: int,
+    *,
+    standardise: bool = True,
 ) -> LinearHead:
-    """Return the head of multinomial logistic regression on standardised codes; `target` holds 0, 1, ...
+    """Return the head of multinomial logistic regression on codes; `target` holds 0, 1, ...
 
-    A class that no example has gets a constant logit below all others.
+    "auto" chooses C by leave-one-out losses. A class that no example has gets a constant logit below all others.
     """
     codes = np.asarray(codes, dtype=np.float64)
-    scaler = _standardisation(codes, sample_weight)
-    model = LogisticRegression(C=C, max_iter=MAX_ITER)
-    model.fit(scaler.transform(codes), target, sample_weight=sample_weight)
-    weight, bias = model.coef_, model.intercept_
+    scaler = _standardisation(codes, sample_weight) if standardise else None
+    classes, present = np.unique(target, return_inverse=True)
+    solution = solve_logistic(codes if scaler is None else scaler.transform(codes), present, sample_weight, C)
+    weight, bias = solution.weight, solution.bias
     if len(weight) == 1:  # two classes: one row of logits z stands for (-z/2, z/2), whose softmax is the same
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     if len(weight) < n_classes:
         all_weight, all_bias = np.zeros((n_classes, weight.shape[1])), np.full(n_classes, bias.min() - ABSENT)
-        all_weight[model.classes_], all_bias[model.classes_] = weight, bias
+        all_weight[classes], all_bias[classes] = weight, bias
         weight, bias = all_weight, all_bias
-    return _folded(weight, bias, scaler, int(np.max(model.n_iter_)), C)
+    if scaler is None:
+        return LinearHead(weight, bias, solution.n_iter, solution.C)
+    return _folded(weight, bias, scaler, solution.n_iter, solution.C)
+
+
+def column_scaler(rows: np.ndarray, weight: np.ndarray | None, target: Any = None) -> StandardScaler:
+    """Return a scaler by each column's own deviation."""
+    del target
+    return standardiser(rows, None if weight is None else to_largest(weight))
+
+
+def common_scaler(rows: np.ndarray, weight: np.ndarray | None) -> StandardScaler:
+    """Return a scaler by one deviation, that of all columns together."""
+    scaler = column_scaler(rows, weight)
+    scaler.scale_ = np.full_like(scaler.scale_, np.sqrt(scaler.var_.mean()) or 1.0)
+    return scaler
+
+
+def chosen_scaler(rows: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> StandardScaler:
+    """Return a scaler by each column's own deviation, or by one of all, whichever tells more of rows held out.
+
+    Columns of a table have units of their own. Those of a network's codes, or of words, have one in common, and few
+    rows tell little of each column's deviation.
+    """
+    classes, codes = np.unique(target, return_inverse=True)
+    kind: Any = column_scaler
+    if rows.shape[1] > 1 and len(classes) > 1:
+        weights = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
+        seen = looked_at(*distinct(rows, codes, weights))
+        kind = min((column_scaler, common_scaler), key=lambda one: held_out_loss(*seen, one))
+    return kind(rows, weight)
 
 
 def solve_regressor(

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from sktl._array_api import column_or_1d
 from sktl._columns import row_weights
-from sktl._inputs import InputKind, read
+from sktl._inputs import InputKind, read_dense
 from sktl.finetuning._batches import Examples
 from sktl.finetuning._targets import is_wanted
 
@@ -57,7 +57,7 @@ class HeldOut:
         fitted = copy.copy(estimator)
         fitted.__dict__.update(learned)
         try:
-            data: Any = read(fitted, X, kind, reset=False)
+            data: Any = read_dense(fitted, X, kind, reset=False)
             check_consistent_length(range(len(data)), y)
             target, _ = fitted._checked_target(y, weight=None, goes_on=True)
         except ValueError as error:

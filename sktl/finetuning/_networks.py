@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 
 from sktl._draws import OwnDraws
@@ -30,6 +32,14 @@ from sktl.exceptions import WeightsError
 HIDDEN = (16, 128)  # units of the MLP for feature rows, at least and at most; else as many as there are features
 
 
+class UnitLength(nn.Module):
+    """Codes to codes of length 1."""
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return x / ||x||; zeros stay."""
+        return nn.functional.normalize(codes, dim=1)
+
+
 class PictureNetwork(nn.Module):
     """Pictures (n, 3, height, width) with values in 0..255 to outputs: normalised, backbone, pooled, linear head."""
 
@@ -43,6 +53,7 @@ class PictureNetwork(nn.Module):
         self._info = layer_info(spec.layer, trace)
         self._heads = trace.heads
         self._pooling = spec.pooling
+        self.unit = UnitLength() if spec.unit_length else nn.Identity()
         self.stops = True  # at the layer; see LayerOutputs
         self.normalisation = Normalisation(spec.preprocessing, trace.input_shape[1])
 
@@ -50,9 +61,9 @@ class PictureNetwork(nn.Module):
         """Return what enters the head, (n, n_codes)."""
         x = self.normalisation(pictures)
         if self._layer is None:
-            return self.network(x)
+            return self.unit(self.network(x))
         outputs = LayerOutputs(self.network, [self._layer], self._pooled, stops=self.stops, heads=self._heads)
-        return outputs(x)[0]
+        return self.unit(outputs(x)[0])
 
     def _pooled(self, output: Tensor, layer: str) -> Tensor:
         return self._pooling(output, self._info)
@@ -65,7 +76,8 @@ class PictureNetwork(nn.Module):
 def flat(network: nn.Module) -> nn.Module:
     """Return the same network as a plain sequence, where it takes the backbone's own output: scripts follow that."""
     if isinstance(network, PictureNetwork) and network._layer is None:
-        return nn.Sequential(network.normalisation, network.network, network.head)
+        unit = [] if isinstance(network.unit, nn.Identity) else [network.unit]
+        return nn.Sequential(network.normalisation, network.network, *unit, network.head)
     return network
 
 
@@ -97,7 +109,10 @@ class RowNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class PictureSpec:
-    """All that rebuilds a `PictureNetwork` as it was before training; pickles refer to the backbone, not copy it."""
+    """All that rebuilds a `PictureNetwork` as it was before training; pickles refer to the backbone, not copy it.
+
+    With `unit_length` the head is given codes of length 1.
+    """
 
     backbone: Any
     weights: Any
@@ -110,6 +125,11 @@ class PictureSpec:
     n_codes: int
     n_outputs: int
     identity: NetworkIdentity | None = None
+    unit_length: bool = False
+
+    def in_unit(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes as the head is given them."""
+        return normalize(codes.astype(np.float64)) if self.unit_length else codes
 
     def load(self) -> Backbone:
         """Return the backbone, the same as in `fit`."""

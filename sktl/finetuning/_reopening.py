@@ -10,7 +10,7 @@ from torch import nn
 
 from sktl._device import resolve_device, resolve_precision
 from sktl._estimator import OpenNetwork
-from sktl._inputs import InputKind, read
+from sktl._inputs import InputKind, read_dense
 from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._lora import merge_adapters
 from sktl.finetuning._networks import PictureSpec
@@ -28,7 +28,7 @@ class Reopenable:
     device: Any
 
     def _read(self, X: Any) -> Any:
-        data: Any = read(self, X, self._kind, reset=False)
+        data: Any = read_dense(self, X, self._kind, reset=False)
         return data if self._scaler is None else self._scaler.transform(data)
 
     def _open(self) -> OpenNetwork:

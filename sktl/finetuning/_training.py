@@ -23,7 +23,7 @@ from sktl.cache import CodeCache
 from sktl.finetuning._augment import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
 from sktl.finetuning._budget import Budget, budget_for
-from sktl.finetuning._heads import LinearHead
+from sktl.finetuning._heads import LinearHead, column_scaler
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._networks import PictureSpec, RowSpec, randomise
@@ -52,7 +52,9 @@ class Task:
     step, valid_step : Step
         The loss in training and in validation.
     n_classes : int or None
-        None is regression.
+        None is regression, and several labels a row.
+    scaler : callable(rows, weight, target) -> StandardScaler
+        What brings feature rows to a scale.
     """
 
     n_outputs: int
@@ -60,6 +62,7 @@ class Task:
     step: Step
     valid_step: Step
     n_classes: int | None
+    scaler: Callable[[np.ndarray, np.ndarray | None, np.ndarray], StandardScaler] = column_scaler
 
 
 @dataclasses.dataclass
@@ -138,7 +141,7 @@ class FineTuning:
             extractor = extractor_of(self.estimator, self.spec, self.device, self.store)
             with self.watched("codes", len(source)) as watch:
                 resumes = resumes or self.store is not None
-                codes = dataclasses.replace(extractor, resumes=resumes, watch=watch).codes(source)
+                codes = self.spec.in_unit(dataclasses.replace(extractor, resumes=resumes, watch=watch).codes(source))
         is_start = self.strategy.trains and not self.kind.is_rows
         return self.task.solve(codes, self.train.target, self.train.weight, is_start)
 
@@ -254,11 +257,12 @@ def extractor_of(estimator: Any, spec: PictureSpec, device: torch.device, store:
 
 
 def codes_of(estimator: Any, spec: PictureSpec | RowSpec, device: torch.device, data: Any) -> np.ndarray:
-    """Return the pretrained network's codes of pictures, from the store of codes if there is one; rows are theirs."""
+    """Return what the head is given: codes of pictures, from the store of codes if there is one, or the rows."""
     if isinstance(spec, RowSpec):
         return data
     store = cache_for(spec.load(), estimator.cache)
-    return dataclasses.replace(extractor_of(estimator, spec, device, store), resumes=store is not None).codes(data)
+    extractor = dataclasses.replace(extractor_of(estimator, spec, device, store), resumes=store is not None)
+    return spec.in_unit(extractor.codes(data))
 
 
 def predicting_batch_size(device: torch.device, size: tuple[int, int]) -> int:

@@ -307,6 +307,22 @@ class TestManners:
         assert np.allclose(model.predict_proba(sparse.csr_matrix(X)), model.predict_proba(X))
         assert np.array_equal(quick().fit(torch.from_numpy(X), y).predict_proba(X), dense.predict_proba(X))
 
+    @pytest.mark.parametrize("loss", [None, "cdan+e"])
+    def test_sparse_rows_are_learned_without_batch_norm(self, loss, tmp_path):
+        rng = np.random.default_rng(0)
+        X = sparse.random(240, 400, density=0.02, rng=rng, format="csr")  # small values, as tf-idf has
+        X = sparse.csr_matrix(X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1))))
+        y = (X[:, :200].sum(axis=1) > X[:, 200:].sum(axis=1)).A1.astype(int)
+        model = DomainAdaptedClassifier(bottleneck=None, loss=loss, random_state=0).fit(
+            X, np.where(rng.random(240) < 0.7, y, -1)
+        )
+        assert model.score(X, y) > 0.85
+        assert np.allclose(model.predict_proba(X[:9]), model.predict_proba(X[:9].toarray()))
+        model.save(tmp_path / "model")
+        assert np.array_equal(
+            DomainAdaptedClassifier.load(tmp_path / "model").predict_proba(X[:9]), model.predict_proba(X[:9])
+        )
+
     def test_large_sparse_rows_are_made_dense_by_the_batch(self, moved, monkeypatch):
         X, y, _ = moved
         expected = quick().fit(sparse.csr_matrix(X), y).predict_proba(X)

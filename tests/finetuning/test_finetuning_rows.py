@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_diabetes, make_classification
@@ -201,3 +202,16 @@ def test_float64_rows_of_any_scale():
     y = X[:, 0] > 1e9
     assert quick(max_epochs=2).fit(X, y).score(X, y) > 0.9
     assert quick(max_epochs=2).fit(torch.from_numpy(X), y).score(X, y) > 0.9
+
+
+class TestSparseRows:
+    def test_are_what_dense_ones_are(self):
+        rng = np.random.default_rng(0)
+        X = sparse.random(40, 12, density=0.3, rng=rng, format="csr")
+        y = np.where(X.toarray()[:, 0] + X.toarray()[:, 1] > 0.3, "much", "little")
+        for estimator in (quick(strategy="head"), quick(max_steps=5, random_state=0)):
+            thin, dense = (clone(estimator).fit(rows, y) for rows in (X, X.toarray()))
+            assert np.array_equal(thin.predict_proba(X), dense.predict_proba(X.toarray()))
+            assert np.array_equal(thin.predict_proba(X.toarray()), thin.predict_proba(X.tocoo()))
+        values = FineTunedRegressor(strategy="head").fit(X, X.toarray()[:, 0])
+        assert np.allclose(values.predict(X), X.toarray()[:, 0], atol=0.05)

@@ -7,6 +7,7 @@ import pytest
 from torch import nn
 
 from sktl.adaptation import DomainAdaptedClassifier, SourceFreeAdaptedClassifier
+from sktl.features import LogisticRegressionLOO
 from sktl.fewshot import ProtoNetLearner
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 
@@ -31,7 +32,7 @@ class TestFineTuned:
             False,
             None,
         )
-        assert model.C_ == 1.0
+        assert np.isclose(model.C_, LogisticRegressionLOO().fit(model._scaler.transform(table[0]), table[1]).C_)
         assert model.n_trained_ == model.n_parameters_ == numel(model.module_.parameters())
         assert FineTunedClassifier(optimizer="sgd", max_epochs=1).fit(*table).learning_rate_ == 1e-2
 

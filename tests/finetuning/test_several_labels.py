@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sktl.adaptation import SourceFreeAdaptedClassifier
+from sktl.features import LogisticRegressionLOO
 from sktl.finetuning import FineTunedClassifier
 from sktl.finetuning._multilabel import LabelStep
 
@@ -33,12 +34,15 @@ def test_the_head_is_one_logistic_regression_a_label(labelled):
     X, Y = labelled
     weight = np.random.default_rng(0).integers(0, 3, len(X))
     for options in ({}, {"sample_weight": weight}):
-        model = FineTunedClassifier(strategy="head").fit(X, Y, **options)
+        model = FineTunedClassifier(strategy="head", C=1.0).fit(X, Y, **options)
         kept = np.repeat(np.arange(len(X)), options.get("sample_weight", np.ones(len(X), int)))
         peer = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=1000)))
         peer.fit(X[kept], Y[kept])
         np.testing.assert_allclose(model.predict_proba(X), peer.predict_proba(X), atol=2e-3)
         np.testing.assert_array_equal(model.predict(X), (model.predict_proba(X) > 0.5).astype(int))
+    chosen = FineTunedClassifier(strategy="head").fit(X, Y)
+    penalties = [LogisticRegressionLOO().fit(chosen._scaler.transform(X), labels).C_ for labels in Y.T]
+    assert np.isclose(chosen.C_, np.exp(np.mean(np.log(penalties))))
 
 
 def test_answers_have_the_form_of_scikit_learns(labelled):

@@ -93,13 +93,13 @@ class TestBalanced:
         X, y, _ = noisy
         weight = np.random.default_rng(1).integers(0, 4, 60) * (1.0 + y)
         names = np.array(["no", "yes"], dtype=object)[y]
-        head = FineTunedClassifier(strategy="head", class_weight="balanced").fit(X, names, sample_weight=weight)
-        kept = weight > 0
+        head = FineTunedClassifier(strategy="head", C=1.0, class_weight="balanced")
+        head.fit(X, names, sample_weight=weight)
         counts = np.bincount(y, weights=weight)
         effective = weight * (weight.sum() / (2 * counts))[y]
-        standard = StandardScaler().fit(X[kept], sample_weight=weight[kept])
-        codes = StandardScaler().fit(standard.transform(X), sample_weight=effective).transform(standard.transform(X))
-        peer = LogisticRegression(class_weight="balanced", max_iter=1000).fit(codes, y, sample_weight=weight)
+        assert np.allclose(head._scaler.mean_, np.average(X, axis=0, weights=effective))
+        codes = head._scaler.transform(X)
+        peer = LogisticRegression(class_weight="balanced", max_iter=1000, tol=1e-8).fit(codes, y, sample_weight=weight)
         assert np.allclose(head.predict_proba(X), peer.predict_proba(codes), atol=1e-3)
 
     @pytest.mark.parametrize("class_weight", [{0: -1, 1: 1}, {0: np.nan, 1: 1}, {0: np.inf}])

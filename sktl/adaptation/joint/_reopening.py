@@ -6,13 +6,13 @@ import copy
 from typing import Any
 
 import torch
-from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktl._deployment import DeployedNetwork, Exportable
 from sktl._estimator import OpenNetwork
 from sktl._inputs import InputKind, read
+from sktl._magnitudes import scaled
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._network import flat
@@ -30,9 +30,7 @@ class Reopenable(Exportable):
 
     def _read(self, X: Any) -> Any:
         data = read(self, X, self._kind, reset=False, **ROW_OPTIONS)
-        if self._scaler is None:
-            return data
-        return self._scaler.transform(data.toarray() if sparse.issparse(data) else data)  # its means leave no zeros
+        return data if self._scaler is None else scaled(data, self._scaler)
 
     def _open(self) -> OpenNetwork:
         learned = self._learned

@@ -16,7 +16,7 @@ from sktl._device import resolve_device, resolve_precision
 from sktl._draws import seed_of
 from sktl._functional import single_row_explained
 from sktl._inputs import read, understand
-from sktl._magnitudes import standardiser
+from sktl._magnitudes import length_scaler, scaled, standardiser
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.adaptation._augmentations import change_for, strong_pictures, strong_rows
 from sktl.adaptation._batches import DomainBatches, Layout, taker
@@ -100,11 +100,15 @@ class DomainTraining:
     def __post_init__(self) -> None:
         roles = self.roles
         self.scaler: StandardScaler | None = None
-        if self.plan.is_own and not sparse.issparse(self.data):
+        is_sparse = sparse.issparse(self.data)
+        if self.plan.is_own and not (
+            is_sparse and self.estimator.bottleneck is not None
+        ):  # its batch norm scales those
             rows = np.union1d(roles.labelled, roles.target)
             weights = None if self.weights is None else self.weights[rows]
-            self.scaler = standardiser(self.data[rows], weights)
-            self.data = self.scaler.transform(self.data)
+            of_rows = length_scaler if is_sparse else standardiser
+            self.scaler = of_rows(self.data[rows], weights)
+            self.data = scaled(self.data, self.scaler)
         self.uses_target = any(loss.needs_target for loss in self.losses)
         self.budget = budget_for(self.estimator, self._n_largest(), self.plan)
         if self.weights is not None:
