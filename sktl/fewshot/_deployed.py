@@ -54,7 +54,7 @@ def deployed(estimator: Any) -> tuple[DeployedNetwork, Preprocessing | int]:
             "do row by row. Set transductive=False and fit again."
         )
     logits = PrototypeLogits(
-        estimator._centre, estimator.prototypes_, is_direction=estimator.normalize is not None,
+        estimator._centre, estimator.prototypes_, is_direction=estimator.normalize_ is not None,
         distance=estimator.distance, scale=float(estimator.scale or (10.0 if estimator.distance == "cosine" else 1.0)),
     )  # fmt: skip
     encoder: Any = estimator.encoder_

@@ -192,7 +192,8 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         size: Any = self.image_size
         size = size if size is None or isinstance(size, Integral) else tuple(size)
         preprocessing = loaded.preprocessing.resized_to(size).overridden_by(self.preprocessing)
-        return picture_spec(backbone, weights, network_seed, preprocessing, self.layer, task.n_outputs)
+        unit_length = task.unit_length and not STRATEGIES[self.strategy].trains
+        return picture_spec(backbone, weights, network_seed, preprocessing, self.layer, task.n_outputs, unit_length)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, given: HeldOut):
         with contextlib.ExitStack() as lasting:

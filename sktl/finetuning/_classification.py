@@ -44,6 +44,8 @@ def classification_task(estimator: Any, n_classes: int, *, is_multilabel: bool) 
         return solve_classifier(codes, target, weight, C, n_classes, standardise=is_start)
 
     if is_multilabel:
-        return Task(n_classes, solve, LabelStep(estimator.label_smoothing), LabelValidationStep(), None)
+        return Task(
+            n_classes, solve, LabelStep(estimator.label_smoothing), LabelValidationStep(), None, unit_length=True
+        )
     step = ClassificationStep(estimator.label_smoothing)
-    return Task(n_classes, solve, step, ValidationStep(), n_classes, chosen_scaler)
+    return Task(n_classes, solve, step, ValidationStep(), n_classes, chosen_scaler, unit_length=True)

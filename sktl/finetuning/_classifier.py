@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -24,7 +23,6 @@ from sktl.finetuning._batches import Examples
 from sktl.finetuning._classification import checked_classes, classification_task
 from sktl.finetuning._held_out import HeldOut
 from sktl.finetuning._lora import LoRA
-from sktl.finetuning._strategies import STRATEGIES
 from sktl.finetuning._targets import check_known_weights, random_parts, stratified_parts, weighted_by_class
 from sktl.finetuning._training import Task
 
@@ -337,10 +335,6 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
 
     def _task(self, learned: Mapping[str, Any]) -> Task:
         return classification_task(self, len(learned["classes_"]), is_multilabel=learned["_is_multilabel"])
-
-    def _spec(self, kind: Any, data: Any, task: Task, seed: int) -> Any:
-        spec: Any = super()._spec(kind, data, task, seed)
-        return spec if kind.is_rows or STRATEGIES[self.strategy].trains else dataclasses.replace(spec, unit_length=True)
 
     def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
         parts = random_parts if target.ndim == 2 else stratified_parts

@@ -181,7 +181,7 @@ class RowSpec:
 
 
 def picture_spec(
-    backbone: Any, weights: Any, seed: int, preprocessing: Preprocessing, layer: Any, n_outputs: int
+    backbone: Any, weights: Any, seed: int, preprocessing: Preprocessing, layer: Any, n_outputs: int, unit_length: bool
 ) -> PictureSpec:
     """Return the plan of a network whose head sits behind `layer` of a backbone."""
     loaded = load_backbone(backbone, weights, seed=seed)
@@ -195,7 +195,7 @@ def picture_spec(
     n_codes = pooling.n_features(layer_info(names[0], trace))
     return PictureSpec(
         backbone, weights, seed, loaded.fingerprint, preprocessing, names[0], pooling, is_whole, n_codes, n_outputs,
-        loaded.identity,
+        loaded.identity, unit_length,
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ class Task:
         None is regression, and several labels a row.
     scaler : callable(rows, weight, target) -> StandardScaler
         What brings feature rows to a scale.
+    unit_length : bool
+        Whether codes of pictures are brought to length 1 where nothing but the head is learned.
     """
 
     n_outputs: int
@@ -63,6 +65,7 @@ class Task:
     valid_step: Step
     n_classes: int | None
     scaler: Callable[[np.ndarray, np.ndarray | None, np.ndarray], StandardScaler] = column_scaler
+    unit_length: bool = False
 
 
 @dataclasses.dataclass

@@ -283,3 +283,27 @@ def test_a_head_object_may_be_given(new_rows):
     one = FewShotClassifier(head).fit(X, y)
     assert clone(one).learner is head
     assert not np.allclose(one.predict_proba(X), FewShotClassifier("ridge").fit(X, y).predict_proba(X))
+
+
+class TestNormalisation:
+    """What "auto" becomes."""
+
+    def test_wide_rows_are_taken_for_codes(self):
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(20, 64)) * rng.uniform(0.1, 10, (20, 1)), np.arange(20) % 4
+        auto, unit, raw = (ProtoNetClassifier(normalize=how).fit(X, y) for how in ("auto", "l2", None))
+        assert (auto.normalize_, unit.normalize_, raw.normalize_) == ("l2", "l2", None)
+        assert np.array_equal(auto.predict_proba(X), unit.predict_proba(X))
+        assert not np.allclose(auto.prototypes_, raw.prototypes_)
+        assert ProtoNetClassifier().fit(X[:, :63], y).normalize_ is None
+        assert ProtoNetClassifier(transductive="tim").fit(X, y).normalize_ is None
+
+    def test_codes_of_a_network_have_unit_length_and_of_other_encoders_their_own(self):
+        X, y = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 3), dtype=np.uint8), np.arange(6) % 2
+        model = ProtoNetClassifier(image_size=32).fit(X, y)
+        assert model.normalize_ == "l2"
+        assert (np.linalg.norm(model.prototypes_, axis=1) <= 1).all()
+        codes = CNNCodesTransformer(image_size=32)
+        assert ProtoNetClassifier(encoder=codes).fit(X, y).normalize_ == "l2"
+        assert ProtoNetClassifier(encoder=FrozenEstimator(codes.fit(X))).fit(X, y).normalize_ == "l2"
+        assert ProtoNetClassifier(encoder=StandardScaler()).fit(np.eye(70)[:6], y).normalize_ is None

@@ -1,0 +1,44 @@
+"""What happens to codes before prototypes are made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import normalize as to_unit_length
+from sklearn.utils.validation import check_is_fitted
+
+from sktl.fewshot._encoding import BackboneCodes
+
+NORMALISATIONS = ("l2", "center-l2")
+WIDE = 64  # columns, from which on feature rows are taken for codes, whose directions tell more than their lengths
+
+
+class NormalisedCodes:
+    """Mixin of the prototype classifier."""
+
+    normalize: str | None
+    distance: str
+    n_codes_: int
+    encoder_: Any
+
+    @property
+    def normalize_(self) -> str | None:
+        """What ``normalize="auto"`` became."""
+        check_is_fitted(self, "classes_")
+        return self._normalisation(self.encoder_, self.n_codes_)
+
+    def _normalisation(self, encoder: Any, n_codes: int) -> str | None:
+        if self.normalize != "auto":
+            return self.normalize
+        if not isinstance(self.transductive, (bool, np.bool_)):  # type: ignore[attr-defined]
+            return None
+        encoder = encoder.estimator if isinstance(encoder, FrozenEstimator) else encoder
+        is_network = isinstance(encoder, BackboneCodes) or hasattr(encoder, "backbone_fingerprint_")
+        return "l2" if is_network or (encoder is None and n_codes >= WIDE) else None
+
+    def _normalised(self, codes: np.ndarray, centre: np.ndarray, how: str | None) -> np.ndarray:
+        # the prototype of cosines is the mean direction
+        is_direction = how is not None or self.distance == "cosine"
+        return to_unit_length(codes if how is None else codes - centre) if is_direction else codes
