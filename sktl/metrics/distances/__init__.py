@@ -4,11 +4,14 @@ from sktl.metrics.distances._cka import linear_cka
 from sktl.metrics.distances._mmd import MMDResult, mmd
 from sktl.metrics.distances._moments import coral_distance, frechet_distance
 from sktl.metrics.distances._proxy_a import proxy_a_distance
+from sktl.metrics.distances._shift_test import DomainShift, domain_shift_test
 from sktl.metrics.distances._transport import otdd, sliced_wasserstein_distance
 
 __all__ = [
+    "DomainShift",
     "MMDResult",
     "coral_distance",
+    "domain_shift_test",
     "frechet_distance",
     "linear_cka",
     "mmd",
