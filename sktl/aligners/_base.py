@@ -18,9 +18,10 @@ from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
 from sktl._validation import shorten
 from sktl.aligners._guard import check_steps_leave_out
+from sktl.displays import ShowsWhatWasLearned
 
 
-class Aligner(TransformerMixin, BaseEstimator, ABC):
+class Aligner(TransformerMixin, ShowsWhatWasLearned, BaseEstimator, ABC):
     """A transformer that makes rows of a source and of a target alike; a subclass says how.
 
     In a pipeline, a step that would take the mark of unlabelled rows for a class is an error: a classifier behind an

@@ -2,6 +2,8 @@
 
 A display is made by ``from_estimator``, or of what is known already by another ``from_...``; it draws at once, and
 ``plot(ax=...)`` draws it again elsewhere. matplotlib (``pip install sktl[plot]``) is imported when something is drawn.
+
+`__all__` lists what users call. The other name serves the families of this library; it is internal and may change.
 """
 
 from sktl.displays._confidence_shift import ConfidenceShiftDisplay
@@ -10,6 +12,7 @@ from sktl.displays._embedding import EmbeddingDisplay
 from sktl.displays._layer_accuracy import LayerAccuracyDisplay
 from sktl.displays._leaderboard import LeaderboardDisplay
 from sktl.displays._learning_rate import LearningRateDisplay
+from sktl.displays._notebook import ShowsWhatWasLearned
 from sktl.displays._predictions import PredictionsDisplay
 from sktl.displays._training_curve import TrainingCurveDisplay
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import ks_2samp
 
 from sktl._array_api import n_rows, take_rows
 from sktl._unlabelled import MARK
@@ -188,6 +187,8 @@ class DomainShiftDisplay:
     def _of(
         cls, codes: np.ndarray, domain: np.ndarray, rows: np.ndarray, names: Any, method: str, random_state: Any
     ) -> DomainShiftDisplay:
+        from scipy.stats import ks_2samp
+
         domains, of_row, counts = np.unique(domain, return_inverse=True, return_counts=True)
         if len(domains) < 2 or counts.min() < FEWEST:
             found = ", ".join(f"{name!r}: {n}" for name, n in zip(domains.tolist(), counts.tolist()))

@@ -21,6 +21,7 @@ from sktl._labelled_score import LabelledScoreMixin
 from sktl._magnitudes import check_finite
 from sktl._modes import InPlainModes
 from sktl.adaptation.from_fitted._start import Given, is_fitted
+from sktl.displays import ShowsWhatWasLearned
 from sktl.training import OPTIMIZERS, SCHEDULES
 
 
@@ -34,7 +35,7 @@ def has(name: str) -> Callable[[Any], bool]:
     return check
 
 
-class FromFittedClassifier(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, BaseEstimator):
+class FromFittedClassifier(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, ShowsWhatWasLearned, BaseEstimator):
     """Abstract: wraps a classifier; what predicts after `fit` is ``estimator_``."""
 
     estimator: Any

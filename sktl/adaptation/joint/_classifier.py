@@ -127,6 +127,8 @@ class DomainAdaptedClassifier(
         Epochs of training; with a scorer for `selection`, ``best_epoch_`` is the one that is kept.
     history_ : list of dict
         A row an epoch: train_loss, its parts by name (train_supervised, train_cdan, ...), lr (of the new layers), dur.
+    domains_, is_target_domain_ : ndarray of shape (n_domains,)
+        Their names, and which of them are the target; "source" and "target" without ``sample_domain``.
     learning_rate_, batch_size_, steps_per_epoch_, max_epochs_, augment_
         What training went by: what "auto" became.
     n_trained_, n_parameters_ : int
@@ -309,9 +311,7 @@ class DomainAdaptedClassifier(
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self
 
-    def _outcome(
-        self, training: DomainTraining, net: TrainingNet, take: Any, selection: KeepBest | None
-    ) -> dict[str, Any]:
+    def _outcome(self, training: DomainTraining, net: TrainingNet, take: Any, selection: Any) -> dict[str, Any]:
         net.module.close()
         network = net.module.network if selection is None else selection.best_network
         if self.batch_norm == "target" and len(training.roles.target):

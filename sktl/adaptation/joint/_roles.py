@@ -26,11 +26,17 @@ class Roles:
         Target rows with a label.
     target : array
         All target rows.
+    domains : array of shape (n_domains,)
+        Names.
+    is_target_domain : array of bool, shape (n_domains,)
+        Which of them are the target.
     """
 
     sources: list[np.ndarray]
     target_labelled: np.ndarray
     target: np.ndarray
+    domains: np.ndarray
+    is_target_domain: np.ndarray
 
     @property
     def labelled(self) -> np.ndarray:
@@ -66,9 +72,12 @@ def assign(
                 "a row, or leave target_domain=None: unlabelled rows are then the target."
             )
         of_row, is_target = np.zeros(len(codes), dtype=np.intp), ~is_labelled
+        is_target_domain = np.array([False, True])[: 1 + int(is_target.any())]
+        names = np.array(["source", "target"])[: len(is_target_domain)]
     else:
         names, of_row = _domains(sample_domain, len(codes))
-        is_target = np.isin(of_row, _targets(names, of_row, is_labelled, takes_part, target_domain))
+        targets = _targets(names, of_row, is_labelled, takes_part, target_domain)
+        is_target, is_target_domain = np.isin(of_row, targets), np.isin(np.arange(len(names)), targets)
     sources = [
         np.flatnonzero((of_row == domain) & ~is_target & is_labelled & takes_part) for domain in np.unique(of_row)
     ]
@@ -82,7 +91,8 @@ def assign(
             UserWarning,
             stacklevel=6,
         )
-    roles = Roles(sources, np.flatnonzero(is_target & is_labelled & takes_part), target)
+    labelled = np.flatnonzero(is_target & is_labelled & takes_part)
+    roles = Roles(sources, labelled, target, names, is_target_domain)
     _check(roles, codes, losses, has_domains=sample_domain is not None)
     return roles
 

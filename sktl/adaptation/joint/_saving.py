@@ -20,7 +20,7 @@ from sktl.exceptions import WeightsError
 
 ATTRIBUTES = (
     "classes_", "n_iter_", "history_", "best_epoch_", "n_features_in_", "feature_names_in_", "learning_rate_",
-    "batch_size_", "steps_per_epoch_", "max_epochs_", "n_trained_", "n_parameters_",
+    "batch_size_", "steps_per_epoch_", "max_epochs_", "n_trained_", "n_parameters_", "domains_", "is_target_domain_",
 )  # fmt: skip
 DTYPES = ("float32", "bfloat16", "float16")
 MOST_UNITS = 2**20

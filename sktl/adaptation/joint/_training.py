@@ -197,6 +197,7 @@ class DomainTraining:
             "learning_rate_": self.learning_rate, "batch_size_": self.budget.batch_size,
             "steps_per_epoch_": self.budget.steps_per_epoch, "max_epochs_": self.budget.max_epochs,
             "augment_": self.estimator.augment,
+            "domains_": self.roles.domains, "is_target_domain_": self.roles.is_target_domain,
             "n_trained_": sum(p.numel() for p in network.parameters() if p.requires_grad),
             "n_parameters_": sum(p.numel() for p in network.parameters()),
         }  # fmt: skip
