@@ -171,6 +171,8 @@ def _is_sound(name: str, value: Any) -> bool:
         return type(value) is int and value > 0
     if name == "n_iter_":
         return type(value) is int and value >= 0
+    if name in ("domains_", "is_target_domain_"):
+        return isinstance(value, np.ndarray) and value.ndim == 1 and (name == "domains_" or value.dtype == bool)
     if name.startswith(("_is_", "is_")):
         return isinstance(value, bool)
     if name == "feature_names_in_":
