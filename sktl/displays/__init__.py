@@ -14,6 +14,7 @@ from sktl.displays._leaderboard import LeaderboardDisplay
 from sktl.displays._learning_rate import LearningRateDisplay
 from sktl.displays._notebook import ShowsWhatWasLearned
 from sktl.displays._predictions import PredictionsDisplay
+from sktl.displays._saliency import SaliencyDisplay
 from sktl.displays._training_curve import TrainingCurveDisplay
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "LeaderboardDisplay",
     "LearningRateDisplay",
     "PredictionsDisplay",
+    "SaliencyDisplay",
     "TrainingCurveDisplay",
 ]
