@@ -123,9 +123,8 @@ class SaliencyDisplay:
             raise ValueError(f"n_pictures must be at least 1; got {n_pictures!r}.")
         kind = kind_of(part)
         X = rows_on_host(X)
-        source = as_pictures(
-            X, image_shape=None if kind is None else kind.image_shape, value_range=kind and kind.value_range
-        )
+        image_shape, value_range = (None, None) if kind is None else (kind.image_shape, kind.value_range)
+        source = as_pictures(X, image_shape=image_shape, value_range=value_range)
         rows = np.arange(min(n_pictures, n_rows(X)))
         batch = source.batch(rows, preprocessing)
         with plain_modes():
