@@ -137,7 +137,7 @@ def draw_map(ax: Any, found: list[tuple[DataSet, TransferAdvisor]]) -> None:
         ax.plot(*here, data.marker, color=data.colour, markersize=13, markeredgecolor="white", zorder=3)
         text = f"{data.name}\nadvice: {ADVICE[advisor.strategy_]}"
         shift = -50 if here[0] < BORDER else -10
-        ax.annotate(text, here, (shift, 20), textcoords="offset points", fontsize=9.5)
+        ax.annotate(text, here, (shift, 28), textcoords="offset points", fontsize=9.5)
         across = np.log(here[0] / LEAST) / np.log(MOST / LEAST)
         pictures = ax.inset_axes((across + 0.03, here[1] - 0.055, 0.22, 0.11))
         pictures.imshow(np.concatenate(list(data.X[:3]), axis=1), cmap="gray")
