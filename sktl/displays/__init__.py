@@ -9,6 +9,7 @@ A display is made by ``from_estimator``, or of what is known already by another 
 from sktl.displays._confidence_shift import ConfidenceShiftDisplay
 from sktl.displays._domain_shift import DomainShiftDisplay
 from sktl.displays._embedding import EmbeddingDisplay
+from sktl.displays._episode import EpisodeDisplay
 from sktl.displays._layer_accuracy import LayerAccuracyDisplay
 from sktl.displays._leaderboard import LeaderboardDisplay
 from sktl.displays._learning_rate import LearningRateDisplay
@@ -21,6 +22,7 @@ __all__ = [
     "ConfidenceShiftDisplay",
     "DomainShiftDisplay",
     "EmbeddingDisplay",
+    "EpisodeDisplay",
     "LayerAccuracyDisplay",
     "LeaderboardDisplay",
     "LearningRateDisplay",

@@ -190,8 +190,7 @@ class ProtoNetClassifier(
             Labels of any type; or several labels a row as a matrix of zeros and ones, where each label by itself is
             told by its prototypes with and without it.
         sample_weight : array-like of shape (n,), default=None
-            Weights in the means; a row of weight 2 counts as two, of weight 0 as none. An encoder that is fitted on
-            the support set does not see them.
+            Weights in the means: 2 counts as two rows, 0 as none. An encoder fitted on the support set ignores them.
 
         Returns
         -------
@@ -286,14 +285,16 @@ class ProtoNetClassifier(
         # c_k = sum_{i: y_i = k} w_i f(x_i) / sum_{i: y_i = k} w_i; of no rows at all it is 0
         return self._sums / np.where(self.class_count_ == 0, 1, self.class_count_)[..., None]
 
-    def _outputs(self, X: Any) -> np.ndarray:
+    def features(self, X: Any) -> np.ndarray:
+        """Return the codes that are compared with `prototypes_`, float64 of shape (n, n_codes_)."""
         check_is_fitted(self, "classes_")
-        X = rows_on_host(X)
-        codes = self._normalised(
-            codes_of(self, self.encoder_, self._kind, X, reset=False), self._centre, self.normalize_
-        )
+        codes = codes_of(self, self.encoder_, self._kind, rows_on_host(X), reset=False)
+        return self._normalised(codes, self._centre, self.normalize_)
+
+    def _outputs(self, X: Any) -> np.ndarray:
         if self._is_transductive:
-            return self._joint_logits(codes)
+            return self._joint_logits(self.features(X))
+        codes = self.features(X)
         query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_.reshape(-1, codes.shape[1]))
         if self.distance == "cosine":
             logits = float(self.scale or 10.0) * cosines(query, prototypes).numpy()
