@@ -1,7 +1,7 @@
 """
-===========================================
+============================================
 Choosing a model without the target's labels
-===========================================
+============================================
 
 Domain adaptation has a loss, its weight and a number of epochs to choose, and no labels in the target to choose by.
 Many results in papers are chosen by the target's test labels all the same. `sktl.metrics` has scorers that need none:

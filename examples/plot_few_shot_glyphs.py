@@ -1,7 +1,7 @@
 """
-===============================================
+================================================
 Unseen characters, learned from one example each
-===============================================
+================================================
 
 A network that has learned to compare characters can tell new ones apart from a single example. Here everything comes
 from matplotlib's own fonts: Latin letters, digits, Greek, Cyrillic and mathematical signs in a dozen styles, each

@@ -1,7 +1,7 @@
 """
-======================================================
+=====================================================
 Labels from fonts, predictions for handwritten digits
-======================================================
+=====================================================
 
 Digits printed in the fonts that matplotlib knows cost nothing and come with their labels. Handwritten digits look
 different, and a network that has learned from fonts alone reads them badly. Here the network is also shown

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from sktl._array_api import n_rows, on_host
 from sktl._columns import class_labels, row_weights, target_values
+from sktl._documented import Documented
 from sktl._modes import InPlainModes
 from sktl._preprocessing import Preprocessing
 from sktl.displays import ShowsWhatWasLearned
 
 
-class ModuleSharingMixin(InPlainModes, ShowsWhatWasLearned, BaseEstimator):
+class ModuleSharingMixin(InPlainModes, ShowsWhatWasLearned, Documented, BaseEstimator):
     """An estimator whose clones share the networks given to its constructor, instead of copying them.
 
     Networks given as parameters are only looked at, so that a grid search over a hundred clones needs one.

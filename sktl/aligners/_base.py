@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from sktl._array_api import validate_data
 from sktl._columns import check_length, domain_column
+from sktl._documented import Documented
 from sktl._domains import SOURCE, TARGET, Domains, found_domains
 from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
@@ -21,7 +22,7 @@ from sktl.aligners._guard import check_steps_leave_out
 from sktl.displays import ShowsWhatWasLearned
 
 
-class Aligner(TransformerMixin, ShowsWhatWasLearned, BaseEstimator, ABC):
+class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, ABC):
     """A transformer that makes rows of a source and of a target alike; a subclass says how.
 
     In a pipeline, a step that would take the mark of unlabelled rows for a class is an error: a classifier behind an

@@ -36,9 +36,9 @@ class GeodesicFlowKernel(Aligner):
     ----------
     n_components_ : int
         Directions of each domain.
-    angles_ : ndarray of shape (n_components_,)
+    angles_ : ndarray of shape (n_components,)
         Principal angles between the two subspaces, from 0 to pi / 2.
-    components_ : ndarray of shape (2 * n_components_, n_features_in_)
+    components_ : ndarray of shape (2 * n_components, n_features)
         The kernel's matrix G is ``components_.T @ components_``.
     domains_ : ndarray of str
         The domains' names.

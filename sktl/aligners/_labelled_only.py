@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, take_rows
 from sktl._columns import check_length, row_weights
+from sktl._documented import Documented
 from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
 from sktl._warn_once import warn_of_marked_rows
 
@@ -28,7 +29,7 @@ def _has(method: str):
     return check
 
 
-class LabelledOnly(MetaEstimatorMixin, BaseEstimator):
+class LabelledOnly(MetaEstimatorMixin, Documented, BaseEstimator):
     """Rows without a label are dropped before an estimator learns.
 
     An aligner needs the unlabelled rows of the target, and the classifier behind it must not see them: it would take

@@ -32,7 +32,7 @@ class SubspaceAligner(Aligner):
     ----------
     n_components_ : int
         Directions that are kept.
-    alignment_ : ndarray of shape (n_components_, n_components_)
+    alignment_ : ndarray of shape (n_components, n_components)
         The matrix M that turns the source's directions.
     domains_ : ndarray of str
         The domains' names.

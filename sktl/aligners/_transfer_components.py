@@ -50,7 +50,7 @@ class TransferComponentAnalysis(Aligner):
         Components that there are.
     gamma_ : float
         What "scale" became.
-    coefficients_ : ndarray of shape (n_rows_kept, n_components_)
+    coefficients_ : ndarray of shape (n_rows_kept, n_components)
         W in the paper.
     domains_ : ndarray of str
         The domains' names.

@@ -10,10 +10,11 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sktl._array_api import check_array
+from sktl._documented import Documented
 from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
 
 
-class DensityRatio(BaseEstimator, ABC):
+class DensityRatio(Documented, BaseEstimator, ABC):
     """Abstract: the density of the target over that of the source at each source row.
 
     A subclass stores its parameters and computes in `_estimate`. Nothing is learned in place: the same rows give the

@@ -13,12 +13,13 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from sktl._documented import Documented
 from sktl._estimator import NamedPartsMixin
 
 ADAPTED = (nn.Linear, nn.Conv2d)
 
 
-class LoRA(BaseEstimator):
+class LoRA(Documented, BaseEstimator):
     """Train a low-rank change of each weight instead of the weight (Hu et al., 2022).
 
     The pretrained weights stay fixed; of each linear layer's and each ungrouped convolution's weight (read as a matrix

@@ -11,6 +11,7 @@ from sklearn.metrics import get_scorer
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._columns import check_length
+from sktl._documented import Documented
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 
 
@@ -38,7 +39,7 @@ class DomainRows:
     target: np.ndarray
 
 
-class DomainScorer(BaseEstimator):
+class DomainScorer(Documented, BaseEstimator):
     """Abstract: a ``scorer(estimator, X, y)`` that finds source and target by the unlabelled mark in y.
 
     It is stateless, so that threads may share it; higher is better.

@@ -10,9 +10,10 @@ from sklearn.base import BaseEstimator
 
 from sktl._array_api import check_array, column_or_1d
 from sktl._columns import check_length
+from sktl._documented import Documented
 
 
-class LabelShift(BaseEstimator, ABC):
+class LabelShift(Documented, BaseEstimator, ABC):
     """Abstract: how much more frequent each class is in the target, where only the classes' shares differ.
 
     A subclass stores its parameters and computes in `_estimate`, from predictions of a classifier: those of source rows

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktl._array_api import validate_data
 from sktl._columns import check_classes, check_length, row_weights, target_values
 from sktl._delegation import PredictsByEstimator, weight_argument
+from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._estimator import NamedPartsMixin
 from sktl._labelled_score import LabelledScoreMixin
@@ -30,7 +31,7 @@ from sktl.reweighting._registry import WEIGHTERS, get_weighter
 COLLAPSED = 0.1  # of the source's rows
 
 
-class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, PredictsByEstimator, BaseEstimator):
+class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEstimator, BaseEstimator):
     """What classifiers and regressors share: reading, weighing, and the fit with weights."""
 
     __metadata_request__fit: ClassVar[dict] = {"sample_domain": True}

@@ -16,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from sktl._array_api import rows_on_host, validate_data
+from sktl._documented import Documented
 from sktl._inputs import is_2d
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._magnitudes import check_finite
@@ -35,7 +36,9 @@ def has(name: str) -> Callable[[Any], bool]:
     return check
 
 
-class FromFittedClassifier(InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, ShowsWhatWasLearned, BaseEstimator):
+class FromFittedClassifier(
+    InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, ShowsWhatWasLearned, Documented, BaseEstimator
+):
     """Abstract: wraps a classifier; what predicts after `fit` is ``estimator_``."""
 
     estimator: Any

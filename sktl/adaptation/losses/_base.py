@@ -10,6 +10,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Real
 from torch import Tensor, nn
 
+from sktl._documented import Documented
+
 
 @dataclass
 class View:
@@ -108,7 +110,7 @@ class View:
         return [part.mean() / mean for part, mean in zip(weighted.split(self.sizes), means)]
 
 
-class DomainLoss(BaseEstimator):
+class DomainLoss(Documented, BaseEstimator):
     """Abstract: a term that training adds to the cross entropy of the labelled rows.
 
     A loss is a parameter object: `set_params` and grids reach into it, and what it learns (a discriminator, say) is a

@@ -50,14 +50,14 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def adapt(self, support: Tensor, y: Tensor, n_way: int) -> State:
-        """Return what is to be known of a task: support codes (..., n_support, *code_shape), labels (..., n_support).
+        """Return what is to be known of a task: support codes ``(..., n_support, *code_shape)``, labels.
 
         The parts of a state have the leading axes of the tasks.
         """
 
     @abstractmethod
     def logits(self, state: State, query: Tensor) -> Tensor:
-        """Return (..., n_query, n_way) for query codes (..., n_query, *code_shape)."""
+        """Return ``(..., n_query, n_way)`` for query codes ``(..., n_query, *code_shape)``."""
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss that meta-training lowers: by default the cross entropy; labels -1 count for nothing."""

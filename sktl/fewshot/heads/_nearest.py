@@ -28,7 +28,7 @@ class NearestNeighbourHead(Head):
         return {"support": support, "belongs": one_hot(y, n_way, support.dtype)}
 
     def logits(self, state: State, query: Tensor) -> Tensor:
-        """Return -min_{i: y_i = k} |q - x_i|^2; a class without rows has minus infinity."""
+        """Return ``-min_{i: y_i = k} |q - x_i|^2``; a class without rows has minus infinity."""
         distances = squared_distances(query, state["support"]).unsqueeze(-2)  # (..., n_query, 1, n_support)
         belongs = state["belongs"].transpose(-1, -2).unsqueeze(-3) > 0  # (..., 1, n_way, n_support)
         return -torch.where(belongs, distances, torch.inf).amin(-1)

@@ -49,7 +49,7 @@ class PrototypeHead(Head):
         return {"prototypes": class_means(support, y, n_way)}
 
     def logits(self, state: State, query: Tensor) -> Tensor:
-        """Return -scale * |q - c_k|^2, or scale * cos(q, c_k)."""
+        """Return ``-scale * |q - c_k|^2``, or ``scale * cos(q, c_k)``."""
         if self.distance == "cosine":
             return self.scale * cosines(query, state["prototypes"])
         return -self.scale * squared_distances(query, state["prototypes"])

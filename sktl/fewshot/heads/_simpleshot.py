@@ -55,5 +55,5 @@ class SimpleShotHead(Head):
         return {"centre": centre, "prototypes": class_means(F.normalize(support - centre, dim=-1), y, n_way)}
 
     def logits(self, state: State, query: Tensor) -> Tensor:
-        """Return -scale * |q' - c_k|^2, where q' is the centred query of unit length."""
+        """Return ``-scale * |q' - c_k|^2``, where q' is the centred query of unit length."""
         return -self.scale * squared_distances(F.normalize(query - state["centre"], dim=-1), state["prototypes"])

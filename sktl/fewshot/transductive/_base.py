@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sktl._array_api import check_array
 from sktl._device import resolve_device
+from sktl._documented import Documented
 from sktl._magnitudes import check_magnitude
 from sktl._modes import in_plain_modes, usable
 from sktl.fewshot.meta_training._episodes import EpisodeIndices
@@ -20,7 +21,7 @@ from sktl.fewshot.transductive._span import unit
 from sktl.fewshot.transductive._tasks import Tasks
 
 
-class TransductiveMethod(BaseEstimator, ABC):
+class TransductiveMethod(Documented, BaseEstimator, ABC):
     """Abstract: classifies all queries of a task together, so that each one's answer depends on the others.
 
     An object is called like a head, ``method(support, y, query, n_way)``, on the codes of one task or of many. It

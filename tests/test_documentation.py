@@ -1,0 +1,148 @@
+"""The site: its figures come from the benchmarks' results, it builds without a warning, its links lead somewhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOC = ROOT / "doc"
+sys.path.insert(0, str(DOC))
+
+import measured  # noqa: E402
+
+PAGES = measured.pages()
+TEMPLATES = sorted(measured.TEMPLATES.rglob("*.md"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_figures_are_those_of_the_results(path):
+    assert path.read_text() == PAGES[path], "run: python doc/measured.py"
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(measured.TEMPLATES)))
+def test_figures_stand_in_places(template):
+    """Outside of places and of code no accuracy, error or factor is written by hand; counts and settings are whole."""
+    text = measured.PLACE.sub("", template.read_text())
+    text = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+    written = re.findall(r"\d+\.\d+", text)
+    assert not set(written) - {"0.5"}, "figures of the results belong in places: {{ ... }}"
+
+
+def test_every_result_is_shown():
+    text = "".join(template.read_text() for template in TEMPLATES)
+    shown = {name for names in re.findall(r"measured_on\((.+?)\)", text) for name in re.findall(r'"(\w+)"', names)}
+    assert shown == {path.stem for path in measured._write.RESULTS.glob("*.json")}
+
+
+def test_a_place_is_worked_out(tmp_path, monkeypatch):
+    """Another result gives another page: nothing is written by hand on the way."""
+    for path in measured._write.RESULTS.glob("*.json"):
+        shutil.copy(path, tmp_path)
+    found = (tmp_path / "omniglot.json").read_text()
+    (tmp_path / "omniglot.json").write_text(found.replace("98.48", "12.34"))
+    monkeypatch.setattr(measured._write, "RESULTS", tmp_path)
+    measured._write.read.cache_clear()
+    try:
+        assert measured.work_out(' omniglot("protonet", "5w1s") | .2f ') == "12.34"
+        assert "12.3 ± 0.2" in measured.pages()[DOC / "measured" / "omniglot.md"]
+    finally:
+        measured._write.read.cache_clear()
+
+
+def test_readme_is_one_screen():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_links_of_pages_outside_the_site(page):
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    assert not [link for link in links if "://" not in link and not (ROOT / link).exists()]
+
+
+def test_every_example_has_a_picture():
+    drawn = {path.stem for path in (DOC / "_static" / "gallery").glob("*.png")}
+    assert drawn == {path.stem for path in (ROOT / "examples").glob("plot_*.py")}
+
+
+class Links(HTMLParser):
+    """The links and the anchors of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.anchors = set(), set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors |= {found[key] for key in ("id", "name") if found.get(key)}
+        self.links |= {found[key] for key in ("href", "src") if found.get(key)}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as ``python -m sphinx -W doc build/html`` does, from a copy and without running the examples."""
+    for package in ("sphinx", "pydata_sphinx_theme", "numpydoc", "sphinx_gallery", "sphinx_design", "myst_parser"):
+        pytest.importorskip(package, reason='the site is built by packages of the extra "doc"')
+    folder = tmp_path_factory.mktemp("site")
+    for name in ("doc", "examples", "benchmarks/results", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "sktl"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        ignored = {"ignore": shutil.ignore_patterns("gallery_*", "__pycache__")} if (ROOT / name).is_dir() else {}
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, folder / name, **ignored)
+    env = {key: value for key, value in os.environ.items() if key not in ("SKTL_GALLERY", "SKTL_ONLINE", "SKTL_DATA")}
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "doc", "html"]
+    env["PYTHONPATH"] = str(folder)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder / "html"
+
+
+def test_links_lead_somewhere(site):
+    pages = {path: Links(path.read_text()) for path in site.rglob("*.html") if "_static" not in path.parts}
+    assert len(pages) > 100
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or not (parts.path or parts.fragment):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchor = unquote(parts.fragment)
+            if not target.exists() or (anchor and target in pages and anchor not in pages[target].anchors):
+                broken.append(f"{path.relative_to(site)}: {link}")
+    assert not broken, broken[:30]
+
+
+def test_the_reference_has_every_public_name(site):
+    import pages
+
+    for package, names in pages.public_names().items():
+        for name in names:
+            page = site / "api" / f"{package.replace('.', '_')}.html"
+            assert name in page.read_text(), f"{package}.{name}"
+    assert (site / "api" / "generated" / "sktl.features.CNNCodesTransformer.html").exists()
+
+
+def test_the_search_finds_names(site):
+    assert "CNNCodesTransformer" in (site / "searchindex.js").read_text()
+
+
+def test_programs_find_the_pages(site):
+    lines = (site / "llms.txt").read_text()
+    links = re.findall(r"\]\((.+?)\)", lines)
+    assert len(links) > 50
+    assert not [link for link in links if not (site / link).exists()]
+
+
+def test_words_are_spelled_right():
+    pytest.importorskip("codespell_lib", reason='codespell comes with the extra "doc"')
+    done = subprocess.run([sys.executable, "-m", "codespell_lib"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
