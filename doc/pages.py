@@ -45,10 +45,16 @@ FAMILIES = {
 def setup(app: Any) -> None:
     """Connect what happens while the site is built."""
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
-    app.connect("config-inited", lambda app, config: (measured.write(), write_api()))
+    app.connect("config-inited", on_config)
     app.connect("source-read", on_read)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("build-finished", write_llms)
+
+
+def on_config(app: Any, config: Any) -> None:
+    """Write what is made of code and of results before pages are looked for."""
+    measured.write()
+    config.autosummary_generate = [f"api/{page}.rst" for page in write_api()]
 
 
 def inline_math(translator: Any, node: Any) -> None:
@@ -106,8 +112,8 @@ def public_names() -> dict[str, list[str]]:
     return found
 
 
-def write_api() -> None:
-    """Write a page for each package, and the list of them."""
+def write_api() -> list[str]:
+    """Write a page for each package, and the list of them; returns the pages' names."""
     (DOC / "api").mkdir(exist_ok=True)
     pages = []
     for package, names in public_names().items():
@@ -127,6 +133,7 @@ def write_api() -> None:
         "``sktl`` itself.\n\n.. toctree::\n   :maxdepth: 1\n\n"
     )
     write(DOC / "api" / "index.rst", text + "".join(f"   {page}\n" for page in pages))
+    return pages
 
 
 def api_page(package: str, title: str, kinds: dict[str, list[str]]) -> str:
