@@ -48,7 +48,7 @@ def mmd(
     source, target : array-like of shape (n_rows, n_codes)
         Codes of the two domains.
     bandwidth : float or "median", default="median"
-        Of the kernel exp(-|a - b|^2 / (2 bandwidth^2)). "median" is the median distance of rows of both domains.
+        Of the kernel ``exp(-|a - b|^2 / (2 bandwidth^2))``. "median" is the median distance of rows of both domains.
     n_permutations : int, default=200
         Divisions drawn for the p-value, which is at least 1 / (n_permutations + 1); 0 leaves it out (NaN).
     random_state : int, default=0

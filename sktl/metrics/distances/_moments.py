@@ -50,8 +50,8 @@ def coral_distance(source: Any, target: Any) -> float:
 def frechet_distance(source: Any, target: Any) -> float:
     """Return the Fréchet distance of Gaussians fitted to the two domains: the FID, for codes of any network [1]_ [2]_.
 
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2), the squared 2-Wasserstein distance of the Gaussians. It grows with few
-    rows: compare distances of equally many rows.
+    ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2)``, the squared 2-Wasserstein distance of the Gaussians. It grows with
+    few rows: compare distances of equally many rows.
 
     Parameters
     ----------
