@@ -45,7 +45,20 @@ def link_to_reliability() -> str:
     return "- What was tried to break sktl, and what came of it: [reliability](reliability.md)." if there else ""
 
 
-NAMES |= {"kept": kept, "link_to_reliability": link_to_reliability}
+def shown() -> set[str]:
+    """Return the results that have a place in a page."""
+    text = "".join(template.read_text() for template in TEMPLATES.rglob("*.md"))
+    return {name for names in re.findall(r"measured_on\((.+?)\)", text) for name in re.findall(r'"(\w+)"', names)}
+
+
+def without_a_page() -> str:
+    """Return the names of results that no page shows yet."""
+    return ", ".join(
+        f"`{name}.json`" for name in sorted({path.stem for path in _write.RESULTS.glob("*.json")} - shown())
+    )
+
+
+NAMES |= {"without_a_page": without_a_page, "kept": kept, "link_to_reliability": link_to_reliability}
 
 
 def work_out(place: str) -> str:
