@@ -1,7 +1,7 @@
 """
-========================
+=========================
 When to transfer, and how
-========================
+=========================
 
 The rule of the textbooks has four quadrants: new data may be few or many, and like or unlike what a network was trained
 on. In each quadrant another way of using the network is best. `TransferAdvisor` measures where a data set stands, and

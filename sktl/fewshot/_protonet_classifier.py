@@ -286,7 +286,7 @@ class ProtoNetClassifier(
         return self._sums / np.where(self.class_count_ == 0, 1, self.class_count_)[..., None]
 
     def features(self, X: Any) -> np.ndarray:
-        """Return the codes that are compared with `prototypes_`, float64 of shape (n, n_codes_)."""
+        """Return the codes that are compared with `prototypes_`, float64 of shape (n, width of a code)."""
         check_is_fitted(self, "classes_")
         codes = codes_of(self, self.encoder_, self._kind, rows_on_host(X), reset=False)
         return self._normalised(codes, self._centre, self.normalize_)
