@@ -48,9 +48,7 @@ class _Rows(NamedTuple):
         """Return the rows, turned where they are fewer than columns, and than `most`."""
         centre = np.average(rows, axis=0, weights=weight)
         scores, basis = rows - centre, None
-        if len(rows) < min(
-            rows.shape[1], most
-        ):  # the penalty does not see rotations: the solution lies in the rows' span
+        if len(rows) < min(rows.shape[1], most):  # the penalty sees no rotations: the solution is in the rows' span
             basis, upper = qr(scores.T, mode="economic", check_finite=False)
             scores = np.ascontiguousarray(upper.T)
         return cls(scores, centre, basis, target, weight)

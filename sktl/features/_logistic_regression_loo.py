@@ -17,9 +17,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sktl._documented import Documented
 from sktl._logistic import MAX_ITER, solve_logistic
 from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
+from sktl._modes import InPlainModes
 
 
-class LogisticRegressionLOO(ClassifierMixin, Documented, BaseEstimator):
+class LogisticRegressionLOO(InPlainModes, ClassifierMixin, Documented, BaseEstimator):
     """Multinomial logistic regression whose `C` has the lowest leave-one-out log-loss.
 
     No fit is repeated for it: one step of Newton's method tells what each row's answer would be without that row [1]_.

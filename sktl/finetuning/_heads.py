@@ -84,8 +84,9 @@ def chosen_scaler(rows: np.ndarray, weight: np.ndarray | None, target: np.ndarra
     kind: Any = column_scaler
     if rows.shape[1] > 1 and len(classes) > 1:
         weights = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
-        seen = looked_at(*distinct(rows, codes, weights))
-        kind = min((column_scaler, common_scaler), key=lambda one: held_out_loss(*seen, one))
+        seen, labels, counts = looked_at(*distinct(rows, codes, weights))
+        counts /= counts.mean()  # only their ratios count here
+        kind = min((column_scaler, common_scaler), key=lambda one: held_out_loss(seen, labels, counts, one))
     return kind(rows, weight)
 
 
