@@ -181,8 +181,9 @@ class RowSpec:
 
 
 def picture_spec(
-    backbone: Any, weights: Any, seed: int, preprocessing: Preprocessing, layer: Any, n_outputs: int, unit_length: bool
-) -> PictureSpec:
+    backbone: Any, weights: Any, seed: int, preprocessing: Preprocessing, layer: Any, n_outputs: int,
+    unit_length: bool = False,
+) -> PictureSpec:  # fmt: skip
     """Return the plan of a network whose head sits behind `layer` of a backbone."""
     loaded = load_backbone(backbone, weights, seed=seed)
     trace = loaded.trace(preprocessing.size)
