@@ -149,7 +149,7 @@ def main() -> None:
 
     X, y, truth = two_domains(400 if args.quick else None)
     losses, epochs = (LOSSES[:2], (1, 2)) if args.quick else (LOSSES, EPOCHS)
-    with threadpool_limits(2):
+    with threadpool_limits(1):  # small matrices: threads would wait for each other
         noted = watched(X, y, truth, losses, epochs)
     best = max(row["truth"] for row in noted)
     for name in SCORERS:
