@@ -24,13 +24,19 @@ def has(method: str) -> Callable[[Any], bool]:
 
 
 class PredictsByEstimator(BaseEstimator):
-    """A meta-estimator whose ``estimator_``, once fitted, answers for it; `_rows` reads what is given."""
+    """A meta-estimator whose ``estimator_``, once fitted, answers for it.
+
+    `_asked` reads the rows that are given, and `_scores` looks at probabilities and decision values before they go out.
+    """
 
     estimator: Any
     estimator_: Any
 
-    def _rows(self, X: Any) -> Any:
+    def _asked(self, X: Any) -> Any:
         return X
+
+    def _scores(self, scores: np.ndarray) -> np.ndarray:
+        return scores
 
     @available_if(has("predict"))
     def predict(self, X: Any) -> np.ndarray:
@@ -47,7 +53,7 @@ class PredictsByEstimator(BaseEstimator):
             Labels, or values of a regressor.
         """
         check_is_fitted(self)
-        return self.estimator_.predict(self._rows(X))
+        return self.estimator_.predict(self._asked(X))
 
     @available_if(has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -64,7 +70,7 @@ class PredictsByEstimator(BaseEstimator):
             In the order of `classes_`.
         """
         check_is_fitted(self)
-        return self.estimator_.predict_proba(self._rows(X))
+        return self._scores(self.estimator_.predict_proba(self._asked(X)))
 
     @available_if(has("predict_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -82,7 +88,7 @@ class PredictsByEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         if hasattr(self.estimator_, "predict_log_proba"):
-            return self.estimator_.predict_log_proba(self._rows(X))
+            return self.estimator_.predict_log_proba(self._asked(X))
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
@@ -101,7 +107,7 @@ class PredictsByEstimator(BaseEstimator):
             What the estimator answers.
         """
         check_is_fitted(self)
-        return self.estimator_.decision_function(self._rows(X))
+        return self._scores(self.estimator_.decision_function(self._asked(X)))
 
     def __sklearn_is_fitted__(self) -> bool:
         return "estimator_" in self.__dict__

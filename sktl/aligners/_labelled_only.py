@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone, is_regressor
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone, is_regressor
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
@@ -14,22 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, take_rows
 from sktl._columns import check_length, row_weights
+from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
 from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
 from sktl._warn_once import warn_of_marked_rows
 
 
-def _has(method: str):
-    """Return a check that the wrapped estimator has a method."""
-
-    def check(self: LabelledOnly) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), method)
-        return True
-
-    return check
-
-
-class LabelledOnly(MetaEstimatorMixin, Documented, BaseEstimator):
+class LabelledOnly(MetaEstimatorMixin, Documented, PredictsByEstimator):
     """Rows without a label are dropped before an estimator learns.
 
     An aligner needs the unlabelled rows of the target, and the classifier behind it must not see them: it would take
@@ -90,7 +81,7 @@ class LabelledOnly(MetaEstimatorMixin, Documented, BaseEstimator):
         self.estimator_ = clone(self.estimator).fit(X, labels, **weight)
         return self
 
-    @available_if(_has("score"))
+    @available_if(has("score"))
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the estimator's score on the labelled rows; the others are left out, with a warning.
 
@@ -116,75 +107,7 @@ class LabelledOnly(MetaEstimatorMixin, Documented, BaseEstimator):
             X = take_rows(X, np.flatnonzero(rows))
         return float(self.estimator_.score(X, labels, **weight))
 
-    @available_if(_has("predict"))
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict labels or values by the fitted estimator.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or what else the estimator takes
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            What the estimator answers.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
-
-    @available_if(_has("predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict probabilities by the fitted estimator.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or what else the estimator takes
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            What the estimator answers.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
-
-    @available_if(_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Predict logarithms of probabilities by the fitted estimator.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or what else the estimator takes
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            What the estimator answers.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_log_proba(X)
-
-    @available_if(_has("decision_function"))
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the fitted estimator's decision values.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or what else the estimator takes
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, n_classes)
-            What the estimator answers.
-        """
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)
-
-    @available_if(_has("transform"))
+    @available_if(has("transform"))
     def transform(self, X: Any) -> Any:
         """Transform rows by the fitted estimator.
 

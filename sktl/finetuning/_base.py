@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -24,14 +23,12 @@ from sktl._columns import check_length, row_weights
 from sktl._device import PRECISIONS, resolve_device
 from sktl._draws import seed_of
 from sktl._estimator import ModuleSharingMixin
-from sktl._identity import cannot_be_resumed
 from sktl._inputs import InputKind, read_dense, understand
 from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.backbones import load_backbone
 from sktl.cache import CodeCache
-from sktl.exceptions import CheckpointWarning
 from sktl.finetuning._augment import AUGMENTATIONS
 from sktl.finetuning._batches import Examples
 from sktl.finetuning._checkpoint_key import training_identity
@@ -50,15 +47,13 @@ from sktl.finetuning._session import SeenWeights, Session
 from sktl.finetuning._strategies import STRATEGIES
 from sktl.finetuning._training import FineTuning, Task
 from sktl.training import (
-    OF_TRAININGS,
     OPTIMIZERS,
     SCHEDULES,
-    CheckpointFolder,
     EpochTasks,
-    KeepEpochs,
     TrainingNet,
     best_epoch_of,
     history_of,
+    kept_training,
     processes_of,
 )
 
@@ -153,16 +148,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
             spec = self._spec(kind, data, task, 0) if start is None else start.spec
             seed = None if self.random_state is None else base
             key, unknown = training_identity(self, spec, examples, start, seed, own, given.groups)
-            folder = CheckpointFolder(self.checkpoint_dir, key)
-            if unknown:
-                message = cannot_be_resumed(self, f"checkpoint_dir={str(self.checkpoint_dir)!r}", unknown)
-                warnings.warn(message, CheckpointWarning, stacklevel=6)
-            else:
-                if processes is None or processes.is_first:
-                    saved = lasting.enter_context(folder).latest(OF_TRAININGS)
-                saved = saved if processes is None else processes.agreed(saved)
-                base = base if saved is None else saved["seed"]
-                keeper = KeepEpochs(folder, {"seed": base})
+            keeper, saved, base = kept_training(self, key, unknown, base, lasting, processes=processes)
         seeds = np.random.SeedSequence(base).generate_state(4) >> 1
         holds_out = holds_out and own is None and STRATEGIES[self.strategy].trains
         parts = given.parts(self, examples, len(data), int(seeds[3])) if holds_out else None

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xxhash
 
-from sktl._identity import callbacks_that_matter, key_of_settings
 from sktl.finetuning._batches import Examples
 from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._networks import PictureSpec, RowSpec
+from sktl.training import training_key
 
-IDENTITY_FORMAT = 2
 WITHOUT_EFFECT = {  # on what is learned, but for rounding; the network and the seed are taken in by themselves
     "backbone", "weights", "cache", "checkpoint_dir", "compile", "device", "n_jobs", "random_state", "verbose",
 }  # fmt: skip
@@ -52,25 +50,19 @@ def training_identity(
     unknown : dict
         What could not be made out, by parameter: if there is any, another training may have the same digits.
     """
-    params = estimator.get_params(deep=False)
-    settings = {name: value for name, value in params.items() if name not in WITHOUT_EFFECT}
-    settings["callbacks"] = callbacks_that_matter(params["callbacks"])
-    settings["the class"] = type(estimator)
-    settings_key, unknown = key_of_settings(settings)
-    digest = xxhash.xxh3_128(repr((IDENTITY_FORMAT, settings_key, seed)).encode())
-    digest.update((spec.fingerprint if isinstance(spec, PictureSpec) else repr(spec.n_features)).encode())
+    settings: dict[str, Any] = {"seed": seed}
+    settings["network"] = spec.fingerprint if isinstance(spec, PictureSpec) else repr(spec.n_features)
+    data: list[Any] = []
+    for part in (examples,) if valid is None else (examples, valid):
+        data += [part.indices, *part.labels]
+        if isinstance(part.data, np.ndarray):
+            data.append(part.data)
+        else:
+            data.append(b"".join(part.data.digests(0, len(part.data), estimator.n_jobs)))
+    data.append(None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1])
+    for name, tensor in () if learned is None else learned.tensors.items():
+        data += [name.encode(), tensor.contiguous().numpy()]
+    key, unknown = training_key(estimator, WITHOUT_EFFECT, settings, data)
     if isinstance(spec, PictureSpec) and spec.identity is not None and spec.identity.unknown:
         unknown["backbone"] = spec.identity.unknown
-    for part in (examples,) if valid is None else (examples, valid):
-        for values in (part.indices, *part.labels):
-            digest.update(np.ascontiguousarray(values).tobytes())
-        if isinstance(part.data, np.ndarray):
-            digest.update(np.ascontiguousarray(part.data).tobytes())
-        else:
-            digest.update(b"".join(part.data.digests(0, len(part.data), estimator.n_jobs)))
-    if groups is not None:
-        digest.update(np.unique(np.asarray(groups), return_inverse=True)[1].tobytes())
-    if learned is not None:
-        for name, tensor in learned.tensors.items():
-            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest(), unknown
+    return key, unknown

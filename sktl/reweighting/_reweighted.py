@@ -78,7 +78,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         argument = weight_argument(self.estimator, name)
         if y is None:
             raise ValueError(f"This {name} requires y to be passed, but the target y is None.")
-        X = self._rows(X, reset=True)
+        X = self._asked(X, reset=True)
         labels = as_labels(y)
         check_length(labels, X.shape[0], "y")
         labelled = is_labelled(labels, self.unlabelled)
@@ -137,7 +137,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
                 "first."
             )
 
-    def _rows(self, X: Any, reset: bool = False) -> Any:
+    def _asked(self, X: Any, reset: bool = False) -> Any:
         return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset)
 
     def __sklearn_tags__(self):

@@ -13,6 +13,7 @@ import xxhash
 from sktl._identity import callbacks_that_matter, cannot_be_resumed, key_of_settings
 from sktl.exceptions import CheckpointWarning
 from sktl.training._checkpoints import OF_TRAININGS, CheckpointFolder, KeepEpochs
+from sktl.training._processes import Processes
 
 Unknown = dict[str, tuple[str, ...]]
 
@@ -56,6 +57,7 @@ def kept_training(
     *,
     kinds: Mapping[str, type] | None = None,
     extra: Mapping[str, Any] | None = None,
+    processes: Processes | None = None,
 ) -> tuple[KeepEpochs | None, dict[str, Any] | None, int]:
     """Return what keeps the epochs of this training, the state to go on from if there is one, and the seed to use.
 
@@ -76,12 +78,17 @@ def kept_training(
         What a state has to hold beside what all have.
     extra : mapping, optional
         Kept with each state.
+    processes : Processes, optional
+        Those that share the training: the first one reads and writes.
     """
     folder = CheckpointFolder(estimator.checkpoint_dir, key)
     if unknown:
         message = cannot_be_resumed(estimator, f"checkpoint_dir={str(estimator.checkpoint_dir)!r}", unknown)
         warnings.warn(message, CheckpointWarning, stacklevel=7)
         return None, None, seed
-    saved = lasting.enter_context(folder).latest({**OF_TRAININGS, **(kinds or {})})
+    saved = None
+    if processes is None or processes.is_first:
+        saved = lasting.enter_context(folder).latest({**OF_TRAININGS, **(kinds or {})})
+    saved = saved if processes is None else processes.agreed(saved)
     seed = seed if saved is None else saved["seed"]
     return KeepEpochs(folder, {"seed": seed, **(extra or {})}), saved, seed

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
@@ -16,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from sktl._array_api import rows_on_host, validate_data
+from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
 from sktl._inputs import is_2d
 from sktl._labelled_score import LabelledScoreMixin
@@ -26,18 +26,8 @@ from sktl.displays import ShowsWhatWasLearned
 from sktl.training import OPTIMIZERS, SCHEDULES
 
 
-def has(name: str) -> Callable[[Any], bool]:
-    """Return whether the wrapped estimator offers a method."""
-
-    def check(self: Any) -> bool:
-        getattr(self.estimator, name)  # its own AttributeError says why not
-        return True
-
-    return check
-
-
 class FromFittedClassifier(
-    InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, ShowsWhatWasLearned, Documented, BaseEstimator
+    InPlainModes, MetaEstimatorMixin, LabelledScoreMixin, ShowsWhatWasLearned, Documented, PredictsByEstimator
 ):
     """Abstract: wraps a classifier; what predicts after `fit` is ``estimator_``."""
 
@@ -67,28 +57,17 @@ class FromFittedClassifier(
         check_is_fitted(self)
         return self.estimator_.classes_
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable labels, (n,)."""
-        check_is_fitted(self)
-        return self.estimator_.predict(rows_on_host(X))
+    def _asked(self, X: Any) -> Any:
+        return rows_on_host(X)
 
-    @available_if(has("predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities, (n, n_classes), in the order of `classes_`."""
-        check_is_fitted(self)
-        return check_finite(self.estimator_.predict_proba(rows_on_host(X)), self)
+    def _scores(self, scores: np.ndarray) -> np.ndarray:
+        return check_finite(scores, self)
 
     @available_if(has("predict_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithms of `predict_proba`."""
+        """Return the logarithms of `predict_proba`, which a subclass may answer otherwise than ``estimator_``."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
-
-    @available_if(has("decision_function"))
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the estimator's scores: (n, n_classes), or (n,) for two classes."""
-        check_is_fitted(self)
-        return check_finite(self.estimator_.decision_function(rows_on_host(X)), self)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return what `fit` takes itself, and what it hands on to the fit of an estimator that is not fitted."""
@@ -140,9 +119,6 @@ class FromFittedClassifier(
                 "FineTunedClassifier or a DomainAdaptedClassifier, without steps before it."
             )
         self.estimator_.to_onnx(path, preprocess=preprocess)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "estimator_" in self.__dict__
 
     def __sklearn_tags__(self) -> Any:
         tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)

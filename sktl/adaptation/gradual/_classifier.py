@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import domain_column
+from sktl._delegation import has
 from sktl._draws import seed_of
 from sktl._magnitudes import check_finite
 from sktl._progress import ProgressLine
 from sktl._unlabelled import known_labels
 from sktl._validation import shorten
-from sktl.adaptation.from_fitted._base import TRAINING_CONSTRAINTS, FromFittedClassifier, has
+from sktl.adaptation.from_fitted._base import TRAINING_CONSTRAINTS, FromFittedClassifier
 from sktl.adaptation.from_fitted._start import Start, chosen
 from sktl.adaptation.from_fitted._target_rows import check_batch
 from sktl.adaptation.gradual._domain_order import steps_of

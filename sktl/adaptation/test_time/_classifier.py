@@ -18,6 +18,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sktl._delegation import has
 from sktl._device import resolve_device
 from sktl._draws import seed_of
 from sktl._estimator import OpenNetwork
@@ -25,7 +26,7 @@ from sktl._forking import ForkSafeLock
 from sktl._magnitudes import check_finite
 from sktl._progress import stage
 from sktl.adaptation._moments import Moments, norms_of
-from sktl.adaptation.from_fitted._base import FromFittedClassifier, has
+from sktl.adaptation.from_fitted._base import FromFittedClassifier
 from sktl.adaptation.from_fitted._start import FIT_FIRST, Start, is_fitted, network_start
 from sktl.adaptation.from_fitted._target_rows import TargetRows
 from sktl.adaptation.test_time._norm_adaptation import NormAdaptation, NormOptions, affine_of, check_norms
