@@ -10,15 +10,31 @@ from sktl._validation import did_you_mean
 
 
 def named_options(base: type, table: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Return what words mean: those of the table, and every subclass of `base` by its own `name`."""
-    found, waiting = dict(table), [base]
+    """Return what words mean: those of the table, and every subclass of `base` by its own `name`.
+
+    Of two classes of one name the one defined last counts, as where a cell of a notebook is run again. A word of the
+    table keeps its meaning: a class of that name is an error where the word is used.
+    """
+    own: dict[str, Callable[..., Any]] = {}
+    waiting = [base]
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
         name = vars(cls).get("name")
         if isinstance(name, str) and name and not inspect.isabstract(cls):
-            found.setdefault(name, cls)
-    return found
+            own.setdefault(name, cls)
+    taken = {name: _refuse_taken(name, cls) for name, cls in own.items() if name in table}
+    return {**table, **own, **taken}
+
+
+def _refuse_taken(name: str, cls: Any) -> Callable[..., Any]:
+    def refuse(**_: Any) -> Any:
+        raise ValueError(
+            f"{name!r} is a word of the library, and the name of your class {cls.__qualname__} too. Give the class "
+            "another name, or pass an object."
+        )
+
+    return refuse
 
 
 def get_named(

@@ -10,7 +10,8 @@ from torch import nn
 import sktl
 from sktl.adaptation.losses import DomainLoss
 from sktl.aligners import Aligner, LabelledOnly
-from sktl.backbones import Provider
+from sktl.backbones import Provider, _registry
+from sktl.exceptions import WeightsError
 from sktl.fewshot import FewShotClassifier, ProtoNetClassifier, ProtoNetLearner
 from sktl.fewshot.heads import Head
 from sktl.fewshot.transductive import TransductiveMethod
@@ -158,3 +159,53 @@ def test_an_aligner_goes_into_a_pipeline():
     shifted = ROWS + np.where(MARKED == -1, 50.0, 0.0)[:, None]
     pipeline = make_pipeline(ToyShift(), LabelledOnly(LogisticRegression())).fit(shifted, MARKED)
     assert pipeline.score(shifted[20:], LABELS[20:]) == 1
+
+
+def test_a_class_that_is_defined_again_counts():
+    def defined(value):
+        class Again(DomainScorer):
+            name = "toy_again"
+
+            def __init__(self, *, unlabelled=-1):
+                self.unlabelled = unlabelled
+
+            def _score(self, estimator, rows):
+                return value
+
+        return Again
+
+    kept = defined(1.0), defined(2.0)
+    model = LogisticRegression().fit(ROWS[:20], LABELS[:20])
+    assert get_domain_scorer("toy_again")(model, ROWS, MARKED) == 2
+    del kept
+
+
+def test_words_of_the_library_are_not_taken():
+    class Taken(DomainScorer):
+        name = "entropy"
+
+    with pytest.raises(ValueError, match=r"'entropy' is a word of the library, and the name of your class .*Taken too"):
+        get_domain_scorer("entropy")
+    assert get_domain_scorer("labelled") is not None
+    Taken.name = "toy_taken"
+    assert type(get_domain_scorer("entropy")).__name__ == "EntropyScorer"
+
+
+def test_networks_of_the_library_are_not_taken(monkeypatch):
+    monkeypatch.setattr(ToyProvider, "names", lambda self: ["resnet18"])
+    _registry._names_of.cache_clear()
+    with pytest.raises(ValueError, match="'resnet18' is a network of the library, and one of your ToyProvider too"):
+        sktl.list_layers("resnet18")
+    monkeypatch.undo()
+    _registry._names_of.cache_clear()
+    assert len(sktl.list_layers("resnet18")) > 5
+
+
+def test_a_learner_of_a_name_of_the_library_is_loaded_by_its_class(tmp_path):
+    own = type("MAMLLearner", (ProtoNetLearner,), {"__module__": __name__})
+    learner = own(n_way=2, n_query=1, n_episodes=2, random_state=0).fit(ROWS, np.arange(40) // 10)
+    learner.save(tmp_path / "own.safetensors")
+    with pytest.raises(WeightsError, match=r"holds a MAMLLearner.*Use MAMLLearner.load"):
+        sktl.load(tmp_path / "own.safetensors")
+    assert type(own.load(tmp_path / "own.safetensors")) is own
+    own.__name__ = "ToyMAMLLearner"  # other tests know one class of the name

@@ -162,11 +162,11 @@ class BackboneStore:
     def named(self, name: str, weights: Any, seed: int) -> Backbone:
         """Return the registered network `name`, loading it on its first use."""
         drawn = None if weights is not None else seed
-        reference = (canonical_name(name), *_weights_reference(weights), drawn, hooks_of_all_modules())
+        provider = find_provider(name)
+        reference = (provider, canonical_name(name), *_weights_reference(weights), drawn, hooks_of_all_modules())
         with self._lock:
             backbone = self._alive.get(self._by_reference.get(reference, ""))
             if backbone is None:
-                provider = find_provider(name)
                 module = build_named(name, weights, seed)
                 preprocessing = provider.preprocessing(canonical_name(name), weights)
                 is_ours = type(provider).__module__.startswith("sktl.")  # a user's may change what a name means

@@ -224,11 +224,25 @@ def _made(classes: tuple[type[Provider], ...]) -> tuple[Provider, ...]:
 
 @functools.lru_cache(maxsize=8)
 def _names_of(providers: tuple[Provider, ...]) -> dict[str, Provider]:
-    return {name: provider for provider in reversed(providers) for name in provider.names()}
+    # Of users' sources the one defined last counts, as where a cell of a notebook is run again.
+    own = {name: provider for provider in providers if type(provider) not in PROVIDERS for name in provider.names()}
+    return own | {
+        name: provider for provider in reversed(providers) if type(provider) in PROVIDERS for name in provider.names()
+    }
 
 
 def _names() -> dict[str, Provider]:
     return _names_of(_providers())
+
+
+def _refuse_taken(name: str) -> None:
+    """Raise where a source of the user's gives a network a name of the library's: which is meant is not clear."""
+    for provider in _providers():
+        if type(provider) not in PROVIDERS and name in provider.names():
+            raise ValueError(
+                f"{name!r} is a network of the library, and one of your {type(provider).__name__} too. Give yours "
+                "another name."
+            )
 
 
 def canonical_name(name: str) -> str:
@@ -248,6 +262,8 @@ def find_provider(name: str) -> Provider:
     plain = canonical_name(name)
     provider = names.get(plain) or (names.get(plain.split(".", 1)[0]) if plain.startswith("timm/") else None)
     if provider is not None:
+        if type(provider) in PROVIDERS:
+            _refuse_taken(plain)
         return provider
     hint = did_you_mean(plain, names)
     if not hint and not plain.startswith("timm/"):

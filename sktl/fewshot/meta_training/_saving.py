@@ -78,17 +78,22 @@ def load_learner(path: str | Path, cls: type | None = None, /, **modules: nn.Mod
 
 
 def learner_classes() -> dict[str, type]:
-    """Return the meta-learners by name, those among them that users have defined."""
+    """Return the meta-learners by name, those among them that users have defined.
+
+    A name that classes of several modules bear is left out: it does not say which of them is meant.
+    """
     from sktl.fewshot.meta_training._learner import MetaLearner
 
     found: dict[str, type] = {}
+    homes: dict[str, set[str]] = {}
     waiting: list[type] = [MetaLearner]
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
         if not inspect.isabstract(cls):
             found.setdefault(cls.__name__, cls)
-    return found
+            homes.setdefault(cls.__name__, set()).add(cls.__module__)
+    return {name: cls for name, cls in found.items() if len(homes[name]) == 1}
 
 
 def loaded_learner(saved: SavedModel, modules: dict[str, nn.Module]) -> Any:
