@@ -21,7 +21,7 @@ from sktl.model_selection import episode_scores
 
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 HEADS = {
-    "prototypes": ProtoNetClassifier(),
+    "prototypes": ProtoNetClassifier(normalize=None),
     "prototypes, unit length": ProtoNetClassifier(normalize="l2"),
     "SimpleShot": ProtoNetClassifier(normalize="center-l2"),
     "cosine": ProtoNetClassifier(distance="cosine"),

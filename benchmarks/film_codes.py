@@ -126,10 +126,10 @@ def measured(name: str, s: dict[str, Any], args: Any) -> dict[str, Any]:
         n = 5 if quick else 600
         split = EpisodeSplit(**tasks, n_episodes=n)
         pictures, labels = s["X_new"], s["y_new"]
-        plain = ProtoNetClassifier(BACKBONE, image_size=size)
+        plain = ProtoNetClassifier(BACKBONE, image_size=size, normalize=None)
         found[f"{shots} shots"] = {
             "prototypes": row(
-                episode_scores(ProtoNetClassifier(), codes_new, labels, **tasks, n_episodes=n),
+                episode_scores(ProtoNetClassifier(normalize=None), codes_new, labels, **tasks, n_episodes=n),
                 **milliseconds(plain, pictures, labels, split, 8),
             ),
             "prototypes, unit length": row(

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from _common import data_path, machine, parser, print_table, write_results
+from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sktl.finetuning import FineTunedClassifier
@@ -106,8 +106,12 @@ def mean(values: list[float]) -> float:
 
 
 def run(options) -> dict:
-    results: dict = {}
-    names = [name for name in STRATEGIES if not options.quick or name in ("head", "lp-ft", "full")]
+    results: dict = earlier_results("finetune_accuracy", options)
+    names = [name for name in options.strategies if not options.quick or name in ("head", "lp-ft", "full")]
+    for rows in results.values():
+        for cells in rows.values():
+            for name in names:
+                cells.pop(name, None)
     shots = (5,) if options.quick else SHOTS
     domains = DOMAINS[::3] if options.quick else DOMAINS
     parts = pacs_parts(options.quick)
@@ -118,7 +122,7 @@ def run(options) -> dict:
         if not options.quick:
             for row, data in hymenoptera_splits(options.rounds):
                 if is_main or "tutorial" in row:
-                    measure(rows, row, data, base)
+                    measure(rows, row, data, base, names)
         for domain in domains if is_main else ("photo", "sketch"):
             pool, y, X_test, y_test = parts[domain]
             for n in shots:
@@ -126,7 +130,11 @@ def run(options) -> dict:
                 others = {d: parts[d][2:] for d in DOMAINS if d != domain} if domain == "photo" else None
                 data = (pool[train], y[train], X_test, y_test)
                 measure(rows, f"PACS {domain}, {n} a class", data, base, names, others=others)
-    return results
+    return {
+        backbone: {
+            row: {name: cells[name] for name in STRATEGIES if name in cells} for row, cells in rows.items()
+        } for backbone, rows in results.items()
+    }  # fmt: skip
 
 
 def report(results: dict) -> None:
@@ -177,6 +185,8 @@ def main() -> None:
     options = parser(__doc__, rounds=2)
     options.add_argument("--image-size", type=int, default=64, help="pixels a side (default: %(default)s)")
     options.add_argument("--steps", type=int, default=100, help="updates of a fit, at most (default: %(default)s)")
+    options.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
+    options.add_argument("--resume", action="store_true", help="keep the other strategies that the output file holds")
     args = options.parse_args()
     if args.quick:
         args.image_size, args.steps = 32, 3
