@@ -9,14 +9,16 @@ from typing import Any
 from sktl._validation import did_you_mean
 
 
-def named_options(base: type, table: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Return what words mean: those of the table, and every subclass of `base` by its own `name`.
+def named_options(
+    base: type | tuple[type, ...], table: Mapping[str, Callable[..., Any]]
+) -> dict[str, Callable[..., Any]]:
+    """Return what words mean: those of the table, and every subclass of `base`, or of several, by its own `name`.
 
     Of two classes of one name the one defined last counts, as where a cell of a notebook is run again. A word of the
     table keeps its meaning: a class of that name is an error where the word is used.
     """
     own: dict[str, Callable[..., Any]] = {}
-    waiting = [base]
+    waiting = list(base) if isinstance(base, tuple) else [base]
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
@@ -75,3 +77,22 @@ def get_named(
     if not isinstance(value, str):
         raise TypeError(f"{expected}; got {value!r} of type {type(value).__name__}.")
     raise ValueError(f"{expected}; got {value!r}.{did_you_mean(value, options)}")
+
+
+def make_named(
+    name: str, base: type | tuple[type, ...], table: Mapping[str, Callable[..., Any]], what: str, **params: Any
+) -> Any:
+    """Return a new object of that name with parameters of its own.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; `what` says of what.
+    """
+    options = named_options(base, table)
+    if name not in options:
+        raise ValueError(
+            f"The {what} must be one of {', '.join(map(repr, options))}; got {name!r}."
+            f"{did_you_mean(str(name), options)}"
+        )
+    return options[name](**params)

@@ -11,11 +11,13 @@ import sktl
 from sktl.adaptation.losses import DomainLoss
 from sktl.aligners import Aligner, LabelledOnly
 from sktl.backbones import Provider, _registry
+from sktl.density_ratios import DensityRatio, get_density_ratio
 from sktl.exceptions import WeightsError
 from sktl.fewshot import FewShotClassifier, ProtoNetClassifier, ProtoNetLearner
 from sktl.fewshot.heads import Head
 from sktl.fewshot.transductive import TransductiveMethod
 from sktl.metrics import DomainScorer, get_domain_scorer
+from sktl.reweighting import ReweightedClassifier
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(40) % 2
@@ -153,6 +155,21 @@ def test_a_scorer_is_found_by_its_name():
     model = LogisticRegression().fit(ROWS[:20], LABELS[:20])
     scorer = get_domain_scorer("toy_sureness")
     assert scorer(model, ROWS, MARKED) == model.predict_proba(ROWS[20:]).max(axis=1).mean()
+
+
+class ToyRatio(DensityRatio):
+    name = "toy_ratio"
+
+    def _estimate(self, source, target):
+        return 1.0 + (source[:, 0] > 1)
+
+
+def test_a_density_ratio_is_found_by_its_name():
+    assert type(get_density_ratio("toy_ratio")) is ToyRatio
+    found = ReweightedClassifier(LogisticRegression(), weighter="toy_ratio").fit(ROWS, MARKED)
+    np.testing.assert_array_equal(found.density_ratio_, 1.0 + (ROWS[:20, 0] > 1))
+    with pytest.raises(ValueError, match=r"The weighter must be one of .*got 'toy_rato'. Did you mean 'toy_ratio'"):
+        ReweightedClassifier(LogisticRegression(), weighter="toy_rato").fit(ROWS, MARKED)
 
 
 def test_an_aligner_goes_into_a_pipeline():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sktl._validation import did_you_mean
+from sktl._named import make_named
 from sktl.density_ratios._base import DensityRatio
 from sktl.density_ratios._discriminative import DiscriminativeRatio
 from sktl.density_ratios._kernel_mean_matching import KernelMeanMatching
@@ -30,7 +30,7 @@ def get_density_ratio(name: str = "discriminative", **params: Any) -> DensityRat
     Parameters
     ----------
     name : str, default="discriminative"
-        A key of `DENSITY_RATIOS`.
+        A key of `DENSITY_RATIOS`, or the `name` of a subclass of `DensityRatio` of one's own.
     **params
         Of its class.
 
@@ -50,9 +50,4 @@ def get_density_ratio(name: str = "discriminative", **params: Any) -> DensityRat
     >>> get_density_ratio("ulsif")
     RuLSIF(alpha=0.0)
     """
-    if name not in DENSITY_RATIOS:
-        raise ValueError(
-            f"The density ratio must be one of {', '.join(map(repr, DENSITY_RATIOS))}; got {name!r}."
-            f"{did_you_mean(str(name), DENSITY_RATIOS)}"
-        )
-    return DENSITY_RATIOS[name](**params)
+    return make_named(name, DensityRatio, DENSITY_RATIOS, "density ratio", **params)

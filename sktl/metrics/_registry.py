@@ -8,8 +8,7 @@ from typing import Any
 
 from sklearn.linear_model import LogisticRegression
 
-from sktl._named import named_options
-from sktl._validation import did_you_mean
+from sktl._named import make_named
 from sktl.metrics._deep_embedded import DeepEmbeddedValidationScorer
 from sktl.metrics._domain_scorer import DomainScorer
 from sktl.metrics._entropy import EntropyScorer
@@ -65,10 +64,4 @@ def get_domain_scorer(name: str = "domain_default", **params: Any) -> DomainScor
     >>> get_domain_scorer("soft_neighborhood_density", temperature=0.1)
     SoftNeighborhoodDensityScorer(temperature=0.1)
     """
-    options = named_options(DomainScorer, DOMAIN_SCORERS)
-    if name not in options:
-        raise ValueError(
-            f"The scorer must be one of {', '.join(map(repr, options))}; got {name!r}."
-            f"{did_you_mean(str(name), options)}"
-        )
-    return options[name](**params)
+    return make_named(name, DomainScorer, DOMAIN_SCORERS, "scorer", **params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sktl._validation import did_you_mean
+from sktl._named import make_named
 from sktl.density_ratios import DENSITY_RATIOS, DensityRatio
 from sktl.reweighting._bbse import BBSE
 from sktl.reweighting._label_shift import LabelShift
@@ -47,9 +47,4 @@ def get_weighter(name: str = "discriminative", **params: Any) -> DensityRatio | 
     >>> get_weighter("bbse", soft=True)
     BBSE(soft=True)
     """
-    if name not in WEIGHTERS:
-        raise ValueError(
-            f"The weighter must be one of {', '.join(map(repr, WEIGHTERS))}; got {name!r}."
-            f"{did_you_mean(str(name), WEIGHTERS)}"
-        )
-    return WEIGHTERS[name](**params)
+    return make_named(name, (DensityRatio, LabelShift), WEIGHTERS, "weighter", **params)

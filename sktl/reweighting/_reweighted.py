@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, _fit_context, clone
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
@@ -23,10 +23,10 @@ from sktl._estimator import NamedPartsMixin
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._warn_once import warn_user
-from sktl.density_ratios import DENSITY_RATIOS, DensityRatio, get_density_ratio
+from sktl.density_ratios import DensityRatio, get_density_ratio
 from sktl.reweighting._held_out import held_out_probabilities
 from sktl.reweighting._label_shift import LabelShift
-from sktl.reweighting._registry import WEIGHTERS, get_weighter
+from sktl.reweighting._registry import get_weighter
 
 COLLAPSED = 0.1  # of the source's rows
 
@@ -75,7 +75,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
             If there is no label, or no source row is like the target's.
         """
         name = type(self).__name__
-        argument = weight_argument(self.estimator, name)
+        argument, weighter = weight_argument(self.estimator, name), self._weighter()
         if y is None:
             raise ValueError(f"This {name} requires y to be passed, but the target y is None.")
         X = self._asked(X, reset=True)
@@ -96,7 +96,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         self.density_ratio_ = np.ones(int(is_source.sum()))
         if is_target.any() and is_source.any():
             target = X[np.flatnonzero(is_target)]
-            self.density_ratio_ = self._ratios(learned[np.flatnonzero(is_source)], known[is_source], target)
+            self.density_ratio_ = self._ratios(weighter, learned[np.flatnonzero(is_source)], known[is_source], target)
             weights[is_source] = self._weights(self.density_ratio_)
         else:
             missing = "target row: mark them in y as unlabelled" if not is_target.any() else "source row with a label"
@@ -114,8 +114,11 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
     def _known(self, labels: np.ndarray) -> np.ndarray:
         """Return the labels of labelled rows, checked."""
 
+    def _weighter(self) -> Any:
+        return self._parts_by_name()["weighter"](self.weighter) if isinstance(self.weighter, str) else self.weighter
+
     @abstractmethod
-    def _ratios(self, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
+    def _ratios(self, weighter: Any, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
         """Return the density ratio at each labelled source row."""
 
     def _weights(self, ratios: np.ndarray) -> np.ndarray:
@@ -165,7 +168,8 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
     estimator : classifier
         A clone of it is fitted; it must take ``sample_weight``. In a pipeline, its last step must.
     weighter : str, DensityRatio or LabelShift, default="discriminative"
-        A key of `WEIGHTERS`, or one of the objects; ``weighter__C`` reaches into either.
+        A key of `WEIGHTERS`, the `name` of a class of one's own, or one of the objects; ``weighter__C`` reaches into
+        either.
     flattening : float, default=1.0
         Power of the weights: 0 leaves all alike, values between trade bias for a steadier fit [1]_.
     unlabelled : scalar or None, default=-1
@@ -215,7 +219,7 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
 
     _parameter_constraints: ClassVar[dict] = {
         **_Reweighted._parameter_constraints,
-        "weighter": [StrOptions(set(WEIGHTERS)), DensityRatio, LabelShift],
+        "weighter": [str, DensityRatio, LabelShift],
     }
 
     def __init__(
@@ -246,10 +250,9 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
         check_classes(labels)
         return labels
 
-    def _ratios(self, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
+    def _ratios(self, weighter: Any, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
         for name in ("class_weights_", "target_prior_"):  # of an earlier fit
             self.__dict__.pop(name, None)
-        weighter = get_weighter(self.weighter) if isinstance(self.weighter, str) else self.weighter
         if isinstance(weighter, DensityRatio):
             return weighter.estimate(source, target)
         codes = np.unique(y, return_inverse=True)[1]
@@ -314,7 +317,7 @@ class ReweightedRegressor(RegressorMixin, _Reweighted):
     unlabelled = None  # NaN alone marks
     _parameter_constraints: ClassVar[dict] = {
         **{name: value for name, value in _Reweighted._parameter_constraints.items() if name != "unlabelled"},
-        "weighter": [StrOptions(set(DENSITY_RATIOS)), DensityRatio],
+        "weighter": [str, DensityRatio],
     }
 
     def __init__(
@@ -336,8 +339,7 @@ class ReweightedRegressor(RegressorMixin, _Reweighted):
     def _known(self, labels: np.ndarray) -> np.ndarray:
         return target_values(labels, None, self)
 
-    def _ratios(self, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
-        weighter = get_density_ratio(self.weighter) if isinstance(self.weighter, str) else self.weighter
+    def _ratios(self, weighter: Any, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
         return weighter.estimate(source, target)
 
 
