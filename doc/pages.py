@@ -23,6 +23,7 @@ FAMILIES = {
     "sktl.adaptation.losses": "Losses of domain adaptation",
     "sktl.aligners": "Aligners, for any classifier",
     "sktl.reweighting": "Reweighting of source rows",
+    "sktl.safety": "Safety: adaptation that does no harm",
     "sktl.density_ratios": "Density ratios",
     "sktl.metrics": "Scores without target labels",
     "sktl.metrics.transferability": "Transferability",

@@ -25,7 +25,7 @@ LAYERS = [
         "_warn_once",
     },
     {"_columns", "_magnitudes", "_mixture", "_named"},
-    {"_delegation", "_domains", "_labelled_score"},
+    {"_codes", "_delegation", "_domains", "_labelled_score"},
     {"backbones", "images", "training", "cache", "density_ratios"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"displays"},

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktl._codes import codes
 from sktl.density_ratios import density_ratio
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
-from sktl.metrics._outputs import codes
 
 
 def weighted_metric(

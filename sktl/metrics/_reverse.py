@@ -10,8 +10,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import HasMethods
 
+from sktl._codes import codes
 from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
-from sktl.metrics._outputs import codes
 
 
 class ReverseValidationScorer(DomainScorer):

@@ -1,11 +1,15 @@
-"""Accuracy where there are no labels: how well a classifier does in the target, and at least how well."""
+"""Adaptation that does no harm, and accuracy where there are no labels: how well a classifier does in the target."""
 
 from sktl.safety._accuracy import AccuracyEstimate, estimate_accuracy
 from sktl.safety._confidence import average_thresholded_confidence, difference_of_confidences
 from sktl.safety._disagreement import accuracy_lower_bound
+from sktl.safety._evidence import Evidence
+from sktl.safety._safely_adapted import SafelyAdaptedClassifier
 
 __all__ = [
     "AccuracyEstimate",
+    "Evidence",
+    "SafelyAdaptedClassifier",
     "accuracy_lower_bound",
     "average_thresholded_confidence",
     "difference_of_confidences",

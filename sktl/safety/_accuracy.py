@@ -143,6 +143,33 @@ def estimate_accuracy(
         raise ValueError("estimate_accuracy needs at least one held-out source row, and one of the target.")
     source, target = _probabilities(estimator, X), _probabilities(estimator, X_target)
     is_right = np.asarray(estimator.predict(X)) == labels
+    return estimate_of_outputs(
+        is_right, source, target, method=method, confidence=confidence, n_resamples=n_resamples,
+        random_state=random_state,
+    )  # fmt: skip
+
+
+def estimate_of_outputs(
+    is_right: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    *,
+    method: str = "discrepancy",
+    confidence: float = 0.9,
+    n_resamples: int = 200,
+    random_state: int = 0,
+) -> AccuracyEstimate:
+    """Return what `estimate_accuracy` does, for probabilities that are there already.
+
+    Parameters
+    ----------
+    is_right : ndarray of bool, shape (n_source,)
+        Whether the classifier is right in each held-out source row.
+    source, target : ndarray of shape (n_source, n_classes) and (n_target, n_classes)
+        Its probabilities.
+    method, confidence, n_resamples, random_state
+        As in `estimate_accuracy`.
+    """
     if method == "discrepancy":
         in_source, in_target = disagreements(source, target, random_state)
     else:

@@ -18,6 +18,7 @@ from sklearn.svm import LinearSVC
 
 import sktl.density_ratios._discriminative as ratio_module
 import sktl.metrics._neighborhood_density as snd_module
+from sktl._codes import codes
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.metrics import (
     DOMAIN_SCORERS,
@@ -37,7 +38,6 @@ from sktl.metrics import (
     nuclear_norm_share,
     soft_neighborhood_density,
 )
-from sktl.metrics._outputs import codes
 
 N = 90
 OF_TARGET = [
