@@ -20,7 +20,6 @@ from sktl.safety import Evidence, SafelyAdaptedClassifier
 from sktl.safety._evidence import neighbour_agreement, neighbours, round_trip
 from sktl.safety._harm import expected_gain, harm_risk
 
-
 RARE = (*[0] * 9, 1)  # of ten target rows one is of class 1
 
 
