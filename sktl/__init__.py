@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HEADLINES = {
+    "AutoTransferClassifier": "sktl.advisor",
+    "AutoTransferRegressor": "sktl.advisor",
     "CNNCodesTransformer": "sktl.features",
     "DomainAdaptedClassifier": "sktl.adaptation",
     "FineTunedClassifier": "sktl.finetuning",
@@ -28,6 +30,8 @@ _HEADLINES = {
 }
 
 __all__ = [
+    "AutoTransferClassifier",
+    "AutoTransferRegressor",
     "CNNCodesTransformer",
     "DomainAdaptedClassifier",
     "FineTunedClassifier",
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
     from sktl._loading import load
     from sktl._memory import clear_memory
     from sktl.adaptation import DomainAdaptedClassifier, stack_domains
-    from sktl.advisor import TransferAdvisor
+    from sktl.advisor import AutoTransferClassifier, AutoTransferRegressor, TransferAdvisor
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache
     from sktl.features import CNNCodesTransformer, make_codes_classifier

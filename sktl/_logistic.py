@@ -11,6 +11,8 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from sktl._deadline import check_deadline
+
 MAX_ITER = 1000
 TOLERANCE, TOLERANCE_OF_TRIALS = 1e-6, 1e-4  # of the solver
 STRENGTHS = 10.0 ** np.arange(-1, 4.5, 0.5)  # C times the mean squared length of the centred rows
@@ -148,6 +150,7 @@ def leave_one_out_logits(data: _Rows, solution: LogisticFit, C: float) -> np.nda
     p, hits = _probabilities(logits, data.target)
     out = np.empty_like(logits)
     for k in range(logits.shape[1]):
+        check_deadline()
         # z_{-i} = z_i + h_i w_i (p_i - y_i) / m_i,   m_i = 1 - d_i h_i,   d = w p (1 - p)
         # h_i = x_i' (X'DX + I / C)^-1 x_i
         curvature = np.maximum(data.weight * p[:, k] * (1 - p[:, k]), LEAST_CURVATURE)
@@ -211,6 +214,7 @@ def _first_of_each(target: np.ndarray) -> np.ndarray:
 
 
 def _solved(data: _Rows, C: float, max_iter: int, tolerance: float = TOLERANCE) -> LogisticFit:
+    check_deadline()
     model = LogisticRegression(C=C, max_iter=max_iter, tol=tolerance)
     model.fit(data.scores, data.target, sample_weight=data.weight)
     return LogisticFit(model.coef_, model.intercept_, int(np.max(model.n_iter_)), C, float("nan"))

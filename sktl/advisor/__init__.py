@@ -1,6 +1,17 @@
 """When and how to transfer: measured on the data at hand, with reasons."""
 
 from sktl.advisor._advice import AdviceReport
+from sktl.advisor._auto_classifier import AutoTransferClassifier
+from sktl.advisor._auto_regressor import AutoTransferRegressor
+from sktl.advisor._candidates import CandidateFamily, CodesCandidates, FineTuningCandidates
 from sktl.advisor._transfer_advisor import TransferAdvisor
 
-__all__ = ["AdviceReport", "TransferAdvisor"]
+__all__ = [
+    "AdviceReport",
+    "AutoTransferClassifier",
+    "AutoTransferRegressor",
+    "CandidateFamily",
+    "CodesCandidates",
+    "FineTuningCandidates",
+    "TransferAdvisor",
+]

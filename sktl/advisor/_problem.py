@@ -91,15 +91,24 @@ def read_problem(advisor: Any, X: Any, y: Any, sample_domain: Any, network: Any)
     name = type(advisor).__name__
     if y is None:
         raise ValueError(f"This {name} requires y to be passed, but the target y is None.")
-    if _is_text(X):
-        X, kind = [str(text) for text in rows_on_host(X)], TEXT
+    X, kind = read_rows(advisor, X, network)
+    return labelled_problem(advisor, X, kind, y, sample_domain)
+
+
+def read_rows(advisor: Any, X: Any, network: Any) -> tuple[Any, str]:
+    """Return the rows, and what they are; what was understood is noted as the advisor's `_kind`."""
+    if is_text(X):
         advisor._kind = InputKind(TEXT)
-    else:
-        advisor._kind = understand(advisor, X, network)
-        kind = advisor._kind.name
-        rows = read(advisor, X, advisor._kind, reset=True)
-        X = rows if kind == ROWS else rows_on_host(X)
-    n = n_rows(X)
+        return [str(text) for text in rows_on_host(X)], TEXT
+    advisor._kind = understand(advisor, X, network)
+    kind = advisor._kind.name
+    rows = read(advisor, X, advisor._kind, reset=True)
+    return rows if kind == ROWS else rows_on_host(X), kind
+
+
+def labelled_problem(advisor: Any, X: Any, kind: str, y: Any, sample_domain: Any) -> Problem:
+    """Check labels and domains of rows that were read, and draw the sample."""
+    name, n = type(advisor).__name__, n_rows(X)
     y = as_labels(y)
     check_length(y, n, "y")
     has_label = is_labelled(y, advisor.unlabelled)
@@ -154,7 +163,7 @@ def stratified(number: np.ndarray, sizes: np.ndarray, most: int, rng: np.random.
     return np.sort(np.argsort(place, kind="stable")[:most])
 
 
-def _is_text(X: Any) -> bool:
+def is_text(X: Any) -> bool:
     """Whether X holds strings that are neither files nor named like pictures."""
     values = rows_on_host(X)
     is_column = isinstance(values, (list, tuple)) or (getattr(values, "ndim", None) == 1 and len(values))

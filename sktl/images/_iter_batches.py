@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
+from sktl._deadline import check_deadline
 from sktl._preprocessing import Preprocessing
 from sktl._validation import effective_n_jobs
 from sktl.exceptions import BadImageError
@@ -76,10 +77,18 @@ def iter_batches(
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     task_size = source.task_size(preprocessing, batch_size, n_threads)
     if task_size == 0 or len(order) == 1:  # a thread takes longer to start than one picture to decode
-        return ((which, source.batch(which, preprocessing, draft=draft)) for which in batches)
+        return _decoded_now(source, preprocessing, batches, draft)
     if prefetch is None:
         prefetch = max(2, -(-2 * n_threads // batch_size))
     return _decoded_ahead(source, preprocessing, batches, draft, n_threads, task_size, prefetch)
+
+
+def _decoded_now(
+    source: PictureSource, preprocessing: Preprocessing, batches: list[np.ndarray], draft: bool
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    for which in batches:
+        check_deadline()
+        yield which, source.batch(which, preprocessing, draft=draft)
 
 
 def _decoded_ahead(
@@ -107,6 +116,7 @@ def _decoded_ahead(
 
     try:
         for i, which in enumerate(batches):
+            check_deadline()
             submit_up_to(max(1, prefetch))
             out, futures = waiting.popleft()
             try:

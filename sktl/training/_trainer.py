@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sktl._deadline import check_deadline
 from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError, NonFiniteLossError, diverged
 from sktl.training._hooks import BatchHooks
@@ -89,6 +90,7 @@ class Trainer:
         meter = LossMeter()
         with _closing(batches) as epoch:
             for batch in epoch:
+                check_deadline()
                 if hooks is not None:
                     hooks.begin(batch)
                 if rates is not None:
@@ -125,6 +127,7 @@ class Trainer:
         meter = LossMeter()
         with _closing(batches) as epoch:
             for batch in epoch:
+                check_deadline()
                 if hooks is not None:
                     hooks.begin(batch)
                 loss, weight, parts = self.updater.evaluate(step, batch)

@@ -1,0 +1,288 @@
+"""What a search tries: shallow models on codes, rows or texts, and networks that are trained further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.naive_bayes import ComplementNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.utils._param_validation import Interval
+
+from sktl._documented import Documented
+from sktl._inputs import ROWS
+from sktl.advisor._codes import EMBEDDED, PENULTIMATE, LayerCodes
+from sktl.advisor._decision import FEW
+from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
+from sktl.advisor._problem import TEXT
+from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
+from sktl.fewshot import ProtoNetClassifier
+from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
+
+SIMPLE, SHALLOW, TRAINED = 0, 1, 2  # tiers: each has to be ahead of the ones before by more than noise
+ALPHAS = np.logspace(-3, 3, 13)
+INNER_FOLDS = 3
+MOST_KERNEL_ROWS = 3000
+SMALL_SIDE, SMALL_SIZE = 80, 64  # pictures of so many pixels are trained on at a smaller size than the network's own
+USUAL_SIZE = 224
+EPOCHS = (10, 6, 3)  # of a training, the first that the time allows
+SLOWER = 2.0  # a pass in training, beside one that computes codes alone
+
+
+@dataclass
+class Candidate:
+    """Something to try.
+
+    Attributes
+    ----------
+    name : str
+        In the leaderboard.
+    strategy : str
+        What kind of transfer it is.
+    tier : int
+        `SIMPLE`, `SHALLOW` or `TRAINED`.
+    estimator : estimator
+        Unfitted; on codes a head.
+    part : LayerCodes or None
+        The codes that it is fitted to; None for rows as they came.
+    passes : (float, float) or None
+        Passes of the network a row that a fit takes: once, and an epoch. None where no network is trained.
+    takes_marks : bool
+        Whether it learns from unlabelled rows too.
+    """
+
+    name: str
+    strategy: str
+    tier: int
+    estimator: Any
+    part: LayerCodes | None = None
+    passes: tuple[float, float] | None = None
+    takes_marks: bool = False
+
+    def seconds(self, material: Material, n_rows: int, epochs: int) -> float | None:
+        """Return what a fit is expected to take, or None where nobody knows."""
+        if self.passes is None or material.seconds_a_picture is None:
+            return None
+        size = self.estimator.get_params().get("image_size") or USUAL_SIZE
+        area = (float(np.mean(size)) / USUAL_SIZE) ** 2
+        return SLOWER * area * material.seconds_a_picture * n_rows * (self.passes[0] + epochs * self.passes[1])
+
+    def whole(self, owner: Any, head: Any, X: Any) -> Any:
+        """Return what predicts rows as they come, of a head fitted on codes."""
+        return head if self.part is None else assembled(owner, self.part, head, X)
+
+
+class CandidateFamily(Documented, BaseEstimator):
+    """Abstract: what `AutoTransferClassifier` and `AutoTransferRegressor` try of one kind.
+
+    A subclass with a `name` of its own is found by it: ``candidates=["codes", "mine"]``.
+    """
+
+    name: ClassVar[str]
+
+    def _candidates(self, owner: Any, material: Material) -> list[Candidate]:
+        """Return them in the order in which they should be tried; those of an unfit kind of rows are left out."""
+        raise NotImplementedError
+
+
+class CodesCandidates(CandidateFamily):
+    """Shallow models: on a fixed network's codes of several layers, on feature rows, or on texts.
+
+    For pictures: logistic regression on the network's last layer (`make_codes_classifier`), then logistic regression,
+    support vector machines, nearest neighbours and prototypes on the layers that leave-one-out ranks highest. Codes
+    are computed once for all. For feature rows: the same on standardised columns, and boosted trees. For texts: the
+    same on tf-idf.
+
+    Parameters
+    ----------
+    n_layers : int, default=3
+        Layers tried beside the last one. Start with the default.
+
+    Examples
+    --------
+    >>> from sktl.advisor import AutoTransferClassifier, CodesCandidates
+    >>> AutoTransferClassifier(candidates=[CodesCandidates(n_layers=1)]).get_params()["n_candidates"]
+    16
+    """
+
+    name = "codes"
+    _parameter_constraints: ClassVar[dict] = {"n_layers": [Interval(Integral, 0, None, closed="left")]}
+
+    def __init__(self, n_layers: int = 3):
+        self.n_layers = n_layers
+
+    def _candidates(self, owner: Any, material: Material) -> list[Candidate]:
+        self._validate_params()
+        is_values = not len(material.problem.classes)
+        if material.layers and material.problem.is_pictures:
+            return self._on_layers(owner, material, is_values)
+        if material.problem.kind == TEXT:
+            return _on_text(material, is_values)
+        return _on_rows(owner, material, is_values) if material.problem.kind == ROWS else []
+
+    def _on_layers(self, owner: Any, material: Material, is_values: bool) -> list[Candidate]:
+        last = next((part for part in material.layers if part.layer == PENULTIMATE), material.layers[0])
+        others = [part for part in material.layers if part is not last][: int(self.n_layers)]
+        heads = _heads(owner, material, is_values)
+        first = next(iter(heads))
+        order = [(first, last)] + [(first, part) for part in others] + [(name, last) for name in heads if name != first]
+        order += [(name, part) for part in others[:1] for name in heads if name != first]
+        several = len({part.backbone for part in material.layers}) > 1
+        found: list[Candidate] = []
+        for name, part in order:
+            where = f"{part.backbone} {part.layer}" if several else part.layer
+            strategy = "codes" if part.layer == PENULTIMATE else "earlier codes"
+            tier = SHALLOW if found else SIMPLE
+            found.append(Candidate(f"{name} on {where}", strategy, tier, heads[name], part))
+        return found
+
+
+def _calibrated(model: Any) -> Any:
+    return CalibratedClassifierCV(model, cv=INNER_FOLDS, ensemble=False)
+
+
+def _smallest(material: Material) -> int:
+    return int(material.problem.sizes.min())
+
+
+def _heads(owner: Any, material: Material, is_values: bool) -> dict[str, Any]:
+    """Return heads on rows of unit length, the usual one first."""
+    if is_values:
+        found: dict[str, Any] = {"ridge": RidgeCV(ALPHAS)}
+        found |= {"SVM": SVR(C=10.0)} if material.n <= MOST_KERNEL_ROWS else {}
+        return {**found, "k-NN": KNeighborsRegressor(min(5, material.n - 1))}
+    few = {"prototypes": ProtoNetClassifier(), "k-NN": KNeighborsClassifier(_neighbours(material))}
+    if len(material.problem.classes) > MOST_CLASSES_SOLVED:
+        return few
+    found = {"logistic regression": LogisticRegressionLOO()}
+    if _smallest(material) >= 2 * INNER_FOLDS:
+        found["SVM"] = _calibrated(LinearSVC(C=1.0, random_state=owner.random_state))
+    return {**found, **few}
+
+
+def _neighbours(material: Material) -> int:
+    return 5 if np.median(material.problem.sizes) > 7 else 1
+
+
+def _on_rows(owner: Any, material: Material, is_values: bool) -> list[Candidate]:
+    seed = owner.random_state
+    models: dict[str, Any]
+    if is_values:
+        models = {"ridge": scaled(RidgeCV(ALPHAS)), "boosted trees": HistGradientBoostingRegressor(random_state=seed)}
+        if material.n <= MOST_KERNEL_ROWS:
+            models["SVM"] = scaled(SVR())
+        models["k-NN"] = scaled(KNeighborsRegressor(max(1, min(5, material.n // 2))))
+    else:
+        few = {
+            "prototypes": scaled(ProtoNetClassifier()), "k-NN": scaled(KNeighborsClassifier(_neighbours(material))),
+        }  # fmt: skip
+        if len(material.problem.classes) > MOST_CLASSES_SOLVED:
+            models = few
+        else:
+            models = {"logistic regression": scaled(LogisticRegression(max_iter=1000))}
+            if material.n >= 50:
+                models["boosted trees"] = HistGradientBoostingClassifier(random_state=seed)
+            if material.n <= MOST_KERNEL_ROWS and _smallest(material) >= 2 * INNER_FOLDS:
+                models["SVM"] = scaled(_calibrated(SVC()))
+            models |= few
+    return _shallow(models, "linear")
+
+
+def _on_text(material: Material, is_values: bool) -> list[Candidate]:
+    def on_words(model: Any, **options: Any) -> Any:
+        return make_pipeline(TfidfVectorizer(sublinear_tf=True, **options), model)
+
+    letters = {"analyzer": "char_wb", "ngram_range": (2, 5), "max_features": 100_000}
+    if is_values:
+        models = {"ridge": on_words(RidgeCV(ALPHAS)), "ridge on letters": on_words(RidgeCV(ALPHAS), **letters)}
+    elif len(material.problem.classes) > MOST_CLASSES_SOLVED:
+        models = {"k-NN": on_words(KNeighborsClassifier(_neighbours(material)))}
+    else:
+        models = {"logistic regression": on_words(LogisticRegression(C=10.0, max_iter=1000))}
+        if _smallest(material) >= 2 * INNER_FOLDS:
+            models["SVM on pairs of words"] = on_words(_calibrated(LinearSVC()), ngram_range=(1, 2))
+        models["naive Bayes"] = on_words(ComplementNB(alpha=0.3))
+        models["logistic regression on letters"] = on_words(LogisticRegression(C=10.0, max_iter=1000), **letters)
+    return _shallow(models, "linear")
+
+
+def _shallow(models: dict[str, Any], strategy: str) -> list[Candidate]:
+    return [
+        Candidate(name, strategy if not i else name, SHALLOW if i else SIMPLE, model)
+        for i, (name, model) in enumerate(models.items())
+    ]
+
+
+class FineTuningCandidates(CandidateFamily):
+    """Networks that are trained further: last block, head first and then all layers, all layers, low-rank changes.
+
+    The advisor's size and similarity say which comes first: all layers at once where many rows are unlike what the
+    network was trained on, the head first elsewhere. Pictures of up to 80 pixels a side are seen at 64. With few rows
+    a class nothing is trained. For feature rows it is a network from scratch.
+
+    Parameters
+    ----------
+    strategies : list of str, default=("lp-ft", "last", "full", "lora")
+        Of `FineTunedClassifier`, and "lora". Start with the default.
+
+    Examples
+    --------
+    >>> from sktl.advisor import AutoTransferClassifier, FineTuningCandidates
+    >>> search = AutoTransferClassifier(candidates=["codes", FineTuningCandidates(strategies=["last"])])
+    """
+
+    name = "fine-tune"
+    _parameter_constraints: ClassVar[dict] = {"strategies": [list, tuple]}
+
+    def __init__(self, strategies: Sequence[str] = ("lp-ft", "last", "full", "lora")):
+        self.strategies = strategies
+
+    def _candidates(self, owner: Any, material: Material) -> list[Candidate]:
+        self._validate_params()
+        known = {"lp-ft", "last", "full", "lora", "gradual", "scratch"}
+        odd = [name for name in self.strategies if name not in known]
+        if odd:
+            raise ValueError(f"strategies must be of {', '.join(map(repr, sorted(known)))}; got {odd[0]!r}.")
+        if material.problem.kind == TEXT or (material.decision is not None and material.decision.size == FEW):
+            return []
+        if len(material.problem.classes) > MOST_CLASSES_SOLVED:
+            return []
+        kind = FineTunedClassifier if len(material.problem.classes) else FineTunedRegressor
+        if not material.problem.is_pictures:
+            network = kind(strategy="scratch", random_state=owner.random_state)
+            return [Candidate("network from scratch", "scratch", TRAINED, network)]
+        return [_trained(owner, material, kind, name) for name in self._order(material)]
+
+    def _order(self, material: Material) -> list[str]:
+        first = {"fine-tune all": "full", "scratch": "full", "fine-tune": "lp-ft"}
+        advised = first.get(material.decision.strategy if material.decision is not None else "", "lp-ft")
+        return sorted(self.strategies, key=lambda name: name != advised)
+
+
+def _trained(owner: Any, material: Material, kind: type, name: str) -> Candidate:
+    options = {key: getattr(owner, key) for key in ("image_shape", "value_range", "image_size", "n_jobs", "cache")}
+    options = {key: value for key, value in options.items() if value is not None}
+    if owner.device != "auto":
+        options["device"] = owner.device
+    said = ""
+    if "image_size" not in options and material.side is not None and material.side <= SMALL_SIDE:
+        options["image_size"], said = SMALL_SIZE, f" at {SMALL_SIZE} pixels"
+    item = material.layers[0].item if material.layers else EMBEDDED
+    backbone = item.backbone if isinstance(item, CNNCodesTransformer) else item
+    if backbone != EMBEDDED:
+        options["backbone"] = backbone
+    how = {"adapter": "lora"} if name == "lora" else {"strategy": name}
+    model = kind(**how, **options, random_state=owner.random_state)
+    # A frozen part runs once for each of four views, the rest in every epoch; elsewhere forward once, backward twice.
+    passes = (5.0, 0.6) if name == "last" else (1.0, 3.0)
+    return Candidate(f"{name}{said}", f"fine-tune, {name}", TRAINED, model, None, passes)

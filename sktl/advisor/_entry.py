@@ -1,0 +1,61 @@
+"""A candidate and what has become of it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sktl.advisor._candidates import EPOCHS, Candidate
+from sktl.advisor._clock import Costs
+
+
+@dataclass
+class Entry:
+    """A candidate, and what has become of it.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    outputs : ndarray of shape (n, n_outputs) or None
+        Out of fold, in the last rung.
+    known : ndarray of bool, shape (n,)
+        Which rows have them.
+    n_rows : int
+        Of the last rung.
+    score, error : float
+        Of these rows.
+    costs : Costs
+        Of its fits.
+    status : str
+        In words.
+    fitted : estimator or None
+        To all rows.
+    """
+
+    candidate: Candidate
+    outputs: np.ndarray | None = None
+    known: np.ndarray | None = None
+    n_rows: int = 0
+    score: float = math.nan
+    error: float = math.nan
+    costs: Costs = field(default_factory=Costs)
+    status: str = "not tried: no time"
+    fitted: Any = None
+    epochs: int = EPOCHS[0]
+
+    @property
+    def tier(self) -> int:
+        """How dear it is."""
+        return self.candidate.tier
+
+
+def quietly(model: Any, X: Any, y: Any) -> Any:
+    """Fit a model; that a solver has not converged shows in the score."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y)

@@ -1,0 +1,342 @@
+"""The search: candidates by successive halving over rows, trainings by racing over folds, the simplest that will do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from sktl._array_api import take_rows
+from sktl._deadline import OutOfTimeError, deadline
+from sktl._warn_once import warn_user
+from sktl.advisor import _clock
+from sktl.advisor._candidates import EPOCHS, SHALLOW, SIMPLE, TRAINED, Candidate
+from sktl.advisor._clock import TimeBudget, timed
+from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
+from sktl.advisor._entry import Entry, quietly
+from sktl.advisor._material import Material
+from sktl.advisor._tasks import Task
+
+FIRST_RUNG = 300  # rows on which candidates are compared first, at least
+FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung
+NOISE = 1.0  # standard errors that a lead has to be above
+GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
+PROBED = 40  # rows on which an estimator is timed that nobody knows, where time is bounded
+LONG = 100  # rows beyond which it is
+
+
+class Search:
+    """Finds the candidate that does best in the time there is.
+
+    Parameters
+    ----------
+    owner : AutoTransferClassifier or AutoTransferRegressor
+        Whose settings hold.
+    material : Material
+        What they are tried on.
+    task : Task
+        What is predicted.
+    candidates : list of Candidate
+        The simplest first, then by promise.
+    groups : int array of shape (n,)
+        The same number for rows that are the same.
+    budget : TimeBudget
+        Under way.
+    watch : callable(name) -> context manager
+        Told of each candidate.
+    """
+
+    def __init__(
+        self, owner: Any, material: Material, task: Task, candidates: Sequence[Candidate], groups: np.ndarray,
+        budget: TimeBudget, watch: Callable[[str], AbstractContextManager],
+    ):  # fmt: skip
+        self.owner, self.material, self.task = owner, material, task
+        self.entries = [Entry(candidate) for candidate in candidates]
+        self.groups, self.budget, self.watch = groups, budget, watch
+        self.cv = int(owner.cv)
+        self.was_interrupted = False
+
+    def run(self) -> Entry:
+        """Try the candidates; returns the best, fitted to all rows (if `refit`)."""
+        simple = self._first_that_works()
+        every = np.arange(self.material.n)
+        if self.budget.left <= 0:
+            warn_user(
+                f"time_budget={self.owner.time_budget:g} s is too little for more than one candidate: "
+                f"{simple.candidate.name!r} was fitted, without a comparison, in {self.budget.passed:.1f} s."
+            )
+            return simple
+        self.task.warn_of_few(self.cv)
+        folds = self.task.folds(self.cv, self.groups, every)
+        if not folds:
+            warn_user(f"Rows are too few to compare candidates: {simple.candidate.name!r} was taken.")
+            return simple
+        try:
+            self._compare(simple, folds)
+        except KeyboardInterrupt:
+            self.was_interrupted = True
+            warn_user("The search was interrupted: the best candidate so far is what was learned.")
+        best = self._chosen(simple)
+        while not self._finish(best):
+            best = self._chosen(simple)
+        return self._ensemble(best) or best
+
+    def _first_that_works(self) -> Entry:
+        """Fit the simplest candidate to all rows: what is there in any case, in time or not."""
+        errors: list[Exception] = []
+        for entry in self.entries:
+            with self.watch(entry.candidate.name):
+                try:
+                    self._fit_whole(entry, None)
+                except Exception as error:  # an estimator may raise anything; the others still count
+                    self._fail(entry, error)
+                    errors.append(error)
+                    continue
+            entry.candidate.tier = SIMPLE
+            return entry
+        raise ValueError(
+            "No candidate could be fitted: " + "; ".join(f"{e.candidate.name}: {e.status}" for e in self.entries)
+        ) from errors[0]
+
+    def _compare(self, simple: Entry, folds: list) -> None:
+        with self.watch(simple.candidate.name):
+            self._evaluate(simple, folds, self.material.n)
+        if simple.outputs is None:
+            return
+        shallow = [e for e in self.entries if e.tier == SHALLOW and not e.status.startswith("failed")]
+        self._halve(shallow, folds)
+        for entry in [e for e in self.entries if e.tier == TRAINED]:
+            if self._is_good_enough(simple):
+                entry.status = "not tried: codes are good enough"
+            elif len(folds) > self.cv:
+                entry.status = "not tried: too few rows"
+            else:
+                with self.watch(entry.candidate.name):
+                    self._race(entry, folds, simple)
+
+    # Successive halving (Jamieson and Talwalkar 2016): all on few rows, a third of them on three times as many, ...
+    def _halve(self, entries: list[Entry], folds: list) -> None:
+        n, rungs = self.material.n, [self.material.n]
+        while rungs[0] // FACTOR >= FIRST_RUNG and len(entries) > FACTOR ** len(rungs):
+            rungs.insert(0, rungs[0] // FACTOR)
+        for size in rungs:
+            if size < n:
+                on = self.task.folds(self.cv, self.groups, self.task.sample(size))
+                if not on:
+                    continue
+            else:
+                on = folds
+            for entry in entries:
+                with self.watch(entry.candidate.name):
+                    self._evaluate(entry, on, size)
+            done = [e for e in entries if e.n_rows == size]
+            done.sort(key=lambda e: -e.score)  # a stable sort: by promise where scores are equal
+            if size == n:
+                return
+            for entry in done[max(1, -(-len(entries) // FACTOR)) :]:
+                entry.status = f"left out after {size} rows"
+            entries = done[: max(1, -(-len(entries) // FACTOR))]
+
+    def _race(self, entry: Entry, folds: list, simple: Entry) -> None:
+        """Try a training fold by fold, while it is not behind."""
+        best = self._best_of([e for e in self.entries if e.tier != TRAINED]) or simple
+        if self.budget.is_bounded and not self._fit_to_time(entry, folds):
+            return
+        for i in range(len(folds)):
+            if i and not self.budget.allows(self._seconds(entry, len(folds[i][0]), 0) + self._final(entry)):
+                entry.status = f"scored on {i} of {len(folds)} folds: no time"
+                return
+            self._evaluate(entry, folds[: i + 1], self.material.n)
+            if entry.outputs is None or entry.known is None or not entry.known.any():
+                return
+            if i + 1 < len(folds) and best.outputs is not None and best.known is not None:
+                rows = np.flatnonzero(entry.known & best.known)
+                lead, error = self.task.lead(entry.outputs, best.outputs, rows)
+                if lead < -NOISE * error:
+                    entry.status = f"left out after {i + 1} of {len(folds)} folds"
+                    return
+
+    def _fit_to_time(self, entry: Entry, folds: list) -> bool:
+        """Take as many epochs as there is time for, a fold and the final fit included; returns whether there are."""
+        candidate = entry.candidate
+        if candidate.passes is None:
+            return self.budget.left > 0
+        for epochs in EPOCHS:
+            once = candidate.seconds(self.material, len(folds[0][0]), epochs)
+            whole = candidate.seconds(self.material, self.material.n, epochs)
+            if once is None or whole is None or self.budget.allows(once + whole):
+                entry.epochs = epochs
+                if epochs != EPOCHS[0]:
+                    candidate.estimator = clone(candidate.estimator).set_params(max_epochs=epochs)
+                    candidate.name += f", {epochs} epochs"
+                return True
+        return False
+
+    def _seconds(self, entry: Entry, n_rows: int, default: float = math.nan) -> float:
+        known = entry.costs.of(n_rows)
+        if known is None:
+            known = entry.candidate.seconds(self.material, n_rows, entry.epochs)
+        return default if known is None else known
+
+    def _final(self, entry: Entry) -> float:
+        """Return what is expected of the fit to all rows."""
+        return 0.0 if entry.fitted is not None or not self.owner.refit else self._seconds(entry, self.material.n, 0.0)
+
+    def _evaluate(self, entry: Entry, folds: list, size: int) -> None:
+        """Add the outputs of the folds that have none yet; in a new rung all of them."""
+        n = self.material.n
+        if entry.n_rows != size or entry.known is None:
+            outputs, known = None, np.zeros(n, dtype=bool)
+        else:
+            outputs, known = entry.outputs, entry.known.copy()
+        if not self._is_affordable(entry, len(folds[0][0])):
+            return
+        for train, test in folds:
+            if known[test].all():
+                continue
+            if not self.budget.allows(self._seconds(entry, len(train), 0.0) + self._final(entry)):
+                break
+            try:
+                with deadline(self.budget.left, _clock.now):
+                    found = self._fold(entry, train, test)
+            except OutOfTimeError:
+                entry.status = "stopped: no time"
+                break
+            except Exception as error:  # as above
+                self._fail(entry, error)
+                return
+            if outputs is None:
+                outputs = np.full((n, found.shape[1]), np.nan, dtype=found.dtype)
+            outputs[test], known[test] = found, True
+        if outputs is None:
+            return
+        rows = np.flatnonzero(known)
+        try:
+            entry.score = self.task.score(outputs, rows)
+        except Exception as error:  # a scorer that does not fit the task
+            raise ValueError(f"scoring={self.owner.scoring!r} cannot score the candidates: {error}") from error
+        entry.outputs, entry.known, entry.n_rows = outputs, known, size
+        entry.error = self.task.error_of(outputs, rows)
+        missing = sum(not known[test].all() for _, test in folds)
+        entry.status = f"scored on {len(folds) - missing} of {len(folds)} folds: no time" if missing else "scored"
+
+    def _is_affordable(self, entry: Entry, n_rows: int) -> bool:
+        """Whether there is time for a fold; an estimator that nobody knows is timed on a few rows first."""
+        is_known = not math.isnan(self._seconds(entry, n_rows))
+        is_own = entry.tier == TRAINED or entry.candidate.part is not None
+        if not self.budget.is_bounded or is_known or is_own or n_rows <= LONG or self.budget.left <= 0:
+            return self.budget.left > 0
+        rows = self.task.sample(PROBED)
+        try:
+            _, seconds = timed(lambda: self._fitted(entry, rows))
+        except Exception:  # few rows may lack what it needs
+            return True
+        entry.costs.note(PROBED, seconds)
+        return self.budget.allows(self._seconds(entry, n_rows))
+
+    def _fold(self, entry: Entry, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        found, seconds = timed(lambda: self._asked_after_fit(entry, train, test))
+        entry.costs.note(len(train), seconds)
+        return found
+
+    def _asked_after_fit(self, entry: Entry, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        model = self._fitted(entry, train)
+        part = entry.candidate.part
+        return self.task.outputs(model, take_rows(self.material.X, test) if part is None else part.codes[test])
+
+    def _fitted(self, entry: Entry, rows: np.ndarray) -> Any:
+        part = entry.candidate.part
+        is_all = len(rows) == self.material.n
+        X = self.material.X if part is None else part.codes
+        return quietly(clone(entry.candidate.estimator), X if is_all else take_rows(X, rows), self.task.target[rows])
+
+    def _fit_whole(self, entry: Entry, seconds: float | None) -> None:
+        with deadline(seconds, _clock.now):
+            model, taken = timed(lambda: self._fitted(entry, np.arange(self.material.n)))
+            entry.costs.note(self.material.n, taken)
+            entry.fitted = entry.candidate.whole(self.owner, model, self.material.X)
+
+    def _finish(self, entry: Entry) -> bool:
+        """Fit to all rows; returns whether there was time for it."""
+        if entry.fitted is not None or not self.owner.refit:
+            return True
+        is_late = self.was_interrupted and entry.tier == TRAINED
+        try:
+            if not is_late and self.budget.left > 0 and (
+                entry.tier == TRAINED or self.budget.allows(self._final(entry) / 2)
+            ):  # fmt: skip
+                self._fit_whole(entry, self.budget.left)
+                return True
+        except OutOfTimeError:
+            pass
+        except Exception as error:  # as above
+            self._fail(entry, error)
+            entry.outputs = None
+            return False
+        entry.status, entry.outputs = "scored; no time to fit it to all rows", None
+        return False
+
+    def _ensemble(self, best: Entry) -> Entry | None:
+        """Return the greedy ensemble if it is ahead of the best out of fold, and there is time for its members."""
+        entries = [e for e in self._scored() if e.known is not None and e.known.all() and e.outputs is not None]
+        rows = np.arange(self.material.n)
+        if len(entries) < 2 or len(rows) < LEAST_ROWS or best not in entries or self.was_interrupted:
+            return None
+        if not (self.owner.ensemble and self.owner.refit and self.task.averages):
+            return None
+        outputs = [e.outputs for e in entries if e.outputs is not None]
+        weights = greedy_weights(self.task, outputs, rows)
+        members = [(e, weight) for e, weight in zip(entries, weights) if weight]
+        if len(members) < 2:
+            return None
+        honest = out_of_sample(self.task, outputs, rows, self.task.seed)
+        found = Entry(Candidate("ensemble", "ensemble", TRAINED, None), honest, np.ones(len(rows), dtype=bool))
+        found.n_rows, found.score = len(rows), self.task.score(honest, rows)
+        found.error, found.status = self.task.error_of(honest, rows), "scored"
+        self.entries.append(found)
+        if not self._is_ahead(found, best):
+            return None
+        if not self.budget.allows(sum(self._final(e) for e, _ in members)) or not all(
+            self._finish(e) for e, _ in members
+        ):
+            found.status = "scored; no time to fit it to all rows"
+            return None
+        named = [(e.candidate.name.replace("__", "_"), e.fitted) for e, _ in members]
+        found.fitted = voting(named, [weight for _, weight in members], self.task.labels)
+        found.candidate.name = "ensemble of " + ", ".join(name for name, _ in named)
+        return found
+
+    def _is_good_enough(self, simple: Entry) -> bool:
+        best = self._best_of(self.entries) or simple
+        return self.task.is_default and self.task.default == "accuracy" and best.score >= GOOD_ENOUGH
+
+    def _scored(self) -> list[Entry]:
+        return [e for e in self.entries if e.outputs is not None and e.n_rows == self.material.n]
+
+    def _best_of(self, entries: Sequence[Entry]) -> Entry | None:
+        scored = [e for e in entries if e.outputs is not None and e.known is not None and e.n_rows == self.material.n]
+        return max(scored, key=lambda e: e.score, default=None)
+
+    # The one-standard-error rule (Breiman et al. 1984): the simplest one that the best is not ahead of for sure.
+    def _chosen(self, simple: Entry) -> Entry:
+        chosen = simple
+        for tier in (SHALLOW, TRAINED):
+            for entry in sorted((e for e in self._scored() if e.tier == tier), key=lambda e: -e.score):
+                if self._is_ahead(entry, chosen):
+                    chosen = entry
+        return chosen
+
+    def _is_ahead(self, entry: Entry, other: Entry) -> bool:
+        if entry.outputs is None or other.outputs is None or entry.known is None or other.known is None:
+            return False
+        rows = np.flatnonzero(entry.known & other.known)
+        lead, error = self.task.lead(entry.outputs, other.outputs, rows)
+        return lead > NOISE * error and lead > 0
+
+    def _fail(self, entry: Entry, error: Exception) -> None:
+        entry.status = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        warn_user(f"Candidate {entry.candidate.name!r} is left out, for it {entry.status}.")

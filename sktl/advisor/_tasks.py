@@ -1,0 +1,274 @@
+"""What is predicted, classes or values: out-of-fold outputs, their scores, and what of a difference is noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, StratifiedGroupKFold, StratifiedKFold
+
+from sktl._warn_once import warn_user
+from sktl.advisor._problem import stratified
+
+DRAWS = 100  # of the bootstrap, for scores that are no mean over rows
+MOST_OUTPUTS = 2e7  # numbers, beyond which classes are kept instead of probabilities
+LEAST_PROBABILITY = 1e-4
+LEAVE_ONE_OUT = 60  # rows up to which each can be left out by itself
+
+
+class _Predicted(BaseEstimator):
+    """Stands for a fitted model where a scorer asks for one; X are row numbers."""
+
+    def __init__(self, outputs: Any = None, classes_: Any = None):
+        self.outputs = outputs
+        self.classes_ = classes_
+
+    def fit(self, X: Any, y: Any) -> _Predicted:
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class _PredictedClasses(ClassifierMixin, _Predicted):
+    def predict(self, X: Any) -> np.ndarray:
+        return self.classes_[self.outputs[X[:, 0]].argmax(1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        proba = self.outputs[X[:, 0]].astype(np.float64)
+        return proba / np.maximum(proba.sum(1, keepdims=True), 1e-300)
+
+
+class _PredictedValues(RegressorMixin, _Predicted):
+    def predict(self, X: Any) -> np.ndarray:
+        return self.outputs[X[:, 0]]
+
+
+class Task:
+    """Abstract: true targets and how predictions of them are scored.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n,)
+        Labels or values of the labelled rows.
+    scoring : str, callable or None
+        As in scikit-learn; None is accuracy, or R2.
+    seed : int
+        Of folds and draws.
+    """
+
+    default: str
+    averages = True  # whether outputs of several models have a mean
+    labels: np.ndarray | None = None
+
+    def __init__(self, target: np.ndarray, scoring: Any, seed: int):
+        self.target = target
+        self.is_default = scoring is None or scoring == self.default
+        self.scorer = get_scorer(self.default if scoring is None else scoring) if not callable(scoring) else scoring
+        self.seed = seed
+
+    def model(self, outputs: np.ndarray) -> Any:
+        """Return what predicts these outputs."""
+        raise NotImplementedError
+
+    def outputs(self, model: Any, X: Any) -> np.ndarray:
+        """Return a fitted model's outputs, float32 of shape (n, n_outputs)."""
+        raise NotImplementedError
+
+    def row_gains(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return each row's part in the default score, up to a constant."""
+        raise NotImplementedError
+
+    def sample(self, n_rows: int) -> np.ndarray:
+        """Return the numbers of so many rows."""
+        raise NotImplementedError
+
+    def folds(self, cv: int, groups: np.ndarray, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return folds of these rows; empty where they are too few."""
+        raise NotImplementedError
+
+    def warn_of_few(self, cv: int) -> None:
+        """Say it where rows are too few for the folds asked for."""
+        raise NotImplementedError
+
+    def worth(self, outputs: np.ndarray, rows: np.ndarray) -> float:
+        """Return what an ensemble is chosen by."""
+        return self.score(outputs, rows)
+
+    def score(self, outputs: np.ndarray, rows: np.ndarray) -> float:
+        """Return the score of the outputs of some rows."""
+        return float(self.scorer(self.model(outputs), rows[:, None], self.target[rows]))
+
+    def lead(self, outputs: np.ndarray, others: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+        """Return by how much outputs score higher than others on the same rows, and the standard error of that."""
+        if self.is_default:
+            gains = self.row_gains(outputs, rows) - self.row_gains(others, rows)
+            error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
+            return float(gains.mean()), float(error)
+        difference = self.score(outputs, rows) - self.score(others, rows)
+        rng, found = np.random.default_rng(self.seed), []
+        for _ in range(DRAWS):
+            drawn = rng.choice(rows, len(rows))
+            try:
+                found.append(self.score(outputs, drawn) - self.score(others, drawn))
+            except ValueError:  # a draw without one of the classes
+                continue
+        return difference, float(np.nanstd(found)) if len(found) > 1 else np.inf
+
+    def error_of(self, outputs: np.ndarray, rows: np.ndarray) -> float:
+        """Return the standard error of the default score; NaN for others."""
+        if not self.is_default or len(rows) < 2:
+            return float("nan")
+        gains = self.row_gains(outputs, rows)
+        return float(gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+class ClassTask(Task):
+    """Labels of classes."""
+
+    default = "accuracy"
+
+    def __init__(self, target: np.ndarray, scoring: Any, seed: int, classes: np.ndarray):
+        super().__init__(target, scoring, seed)
+        self.classes = classes
+        self.number = np.searchsorted(classes, target)
+        self.sizes = np.bincount(self.number, minlength=len(classes))
+        self.labels = classes
+        self.averages = self.keeps_proba = len(target) * len(classes) <= MOST_OUTPUTS
+
+    def model(self, outputs: np.ndarray) -> Any:
+        """Return a classifier that predicts these outputs."""
+        return _PredictedClasses(outputs, self.classes) if self.keeps_proba else _OfNumbers(outputs, self.classes)
+
+    def outputs(self, model: Any, X: Any) -> np.ndarray:
+        """Return probabilities in the order of the classes; ones and zeros where the model has none."""
+        if self.keeps_proba and hasattr(model, "predict_proba"):
+            proba = np.zeros((_n(X), len(self.classes)), dtype=np.float32)
+            proba[:, np.searchsorted(self.classes, model.classes_)] = model.predict_proba(X)
+            return np.nan_to_num(proba)
+        number = np.searchsorted(self.classes, model.predict(X))
+        if not self.keeps_proba:
+            return number[:, None].astype(np.float32)
+        return np.eye(len(self.classes), dtype=np.float32)[number]
+
+    def row_gains(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return 1 for each row that is right."""
+        found = outputs[rows].argmax(1) if self.keeps_proba else outputs[rows, 0]
+        return (found == self.number[rows]).astype(float)
+
+    def worth(self, outputs: np.ndarray, rows: np.ndarray) -> float:
+        """Return the mean log-probability of the true class: finer than an accuracy."""
+        if not self.is_default:
+            return self.score(outputs, rows)
+        return float(np.log(np.maximum(outputs[rows, self.number[rows]], LEAST_PROBABILITY)).mean())
+
+    def sample(self, n_rows: int) -> np.ndarray:
+        """Return row numbers, each class by its share."""
+        return stratified(self.number, self.sizes, n_rows, np.random.default_rng(self.seed))
+
+    def folds(self, cv: int, groups: np.ndarray, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return folds of these rows, repeated rows side by side; classes too small for folds stay in training.
+
+        Empty where no class has two rows that differ.
+        """
+        number, groups = self.number[rows], groups[rows]
+        sizes = np.bincount(number, minlength=len(self.classes))
+        split = np.flatnonzero(sizes[number] > 1)
+        alone = np.flatnonzero(sizes[number] <= 1)
+        if len(split) < 2:
+            return []
+        smallest = int(sizes[sizes > 1].min())
+        if smallest < cv and len(rows) <= LEAVE_ONE_OUT:
+            found = list(LeaveOneOut().split(split))
+        elif len(np.unique(groups)) < len(rows):
+            n_folds = min(cv, len(np.unique(groups[split])))
+            if n_folds < 2:
+                return []
+            folds = StratifiedGroupKFold(max(2, min(n_folds, smallest)), shuffle=True, random_state=self.seed)
+            found = list(folds.split(split, number[split], groups[split]))
+        else:
+            folds = StratifiedKFold(max(2, min(cv, smallest)), shuffle=True, random_state=self.seed)
+            found = list(folds.split(split, number[split]))
+        found = [(np.r_[split[train], alone], split[test]) for train, test in found]
+        return [
+            (rows[np.sort(train)], rows[test])
+            for train, test in found
+            if len(np.unique(number[train])) > 1 and len(test)
+        ]  # fmt: skip
+
+    def warn_of_few(self, cv: int) -> None:
+        """Say it where the smallest class is too small for the folds asked for."""
+        smallest = int(self.sizes.min())
+        if smallest < cv:
+            one_by_one = len(self.target) <= LEAVE_ONE_OUT
+            warn_user(
+                f"The smallest class has {smallest} row{'s' * (smallest > 1)}, too few for cv={cv}: candidates are "
+                + ("compared by leaving out one row at a time." if one_by_one
+                   else "compared in fewer folds, and classes of one row are not scored.")
+            )  # fmt: skip
+
+
+class _OfNumbers(_PredictedClasses):
+    """The same, of the classes' numbers alone."""
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.classes_[self.outputs[X[:, 0], 0].astype(int)]
+
+
+class ValueTask(Task):
+    """Values."""
+
+    default = "r2"
+
+    def model(self, outputs: np.ndarray) -> Any:
+        """Return a regressor that predicts these outputs."""
+        return _PredictedValues(outputs if self.target.ndim == 2 else outputs[:, 0])
+
+    def outputs(self, model: Any, X: Any) -> np.ndarray:
+        """Return values, (n, n_outputs)."""
+        return np.asarray(model.predict(X), dtype=np.float64).reshape(_n(X), -1)
+
+    def row_gains(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return each row's squared error, negative, in the variance of the values."""
+        target = self.target.reshape(len(self.target), -1)
+        spread = np.maximum(target[rows].var(axis=0), 1e-300)
+        return -(np.square(outputs[rows] - target[rows]) / spread).mean(axis=1)
+
+    def sample(self, n_rows: int) -> np.ndarray:
+        """Return row numbers."""
+        return np.sort(np.random.default_rng(self.seed).permutation(len(self.target))[:n_rows])
+
+    def folds(self, cv: int, groups: np.ndarray, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return folds of these rows, repeated rows side by side."""
+        n_groups = len(np.unique(groups[rows]))
+        if n_groups < 2:
+            return []
+        if n_groups == len(rows):
+            folds = KFold(min(cv, len(rows)), shuffle=True, random_state=self.seed).split(rows)
+        else:
+            folds = GroupKFold(min(cv, n_groups), shuffle=True, random_state=self.seed).split(rows, groups=groups[rows])
+        return [(rows[train], rows[test]) for train, test in folds]
+
+    def warn_of_few(self, cv: int) -> None:
+        """Say it where there are fewer rows than folds asked for."""
+        if len(self.target) < cv:
+            warn_user(
+                f"{len(self.target)} rows are too few for cv={cv}: candidates are compared by leaving out one row at a "
+                "time."
+            )
+
+
+def _n(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def repeats(codes: Any) -> np.ndarray:
+    """Return a number for each row, the same for rows that are the same."""
+    known: dict[Any, int] = {}
+    if isinstance(codes, np.ndarray):
+        keys = (np.round(row, 5).tobytes() for row in codes.astype(np.float32))
+    else:
+        keys = iter(codes)
+    return np.array([known.setdefault(key, len(known)) for key in keys], dtype=int)

@@ -1,0 +1,478 @@
+"""The automatic road: what is tried, in which time, and what is taken."""
+
+import builtins
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.callback import ProgressBar
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
+
+from sktl import AutoTransferClassifier, AutoTransferRegressor, make_codes_classifier
+from sktl.advisor import CandidateFamily, CodesCandidates, FineTuningCandidates, _clock
+from sktl.advisor._candidates import Candidate
+from sktl.advisor._ensemble import greedy_weights, mean_of, out_of_sample
+from sktl.advisor._tasks import ClassTask, ValueTask, repeats
+from sktl.exceptions import BadImageError
+from sktl.features import CNNCodesTransformer
+from sktl.training import _trainer
+from tests.advisor.conftest import squares
+
+
+def rows(n=90, seed=0, hard=False):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4))
+    return X, (X[:, 0] * X[:, 1] > 0 if hard else X[:, 0] > 0).astype(int)
+
+
+def status(model, name):
+    table = model.leaderboard_
+    return table.loc[table["candidate"] == name, "status"].item()
+
+
+class FakeClock:
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    fake = FakeClock()
+    monkeypatch.setattr(_clock, "now", fake)
+    return fake
+
+
+class Slow(ClassifierMixin, BaseEstimator):
+    """A tree, or a constant, whose fit takes so many seconds a hundred rows of a fake clock."""
+
+    def __init__(self, clock, seconds, is_good=True, error=None):
+        self.clock = clock
+        self.seconds = seconds
+        self.is_good = is_good
+        self.error = error
+
+    def __sklearn_clone__(self):
+        return Slow(self.clock, self.seconds, self.is_good, self.error)
+
+    def fit(self, X, y):
+        self.clock.seconds += self.seconds * len(X) / 100
+        if self.error is not None:
+            raise self.error
+        self.model_ = (DecisionTreeClassifier(random_state=0) if self.is_good else DummyClassifier()).fit(X, y)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+    def predict_proba(self, X):
+        return self.model_.predict_proba(X)
+
+
+# What is taken
+
+
+def test_the_scores_are_those_of_scikit_learn():
+    X, y = rows()
+    given = [("constant", DummyClassifier()), ("linear", LogisticRegression())]
+    model = AutoTransferClassifier(given, ensemble=False).fit(X, y)
+    task = ClassTask(y, None, 0, np.unique(y))
+    folds = task.folds(3, np.arange(len(X)), np.arange(len(X)))
+    expected = (cross_val_predict(LogisticRegression(), X, y, cv=folds) == y).mean()
+    table = model.leaderboard_.set_index("candidate")
+    assert table.loc["linear", "score"] == pytest.approx(expected) == model.best_score_
+    assert table.loc["linear", "std_error"] == pytest.approx(np.sqrt(expected * (1 - expected) / 89), rel=1e-6)
+    assert model.best_candidate_ == "linear"
+    np.testing.assert_array_equal(model.predict(X), LogisticRegression().fit(X, y).predict(X))
+
+
+def test_what_is_dearer_has_to_be_ahead_by_more_than_noise():
+    rng = np.random.default_rng(0)
+    X, y = rows(60)
+    y = np.where(rng.random(60) < 0.15, 1 - y, y)
+    simple, same = LogisticRegression(C=1.0), LogisticRegression(C=1.01)
+    model = AutoTransferClassifier([("simple", simple), ("same", same)], ensemble=False).fit(X, y)
+    assert model.best_candidate_ == "simple"
+    hard = rows(200, hard=True)
+    model = AutoTransferClassifier([("simple", simple), ("tree", DecisionTreeClassifier(random_state=0))]).fit(*hard)
+    assert model.best_candidate_ == "tree"
+
+
+def test_pictures_begin_with_the_recommended_pipeline(network, pictures):
+    X, y = pictures
+    model = AutoTransferClassifier("codes", backbones=network, image_size=24, ensemble=False).fit(X, y)
+    assert model.leaderboard_["candidate"].str.contains("logistic regression on penultimate").any()
+    alone = AutoTransferClassifier("codes", backbones=network, image_size=24, n_candidates=1).fit(X, y)
+    assert [type(step).__name__ for _, step in alone.best_estimator_.steps] == [
+        "CNNCodesTransformer", "Normalizer", "LogisticRegressionLOO",
+    ]  # fmt: skip
+    expected = make_codes_classifier(CNNCodesTransformer(network, image_size=24)).fit(X, y)
+    np.testing.assert_allclose(alone.predict_proba(X), expected.predict_proba(X), atol=1e-5)
+    assert isinstance(clone(alone.best_estimator_).fit(X, y), Pipeline)
+
+
+def test_codes_are_computed_once(network, pictures, monkeypatch):
+    seen = []
+    fit_transform = CNNCodesTransformer.fit_transform
+    monkeypatch.setattr(
+        CNNCodesTransformer, "fit_transform", lambda s, X, y=None: seen.append(s) or fit_transform(s, X)
+    )
+    model = AutoTransferClassifier("codes", backbones=network, image_size=24, cache=None).fit(*pictures)
+    assert len(seen) == 1
+    assert len(model.leaderboard_) > 5
+
+
+def test_trainings_are_tried_and_dropped_fold_by_fold(network):
+    X, y = squares(60)
+    noisy = np.where(np.random.default_rng(0).random(60) < 0.3, np.roll(y, 1), y)
+    families = [CodesCandidates(n_layers=1), FineTuningCandidates(strategies=["last", "lora"])]
+    model = AutoTransferClassifier(families, backbones=network, image_size=24).fit(X, noisy)
+    table = model.leaderboard_.set_index("candidate")
+    for name in ("last", "lora"):
+        assert table.loc[name, "n_rows"] == 60
+        assert table.loc[name, "fit_seconds"] > 0
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_feature_rows(hard):
+    X, y = rows(150, hard=hard)
+    labels = np.where(y, "yes", "no")
+    model = AutoTransferClassifier("codes").fit(X, labels)
+    assert model.score(X, labels) > 0.9
+    assert model.classes_.tolist() == ["no", "yes"]
+    assert model.predict_proba(X).shape == (150, 2)
+    agreed = (model.decision_function(X) > 0) == (model.predict(X) == "yes")
+    assert agreed.all()
+    assert (model.best_candidate_ == "logistic regression") == (not hard)
+
+
+def test_texts():
+    texts = [f"{a} thing number {i}" for i in range(20) for a in ("good", "bad")]
+    model = AutoTransferClassifier().fit(texts, ["yes", "no"] * 20)
+    assert model.predict(["a good one", "bad, bad"]).tolist() == ["yes", "no"]
+    assert model.best_candidate_ == "logistic regression"
+
+
+def test_values():
+    X, _ = rows(120)
+    y = X[:, 0] * X[:, 1]
+    model = AutoTransferRegressor("codes").fit(X, y)
+    assert model.best_strategy_ != "linear"
+    assert model.score(X, y) > 0.6
+    assert AutoTransferRegressor("codes").fit(X, X @ [1.0, 2, 3, 4]).best_candidate_ == "ridge"
+
+
+def test_values_of_pictures(network):
+    X, _ = squares(60)
+    y = X.mean(axis=(1, 2, 3))
+    model = AutoTransferRegressor("codes", backbones=network, image_size=24).fit(X, y)
+    assert model.score(X, y) > 0.5
+    assert model.predict(X[:2]).shape == (2,)
+
+
+def test_labels_are_carried_over_to_rows_that_differ():
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    X = rng.normal(size=(200, 3)) * 0.5 + 2 * y[:, None]
+    X[100:] += 4  # the target is elsewhere
+    marked = np.r_[y[:100], np.full(100, -1)]
+    model = AutoTransferClassifier(random_state=0).fit(X, marked)
+    assert model.best_strategy_ == "adapt"
+    assert model.score(X[100:], y[100:]) > 0.9
+    assert model.classes_.tolist() == [0, 1]
+    same = AutoTransferClassifier("codes").fit(X[:100], np.where(np.arange(100) % 5, y[:100], -1))
+    assert same.best_strategy_ != "adapt"
+
+
+def test_pictures_of_a_domain_without_labels(network):
+    X, y = squares(80)
+    X[40:] //= 3
+    model = AutoTransferClassifier(backbones=network, image_size=24)
+    model.fit(X, np.where(np.arange(80) < 40, y, "-1"), sample_domain=np.repeat(["day", "night"], 40))
+    assert set(model.leaderboard_["strategy"]) == {"without adaptation", "adapt"}
+    assert set(model.predict(X)) <= {"noise", "square"}
+
+
+def test_an_ensemble_is_taken_only_if_it_is_ahead():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    task = ClassTask(y, None, 0, np.array([0, 1]))
+    truth = np.eye(2)[y]
+    each = [np.clip(truth + rng.normal(scale=0.7, size=truth.shape), 0.01, 0.99) for _ in range(4)]
+    weights = greedy_weights(task, each, np.arange(300))
+    assert sum(w > 0 for w in weights) >= 3
+    mean = mean_of(each, weights)
+    assert task.score(mean, np.arange(300)) > max(task.score(one, np.arange(300)) for one in each)
+    honest = out_of_sample(task, each, np.arange(300), seed=0)
+    assert np.isfinite(honest).all()
+    assert greedy_weights(task, [truth, 1 - truth], np.arange(300)) == [1, 0]
+
+
+def test_the_ensemble_predicts_as_its_members():
+    X, y = rows(400, hard=True)
+    given = [(f"tree {i}", DecisionTreeClassifier(max_features=1, random_state=i)) for i in range(6)]
+    model = AutoTransferClassifier(given).fit(X, y)
+    assert model.best_strategy_ == "ensemble"
+    vote = model.best_estimator_
+    expected = np.average([m.predict_proba(X) for m in vote.estimators_], axis=0, weights=vote.weights)
+    np.testing.assert_allclose(model.predict_proba(X), expected)
+    assert AutoTransferClassifier(given, ensemble=False).fit(X, y).best_strategy_ != "ensemble"
+
+
+def test_other_scorings():
+    X, y = rows(90)
+    model = AutoTransferClassifier("codes", scoring="roc_auc").fit(X, y)
+    assert 0.9 < model.best_score_ <= 1
+    assert AutoTransferRegressor("codes", scoring="neg_mean_absolute_error").fit(X, X[:, 0]).best_score_ <= 0
+    with pytest.raises(ValueError, match="scoring='roc_auc' cannot score"):
+        AutoTransferClassifier("codes", scoring="roc_auc").fit(X, np.arange(90) % 3)
+
+
+def test_halving_leaves_candidates_out_on_few_rows():
+    X, y = rows(1000)
+    given = [("first", LogisticRegression()), *((f"k={k}", KNeighborsClassifier(k)) for k in (1, 3, 5, 15, 45, 135))]
+    table = AutoTransferClassifier(given, ensemble=False).fit(X, y).leaderboard_
+    assert table["status"].str.startswith("left out after 333 rows").sum() == 4
+    assert (table["n_rows"] == 1000).sum() == 3
+
+
+# Time
+
+
+def test_the_budget_is_kept(clock):
+    X, y = rows(100)
+    given = [("cheap", Slow(clock, 1.0, is_good=False)), ("good", Slow(clock, 2.0)), ("dear", Slow(clock, 30.0))]
+    model = AutoTransferClassifier(given, time_budget=25).fit(X, y)
+    assert clock.seconds <= 25
+    assert model.best_candidate_ == "good"
+    assert status(model, "dear") == "not tried: no time"
+
+
+@pytest.mark.parametrize("budget", [3, 5, 8, 13, 21, 40])
+def test_no_estimator_that_is_known_to_be_too_slow_is_begun(clock, budget):
+    X, y = rows(300)
+    given = [(f"{i}", Slow(clock, s, is_good=i > 1)) for i, s in enumerate((0.2, 0.5, 1.0, 3.0, 20.0))]
+    AutoTransferClassifier(given, time_budget=budget).fit(X, y)
+    assert clock.seconds <= budget + 2
+
+
+def test_a_budget_too_small_for_one_candidate(clock):
+    X, y = rows(100)
+    with pytest.warns(UserWarning, match="time_budget=2 s is too little.*'cheap' was fitted.*5.0 s"):
+        model = AutoTransferClassifier([("cheap", Slow(clock, 5.0)), ("other", Slow(clock, 5.0))], time_budget=2).fit(
+            X, y
+        )
+    assert model.best_candidate_ == "cheap"
+    assert np.isnan(model.best_score_)
+    assert model.predict(X).shape == (100,)
+
+
+def test_training_is_stopped_in_the_middle(clock, network, monkeypatch):
+    X, y = squares(60)
+    noisy = np.where(np.random.default_rng(0).random(60) < 0.3, np.roll(y, 1), y)
+    check = _trainer.check_deadline
+    n_steps = []
+
+    def slow():
+        clock.seconds += 4
+        n_steps.append(0)
+        check()
+
+    monkeypatch.setattr(_trainer, "check_deadline", slow)
+    families = [CodesCandidates(n_layers=0), FineTuningCandidates(strategies=["full"])]
+    model = AutoTransferClassifier(families, backbones=network, image_size=24, time_budget=60).fit(X, noisy)
+    assert clock.seconds <= 62
+    assert len(n_steps) > 5
+    assert status(model, "full") == "stopped: no time"
+    assert "penultimate" in model.best_candidate_
+
+
+def test_an_interrupt_gives_the_best_so_far(clock):
+    X, y = rows(100)
+    given = [
+        ("cheap", Slow(clock, 1.0, is_good=False)), ("good", Slow(clock, 1.0)),
+        ("long", Slow(clock, 1.0, error=KeyboardInterrupt())),
+    ]  # fmt: skip
+    with pytest.warns(UserWarning, match="interrupted: the best candidate so far"):
+        model = AutoTransferClassifier(given).fit(X, y)
+    assert model.best_candidate_ == "good"
+    with pytest.raises(KeyboardInterrupt):  # there is nothing yet
+        AutoTransferClassifier(given[2:]).fit(X, y)
+
+
+# Bad input
+
+
+def test_candidates_that_fail_are_reported():
+    X, y = rows(60)
+    given = [("broken", Slow(FakeClock(), 0, error=RuntimeError("no luck"))), ("linear", LogisticRegression())]
+    with pytest.warns(UserWarning, match="'broken' is left out, for it failed: RuntimeError: no luck"):
+        model = AutoTransferClassifier(given).fit(X, y)
+    assert model.best_candidate_ == "linear"
+    assert status(model, "broken") == "failed: RuntimeError: no luck"
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="No candidate could be fitted: broken: failed"):
+        AutoTransferClassifier(given[:1]).fit(X, y)
+
+
+def test_a_backbone_that_fails_is_reported(network, pictures):
+    def broken():
+        raise RuntimeError("no such weights here")
+
+    with pytest.warns(UserWarning, match="Left out, .*broken"):
+        model = AutoTransferClassifier("codes", backbones=[broken, network], image_size=24).fit(*pictures)
+    assert model.failed_backbones_ == {"broken": "no such weights here"}
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "error", "message"),
+    [
+        ({}, lambda X, y: (X, np.zeros(60)), ValueError, "one class only, 0"),
+        ({}, lambda X, y: (X, np.full(60, -1)), ValueError, "no label at all"),
+        ({}, lambda X, y: (X, np.linspace(0, 1, 60)), ValueError, "Unknown label type: continuous"),
+        ({}, lambda X, y: (X, y[:59]), ValueError, "expected 60, got 59"),
+        ({}, lambda X, y: (X, None), ValueError, "requires y"),
+        ({"candidates": []}, lambda X, y: (X, y), ValueError, "empty list"),
+        ({"candidates": "cods"}, lambda X, y: (X, y), ValueError, "Did you mean 'codes'"),
+        ({"candidates": [3]}, lambda X, y: (X, y), TypeError, "got 3 of type int"),
+        (
+            {"candidates": [LogisticRegression(), LogisticRegression()]},
+            lambda X, y: (X, y),
+            ValueError,
+            "two of the name",
+        ),
+        ({"candidates": "codes", "cv": 1}, lambda X, y: (X, y), ValueError, "cv"),
+        ({"time_budget": 0}, lambda X, y: (X, y), ValueError, "time_budget"),
+        ({"backbones": []}, lambda X, y: (X, y), ValueError, "backbones is an empty list"),
+    ],
+)
+def test_bad_input(params, change, error, message):
+    X, y = rows(60)
+    with pytest.raises(error, match=message):
+        AutoTransferClassifier(**params).fit(*change(X, y))
+
+
+def test_few_rows_a_class():
+    X, y = rows(20)
+    y = y.copy()
+    y[:2] = 2
+    with pytest.warns(UserWarning, match="smallest class has 2 rows, too few for cv=3: .*leaving out one row"):
+        model = AutoTransferClassifier("codes").fit(X, y)
+    assert model.leaderboard_["n_rows"].max() == 20
+    y[1] = 3
+    with pytest.warns(UserWarning, match="too few for cv=3"):
+        model = AutoTransferClassifier("codes").fit(X, y)
+    assert set(model.classes_) == {0, 1, 2, 3}
+    with pytest.warns(UserWarning):
+        assert len(AutoTransferClassifier("codes").fit(X[:4], np.arange(4)).predict(X)) == 20
+
+
+def test_rows_that_repeat_do_not_raise_the_scores():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    X, y = np.repeat(X, 3, axis=0), np.repeat(y, 3)
+    model = AutoTransferClassifier([("k-NN", KNeighborsClassifier(1)), ("linear", LogisticRegression())]).fit(X, y)
+    table = model.leaderboard_.set_index("candidate")
+    assert table.loc["k-NN", "score"] < 0.75  # by its own copies each row would be right
+    assert repeats(X).tolist() == np.repeat(np.arange(40), 3).tolist()
+    assert repeats(["a", "b", "a"]).tolist() == [0, 1, 0]
+
+
+def test_ten_thousand_classes():
+    y = np.repeat(np.arange(10_000), 2)
+    X = np.random.default_rng(0).normal(scale=0.01, size=(20_000, 2)) + np.c_[y % 100, y // 100]
+    with pytest.warns(UserWarning, match="smallest class has 2 rows"):
+        model = AutoTransferClassifier(n_candidates=2).fit(X, y)
+    assert len(model.classes_) == 10_000
+    assert model.best_score_ > 0.9
+
+
+def test_pictures_that_cannot_be_read_are_all_named(network, pictures, tmp_path):
+    X, y = pictures
+    paths = []
+    for i, picture in enumerate(X):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(picture).save(paths[-1])
+    assert AutoTransferClassifier("codes", backbones=network, image_size=24).fit(paths, y).score(paths, y) > 0.7
+    for i in (3, 7):
+        paths[i].write_bytes(b"no picture")
+    with pytest.raises(BadImageError, match=r"2 of 40 .*3\.png.*7\.png") as caught:
+        AutoTransferClassifier("codes", backbones=network, image_size=24).fit(paths, y)
+    assert set(caught.value.failures) == {3, 7}
+
+
+# The contract
+
+
+def test_without_refit_nothing_predicts():
+    X, y = rows(60)
+    model = AutoTransferClassifier("codes", refit=False).fit(X, y)
+    assert model.best_candidate_ in set(model.leaderboard_["candidate"])
+    with pytest.raises(ValueError, match="best_estimator_|refit"):
+        model.predict(X)
+
+
+def test_twice_the_same_and_pickled(network, pictures):
+    X, y = pictures
+    one, two = (AutoTransferClassifier("codes", backbones=network, image_size=24).fit(X, y) for _ in range(2))
+    scores = [m.leaderboard_.set_index("candidate")["score"].to_dict() for m in (one, two)]
+    assert scores[0] == scores[1]
+    back = pickle.loads(pickle.dumps(one))
+    np.testing.assert_array_equal(back.predict_proba(X), one.predict_proba(X))
+
+
+def test_a_family_of_ones_own():
+    class Trees(CandidateFamily):
+        name = "trees"
+
+        def _candidates(self, owner, material):
+            return [Candidate("tree", "trees", 1, DecisionTreeClassifier(random_state=0))]
+
+    X, y = rows(150, hard=True)
+    model = AutoTransferClassifier([("constant", DummyClassifier()), "trees"]).fit(X, y)
+    assert model.best_candidate_ == "tree"
+
+
+def test_without_pandas(monkeypatch):
+    found = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "pandas":
+            raise ImportError(name)
+        return found(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    X, y = rows(60)
+    table = AutoTransferClassifier("codes").fit(X, y).leaderboard_
+    assert isinstance(table, list)
+    assert {"candidate", "score", "status"} <= set(table[0])
+
+
+def test_progress_and_the_time_left(capsys):
+    X, y = rows(60)
+    model = AutoTransferClassifier("codes", time_budget=50, verbose=1).set_callbacks(ProgressBar())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the bar, where no terminal is
+        model.fit(X, y)
+    assert "logistic regression, " in capsys.readouterr().out
+
+
+def test_tasks_score_by_definition():
+    rng = np.random.default_rng(0)
+    y, outputs = rng.normal(size=50), rng.normal(size=(50, 1))
+    task, every = ValueTask(y, None, 0), np.arange(50)
+    r2 = 1 - np.square(y - outputs[:, 0]).sum() / np.square(y - y.mean()).sum()
+    assert task.score(outputs, every) == pytest.approx(r2)
+    lead, error = task.lead(y[:, None], outputs, every)
+    assert lead == pytest.approx(1 - r2)
+    assert error == pytest.approx(np.std(np.square(y - outputs[:, 0]) / y.var(), ddof=1) / np.sqrt(50))
