@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -46,6 +47,8 @@ def _winner_has(method: str) -> Any:
 
 class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
     """Abstract: tries what is plausible, and becomes the best of it."""
+
+    best_estimator_: Any
 
     layers = "all"  # what the networks are asked for, and by what rules they are judged: as `TransferAdvisor` does
     max_samples = 10**9
@@ -146,7 +149,11 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         return first if isinstance(first, (str, nn.Module)) else None
 
     def _asked(self, X: Any) -> Any:
-        check_is_fitted(self, "best_estimator_")
+        check_is_fitted(self)
+        if "best_estimator_" not in self.__dict__:
+            raise NotFittedError(
+                f"This {type(self).__name__} was fitted with refit=False and predicts nothing; set refit=True."
+            )
         if self._row_kind == ROWS:
             return read(self, X, self._kind, reset=False)
         return [str(text) for text in rows_on_host(X)] if self._row_kind == TEXT else X
@@ -164,7 +171,8 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         ndarray of shape (n,)
             Labels, or values.
         """
-        return self.best_estimator_.predict(self._asked(X)) if hasattr(self, "best_estimator_") else self._asked(X)
+        rows = self._asked(X)
+        return self.best_estimator_.predict(rows)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "leaderboard_")
@@ -181,7 +189,6 @@ class AnswersOfClassifier(AutoTransfer):
     """Abstract: probabilities and decision values of the winner."""
 
     classes_: np.ndarray
-    best_estimator_: Any
 
     @available_if(_winner_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -197,7 +204,8 @@ class AnswersOfClassifier(AutoTransfer):
         ndarray of shape (n, n_classes)
             In the order of `classes_`.
         """
-        return self.best_estimator_.predict_proba(self._asked(X)) if self._is_ready() else self._asked(X)
+        rows = self._asked(X)
+        return self.best_estimator_.predict_proba(rows)
 
     @available_if(_winner_has("predict_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -235,9 +243,6 @@ class AnswersOfClassifier(AutoTransfer):
         with np.errstate(divide="ignore"):
             logits = np.maximum(np.log(self.best_estimator_.predict_proba(rows)), SMALLEST)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-
-    def _is_ready(self) -> bool:
-        return "best_estimator_" in self.__dict__
 
 
 def leaderboard(best: Entry, entries: list[Entry]) -> Any:

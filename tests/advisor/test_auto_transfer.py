@@ -321,7 +321,10 @@ def test_candidates_that_fail_are_reported():
         model = AutoTransferClassifier(given).fit(X, y)
     assert model.best_candidate_ == "linear"
     assert status(model, "broken") == "failed: RuntimeError: no luck"
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="No candidate could be fitted: broken: failed"):
+    with (
+        pytest.warns(UserWarning, match="no luck"),
+        pytest.raises(ValueError, match="No candidate could be fitted: broken: failed"),
+    ):
         AutoTransferClassifier(given[:1]).fit(X, y)
 
 
@@ -373,7 +376,7 @@ def test_few_rows_a_class():
     with pytest.warns(UserWarning, match="too few for cv=3"):
         model = AutoTransferClassifier("codes").fit(X, y)
     assert set(model.classes_) == {0, 1, 2, 3}
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="too few to compare"):
         assert len(AutoTransferClassifier("codes").fit(X[:4], np.arange(4)).predict(X)) == 20
 
 
@@ -418,7 +421,7 @@ def test_without_refit_nothing_predicts():
     X, y = rows(60)
     model = AutoTransferClassifier("codes", refit=False).fit(X, y)
     assert model.best_candidate_ in set(model.leaderboard_["candidate"])
-    with pytest.raises(ValueError, match="best_estimator_|refit"):
+    with pytest.raises(ValueError, match="refit=True"):
         model.predict(X)
 
 
