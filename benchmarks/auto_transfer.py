@@ -1,7 +1,7 @@
 """AutoTransferClassifier within a time budget, beside single strategies, and how well it keeps its budget.
 
 Protocol: each case has a training set and a test set that nothing has seen. AutoTransferClassifier gets 60 seconds,
-with no codes kept from before. The single strategies stand beside: `make_codes_classifier()` (for feature rows and texts:
+with no codes kept from before. Single strategies stand beside: `make_codes_classifier()` (for feature rows and texts:
 logistic regression), the same on all layers, a support vector machine on the last layer, and fine-tuning of all layers,
 always, which ends with the epoch in which 60 seconds are over. Default settings, one seed.
 

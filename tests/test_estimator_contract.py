@@ -15,6 +15,8 @@ import sktl
 # estimator hundreds of times.
 STEPS = 10
 ESTIMATORS = [
+    sktl.AutoTransferClassifier("codes", n_candidates=3),
+    sktl.AutoTransferRegressor("codes", n_candidates=2),
     sktl.CNNCodesTransformer(image_size=32, image_shape=(1, -1), engine="torch"),
     sktl.CNNCodesTransformer(
         image_size=32, image_shape=(1, -1), engine="torch", layers="all", pooling="max", cache="memory"
@@ -37,7 +39,10 @@ MARK = (
 
 def expected_failures(estimator):
     """Return the checks that cannot hold by a method's nature, with the reason."""
-    if isinstance(estimator, sktl.DomainAdaptedClassifier) and estimator.unlabelled is not None:
+    if (
+        isinstance(estimator, (sktl.DomainAdaptedClassifier, sktl.AutoTransferClassifier))
+        and estimator.unlabelled is not None
+    ):
         return {"check_classifiers_classes": MARK}
     return {}
 

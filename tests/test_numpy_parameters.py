@@ -125,7 +125,7 @@ def answers(kind, numbers):
         given["backbone"] = NETWORK
     if kind.__name__ == "DomainAdaptedClassifier":
         given["backbone"] = NETWORK[:6]
-    if kind.__name__ == "TransferAdvisor":
+    if kind.__name__ in ("TransferAdvisor", "AutoTransferClassifier", "AutoTransferRegressor"):
         given["backbones"] = NETWORK
     if kind.__name__ in ("FewShotClassifier", "FewShotRegressor"):
         given["learner"] = "ridge"

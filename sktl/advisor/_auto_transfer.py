@@ -99,7 +99,7 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         is_own = wants_codes(self)
         rows, kind = read_rows(self, X, self._first_network()) if is_own else (rows_on_host(X), AS_GIVEN)
         problem, target = self._problem(rows, kind, y, sample_domain)
-        given = material(self, problem, target, wants_codes=is_own)
+        given = material(self, problem, target, budget, wants_codes=is_own)
         candidates = listed(self, given)
         traits = None if self.experience is None or not is_own else traits_of(given)
         near: list = []

@@ -12,6 +12,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sktl._array_api import n_rows, take_rows
 from sktl._columns import target_values
 from sktl._validation import shorten
+from sktl.advisor._clock import TimeBudget
 from sktl.advisor._codes import ALL, AS_THEY_ARE, PENULTIMATE, PIXELS, Extraction, LayerCodes, extract, transformer_of
 from sktl.advisor._decision import Decision, decide
 from sktl.advisor._problem import Problem, stratified
@@ -83,8 +84,10 @@ def values_problem(owner: Any, X: Any, kind: str, y: Any) -> tuple[Problem, np.n
     return Problem(kind, X, none, np.array([n]), every, none, np.zeros(n, dtype=int), 0, [], None), values
 
 
-def material(owner: Any, problem: Problem, target: np.ndarray, *, wants_codes: bool) -> Material:
-    """Run the networks over the rows once; rank their layers, and ask the advisor's rules.
+def material(
+    owner: Any, problem: Problem, target: np.ndarray, budget: TimeBudget, *, wants_codes: bool
+) -> Material:  # fmt: skip
+    """Run the networks over the rows once; rank their layers, and ask the advisor's rules, if there is time left.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def material(owner: Any, problem: Problem, target: np.ndarray, *, wants_codes: b
     given.failed = found.failed
     given.seconds_a_picture = min(found.seconds.values(), default=None)
     layers = [part for part in found.layers if part.layer not in (AS_THEY_ARE, PIXELS)]
-    if len(problem.classes):
+    if len(problem.classes) and (budget.left > 0 or problem.n_unlabelled):
         small, few = _sampled(found, problem, owner.random_state)
         scored = score_layers(small.layers, few.number, ("knn", RANKED_BY), None, owner.random_state)
         given.decision = decide(owner, few, small, scored, RANKED_BY)
