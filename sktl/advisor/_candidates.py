@@ -8,7 +8,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.naive_bayes import ComplementNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.utils._param_validation import Interval
 
@@ -85,10 +86,8 @@ class Candidate:
 class CandidateFamily(Documented, BaseEstimator):
     """Abstract: what `AutoTransferClassifier` and `AutoTransferRegressor` try of one kind.
 
-    A subclass with a `name` of its own is found by it: ``candidates=["codes", "mine"]``.
+    A subclass with a class attribute `name` is found by it: ``candidates=["codes", "mine"]``.
     """
-
-    name: ClassVar[str]
 
     def _candidates(self, owner: Any, material: Material) -> list[Candidate]:
         """Return them in the order in which they should be tried; those of an unfit kind of rows are left out."""
@@ -115,7 +114,6 @@ class CodesCandidates(CandidateFamily):
     16
     """
 
-    name = "codes"
     _parameter_constraints: ClassVar[dict] = {"n_layers": [Interval(Integral, 0, None, closed="left")]}
 
     def __init__(self, n_layers: int = 3):
@@ -126,9 +124,10 @@ class CodesCandidates(CandidateFamily):
         is_values = not len(material.problem.classes)
         if material.layers and material.problem.is_pictures:
             return self._on_layers(owner, material, is_values)
-        if material.problem.kind == TEXT:
-            return _on_text(material, is_values)
-        return _on_rows(owner, material, is_values) if material.problem.kind == ROWS else []
+        if material.problem.kind not in (TEXT, ROWS):
+            return []
+        plain = _on_text(material, is_values) if material.problem.kind == TEXT else _on_rows(owner, material, is_values)
+        return plain + _on_given(owner, material, is_values)
 
     def _on_layers(self, owner: Any, material: Material, is_values: bool) -> list[Candidate]:
         last = next((part for part in material.layers if part.layer == PENULTIMATE), material.layers[0])
@@ -216,6 +215,17 @@ def _on_text(material: Material, is_values: bool) -> list[Candidate]:
     return _shallow(models, "linear")
 
 
+def _on_given(owner: Any, material: Material, is_values: bool) -> list[Candidate]:
+    """Return linear models on what the user's own transformers make of rows or texts."""
+    if isinstance(owner.backbones, str) or len(material.problem.classes) > MOST_CLASSES_SOLVED:
+        return []
+    model, said = (RidgeCV(ALPHAS), "ridge") if is_values else (LogisticRegression(C=10.0, max_iter=1000), "logistic")
+    return [
+        Candidate(f"{said} on {part.backbone}", "codes", SHALLOW, make_pipeline(clone(part.item), Normalizer(), model))
+        for part in material.layers
+    ]
+
+
 def _shallow(models: dict[str, Any], strategy: str) -> list[Candidate]:
     return [
         Candidate(name, strategy if not i else name, SHALLOW if i else SIMPLE, model)
@@ -241,7 +251,6 @@ class FineTuningCandidates(CandidateFamily):
     >>> search = AutoTransferClassifier(candidates=["codes", FineTuningCandidates(strategies=["last"])])
     """
 
-    name = "fine-tune"
     _parameter_constraints: ClassVar[dict] = {"strategies": [list, tuple]}
 
     def __init__(self, strategies: Sequence[str] = ("lp-ft", "last", "full", "lora")):

@@ -13,6 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sktl.advisor._candidates import EPOCHS, Candidate
 from sktl.advisor._clock import Costs
 
+FIRST_RUNG = 300  # rows on which candidates are compared first, at least
+FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung
+
 
 @dataclass
 class Entry:
@@ -59,3 +62,11 @@ def quietly(model: Any, X: Any, y: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y)
+
+
+def rungs(n_rows: int, n_candidates: int) -> list[int]:
+    """Return on how many rows candidates are compared, one after another; the last one is all."""
+    found = [n_rows]
+    while found[0] // FACTOR >= FIRST_RUNG and n_candidates > FACTOR ** len(found):
+        found.insert(0, found[0] // FACTOR)
+    return found

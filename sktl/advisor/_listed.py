@@ -15,7 +15,7 @@ from sktl.advisor._candidates import (
 )
 from sktl.advisor._material import Material
 
-FAMILIES = {family.name: family for family in (CodesCandidates, FineTuningCandidates)}
+FAMILIES = {"codes": CodesCandidates, "fine-tune": FineTuningCandidates}
 
 
 def listed(owner: Any, material: Material) -> list[Candidate]:

@@ -15,16 +15,15 @@ from sktl._deadline import OutOfTimeError, deadline
 from sktl._warn_once import warn_user
 from sktl.advisor import _clock
 from sktl.advisor._candidates import EPOCHS, SHALLOW, SIMPLE, TRAINED, Candidate
-from sktl.advisor._clock import TimeBudget, timed
+from sktl.advisor._clock import CAUTION, TimeBudget, timed
 from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
-from sktl.advisor._entry import Entry, quietly
+from sktl.advisor._entry import FACTOR, Entry, quietly, rungs
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
-FIRST_RUNG = 300  # rows on which candidates are compared first, at least
-FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung
 NOISE = 1.0  # standard errors that a lead has to be above
 GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
+GRACE = 1.5  # seconds that the final fit may end late
 PROBED = 40  # rows on which an estimator is timed that nobody knows, where time is bounded
 LONG = 100  # rows beyond which it is
 
@@ -65,10 +64,7 @@ class Search:
         simple = self._first_that_works()
         every = np.arange(self.material.n)
         if self.budget.left <= 0:
-            warn_user(
-                f"time_budget={self.owner.time_budget:g} s is too little for more than one candidate: "
-                f"{simple.candidate.name!r} was fitted, without a comparison, in {self.budget.passed:.1f} s."
-            )
+            self._warn_of_time(simple)
             return simple
         self.task.warn_of_few(self.cv)
         folds = self.task.folds(self.cv, self.groups, every)
@@ -80,10 +76,19 @@ class Search:
         except KeyboardInterrupt:
             self.was_interrupted = True
             warn_user("The search was interrupted: the best candidate so far is what was learned.")
+        else:
+            if simple.outputs is None and len(self.entries) > 1 and self.budget.is_bounded:
+                self._warn_of_time(simple)
         best = self._chosen(simple)
         while not self._finish(best):
             best = self._chosen(simple)
         return self._ensemble(best) or best
+
+    def _warn_of_time(self, simple: Entry) -> None:
+        warn_user(
+            f"time_budget={self.owner.time_budget:g} s is too little for more than one candidate: "
+            f"{simple.candidate.name!r} was fitted, without a comparison, in {self.budget.passed:.1f} s."
+        )
 
     def _first_that_works(self) -> Entry:
         """Fit the simplest candidate to all rows: what is there in any case, in time or not."""
@@ -120,10 +125,8 @@ class Search:
 
     # Successive halving (Jamieson and Talwalkar 2016): all on few rows, a third of them on three times as many, ...
     def _halve(self, entries: list[Entry], folds: list) -> None:
-        n, rungs = self.material.n, [self.material.n]
-        while rungs[0] // FACTOR >= FIRST_RUNG and len(entries) > FACTOR ** len(rungs):
-            rungs.insert(0, rungs[0] // FACTOR)
-        for size in rungs:
+        n = self.material.n
+        for size in rungs(n, len(entries)):
             if size < n:
                 on = self.task.folds(self.cv, self.groups, self.task.sample(size))
                 if not on:
@@ -137,9 +140,10 @@ class Search:
             done.sort(key=lambda e: -e.score)  # a stable sort: by promise where scores are equal
             if size == n:
                 return
-            for entry in done[max(1, -(-len(entries) // FACTOR)) :]:
-                entry.status = f"left out after {size} rows"
-            entries = done[: max(1, -(-len(entries) // FACTOR))]
+            kept = max(1, -(-len(entries) // FACTOR))
+            for i, entry in enumerate(done):
+                entry.status = f"scored on {size} rows: no time" if i < kept else f"left out after {size} rows"
+            entries = done[:kept]
 
     def _race(self, entry: Entry, folds: list, simple: Entry) -> None:
         """Try a training fold by fold, while it is not behind."""
@@ -147,7 +151,7 @@ class Search:
         if self.budget.is_bounded and not self._fit_to_time(entry, folds):
             return
         for i in range(len(folds)):
-            if i and not self.budget.allows(self._seconds(entry, len(folds[i][0]), 0) + self._final(entry)):
+            if i and not self.budget.allows(self._seconds(entry, len(folds[i][0]), 0) + self._reserve(entry)):
                 entry.status = f"scored on {i} of {len(folds)} folds: no time"
                 return
             self._evaluate(entry, folds[: i + 1], self.material.n)
@@ -186,6 +190,11 @@ class Search:
         """Return what is expected of the fit to all rows."""
         return 0.0 if entry.fitted is not None or not self.owner.refit else self._seconds(entry, self.material.n, 0.0)
 
+    def _reserve(self, entry: Entry) -> float:
+        """Return the seconds to keep for the final fit, of this candidate or of the best so far."""
+        best = self._best_of([e for e in self.entries if e.tier != TRAINED])
+        return max(self._final(entry), 0.0 if best is None else self._final(best))
+
     def _evaluate(self, entry: Entry, folds: list, size: int) -> None:
         """Add the outputs of the folds that have none yet; in a new rung all of them."""
         n = self.material.n
@@ -198,7 +207,7 @@ class Search:
         for train, test in folds:
             if known[test].all():
                 continue
-            if not self.budget.allows(self._seconds(entry, len(train), 0.0) + self._final(entry)):
+            if not self.budget.allows(self._seconds(entry, len(train), 0.0) + self._reserve(entry)):
                 break
             try:
                 with deadline(self.budget.left, _clock.now):
@@ -266,10 +275,9 @@ class Search:
             return True
         is_late = self.was_interrupted and entry.tier == TRAINED
         try:
-            if not is_late and self.budget.left > 0 and (
-                entry.tier == TRAINED or self.budget.allows(self._final(entry) / 2)
-            ):  # fmt: skip
-                self._fit_whole(entry, self.budget.left)
+            in_time = CAUTION * self._final(entry) <= self.budget.left + GRACE
+            if not is_late and self.budget.left > 0 and (entry.tier == TRAINED or in_time):
+                self._fit_whole(entry, max(self.budget.left, GRACE))
                 return True
         except OutOfTimeError:
             pass

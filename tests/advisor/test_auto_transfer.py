@@ -10,6 +10,7 @@ from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.callback import ProgressBar
 from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
@@ -162,6 +163,12 @@ def test_texts():
     model = AutoTransferClassifier().fit(texts, ["yes", "no"] * 20)
     assert model.predict(["a good one", "bad, bad"]).tolist() == ["yes", "no"]
     assert model.best_candidate_ == "logistic regression"
+
+
+def test_a_transformer_of_ones_own():
+    texts = [f"{a} thing number {i}" for i in range(20) for a in ("good", "bad")]
+    model = AutoTransferClassifier(backbones=CountVectorizer()).fit(texts, ["yes", "no"] * 20)
+    assert "logistic on CountVectorizer" in set(model.leaderboard_["candidate"])
 
 
 def test_values():
