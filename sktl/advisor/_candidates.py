@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -83,15 +84,15 @@ class Candidate:
         return head if self.part is None else assembled(owner, self.part, head, X)
 
 
-class CandidateFamily(Documented, BaseEstimator):
+class CandidateFamily(Documented, BaseEstimator, ABC):
     """Abstract: what `AutoTransferClassifier` and `AutoTransferRegressor` try of one kind.
 
     A subclass with a class attribute `name` is found by it: ``candidates=["codes", "mine"]``.
     """
 
-    def _candidates(self, owner: Any, material: Material) -> list[Candidate]:
-        """Return them in the order in which they should be tried; those of an unfit kind of rows are left out."""
-        raise NotImplementedError
+    @abstractmethod
+    def _candidates(self, owner: Any, material: Material) -> Sequence[Candidate | tuple[str, Any]]:
+        """Return candidates, or pairs (name, estimator), in the order in which they should be tried."""
 
 
 class CodesCandidates(CandidateFamily):
@@ -109,9 +110,12 @@ class CodesCandidates(CandidateFamily):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sktl.advisor import AutoTransferClassifier, CodesCandidates
-    >>> AutoTransferClassifier(candidates=[CodesCandidates(n_layers=1)]).get_params()["n_candidates"]
-    16
+    >>> X = np.random.default_rng(0).normal(size=(40, 3))
+    >>> model = AutoTransferClassifier([CodesCandidates(n_layers=1)], n_candidates=2).fit(X, X[:, 0] > 0)
+    >>> model.best_candidate_
+    'logistic regression'
     """
 
     _parameter_constraints: ClassVar[dict] = {"n_layers": [Interval(Integral, 0, None, closed="left")]}
@@ -248,7 +252,7 @@ class FineTuningCandidates(CandidateFamily):
     Examples
     --------
     >>> from sktl.advisor import AutoTransferClassifier, FineTuningCandidates
-    >>> search = AutoTransferClassifier(candidates=["codes", FineTuningCandidates(strategies=["last"])])
+    >>> search = AutoTransferClassifier(["codes", FineTuningCandidates(strategies=["last"])], time_budget=60)
     """
 
     _parameter_constraints: ClassVar[dict] = {"strategies": [list, tuple]}

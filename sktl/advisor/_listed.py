@@ -33,7 +33,12 @@ def listed(owner: Any, material: Material) -> list[Candidate]:
             for family in (CodesCandidates(), FineTuningCandidates()):
                 found += family._candidates(owner, material)
         elif isinstance(item, (str, CandidateFamily)):
-            found += as_family(item)._candidates(owner, material)
+            family = as_family(item)
+            said = type(family).__dict__.get("name", "given")
+            found += [
+                one if isinstance(one, Candidate) else Candidate(one[0], said, SHALLOW, one[1])
+                for one in family._candidates(owner, material)
+            ]
         else:
             name, estimator = named_estimator(item)
             found.append(Candidate(name, "given", SHALLOW if found else SIMPLE, estimator))

@@ -19,7 +19,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier, AutoTransferRegressor, make_codes_classifier
 from sktl.advisor import CandidateFamily, CodesCandidates, FineTuningCandidates, _clock
-from sktl.advisor._candidates import Candidate
 from sktl.advisor._ensemble import greedy_weights, mean_of, out_of_sample
 from sktl.advisor._tasks import ClassTask, ValueTask, repeats
 from sktl.exceptions import BadImageError
@@ -446,11 +445,12 @@ def test_a_family_of_ones_own():
         name = "trees"
 
         def _candidates(self, owner, material):
-            return [Candidate("tree", "trees", 1, DecisionTreeClassifier(random_state=0))]
+            return [("tree", DecisionTreeClassifier(random_state=0))]
 
     X, y = rows(150, hard=True)
     model = AutoTransferClassifier([("constant", DummyClassifier()), "trees"]).fit(X, y)
     assert model.best_candidate_ == "tree"
+    assert model.best_strategy_ == "trees"
 
 
 def test_without_pandas(monkeypatch):
