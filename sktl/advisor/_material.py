@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from sktl._array_api import n_rows, take_rows
+from sktl._array_api import column_or_1d, n_rows, take_rows
 from sktl._columns import target_values
 from sktl._validation import shorten
 from sktl.advisor._clock import TimeBudget
@@ -78,6 +78,12 @@ def values_problem(owner: Any, X: Any, kind: str, y: Any) -> tuple[Problem, np.n
     """Check values of rows that were read; returns them beside the rows."""
     n = n_rows(X)
     values = target_values(y, n, owner)
+    if values.ndim == 2 and values.shape[1] > 1:
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {values.shape}: {type(owner).__name__} learns one value a "
+            "row. Fit one for each column, by sklearn.multioutput.MultiOutputRegressor."
+        )
+    values = column_or_1d(values, warn=True)
     if n < 2:
         raise ValueError(f"Found array with {n} sample(s) while a minimum of 2 is required by {type(owner).__name__}.")
     none, every = np.empty(0, dtype=int), np.arange(n)
