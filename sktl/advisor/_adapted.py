@@ -61,7 +61,8 @@ def best_adapted(
     list of Entry
         All.
     """
-    scorer = get_domain_scorer(unlabelled=owner.unlabelled, random_state=owner.random_state)
+    # By the target alone: an aligner takes all rows that it predicts for rows of the target.
+    scorer = get_domain_scorer("information_maximization", unlabelled=owner.unlabelled)
     problem = material.problem
     order = np.r_[problem.labelled, problem.unlabelled]
     entries = [Entry(candidate) for candidate in candidates]

@@ -33,7 +33,7 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     its weights were not chosen by.
 
     Where y has unlabelled rows that differ from the labelled ones, labels are carried over: adaptations are compared,
-    and the choice is made by `sktl.metrics.get_domain_scorer`, which needs no labels of the target.
+    and the choice is made by `sktl.metrics.InformationMaximizationScorer`, which needs no labels of the target.
 
     **Time.** `fit` ends at most 2 seconds after `time_budget`, or by the time that one pass of the network over X
     takes if that is longer. What would not be done in time, as cheaper candidates foretell, is not begun; codes and

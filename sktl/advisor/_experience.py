@@ -119,7 +119,8 @@ def by_experience(
 ) -> tuple[list[Candidate], list[Past]]:
     """Return the candidates with those first that did best on the nearest earlier data sets, and these.
 
-    The simplest stays where it is. A candidate's merit is its mean rank among those that were scored there.
+    The simplest stays where it is. A candidate's merit is its rank among those that were scored there, the nearer
+    the more.
     """
     near = sorted(
         (p for p in past if distance(p.traits, traits) < OF_ANOTHER_KIND), key=lambda p: distance(p.traits, traits)
@@ -129,10 +130,10 @@ def by_experience(
         return candidates, []
     merit: defaultdict[str, float] = defaultdict(float)
     for one in near:
-        ranked = sorted(one.scores, key=one.scores.__getitem__)
+        ranked, weight = sorted(one.scores, key=one.scores.__getitem__), 1 / (1 + distance(one.traits, traits))
         for place, name in enumerate(ranked, 1):
-            merit[name] += place / len(ranked) / len(near)
-        merit[one.best] += 1 / len(near)
+            merit[name] += weight * place / len(ranked)
+        merit[one.best] += weight
     simple = [c for c in candidates if c.tier == SIMPLE]
     others = [c for c in candidates if c.tier != SIMPLE]
     return simple + sorted(others, key=lambda c: (c.tier, -merit[c.name])), near

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,7 @@ from sktl.advisor._tasks import Task
 NOISE = 1.0  # standard errors that a lead has to be above
 GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
 GRACE = 1.5  # seconds that the final fit may end late
-PROBED = 40  # rows on which an estimator is timed that nobody knows, where time is bounded
-LONG = 100  # rows beyond which it is
+PROBED = (10, 40)  # rows on which an estimator is timed that nobody knows, where time is bounded
 
 
 class Search:
@@ -237,15 +238,13 @@ class Search:
         """Whether there is time for a fold; an estimator that nobody knows is timed on a few rows first."""
         is_known = not math.isnan(self._seconds(entry, n_rows))
         is_own = entry.tier == TRAINED or entry.candidate.part is not None
-        if not self.budget.is_bounded or is_known or is_own or n_rows <= LONG or self.budget.left <= 0:
+        if not self.budget.is_bounded or is_known or is_own:
             return self.budget.left > 0
-        rows = self.task.sample(PROBED)
-        try:
-            _, seconds = timed(lambda: self._fitted(entry, rows))
-        except Exception:  # few rows may lack what it needs
-            return True
-        entry.costs.note(PROBED, seconds)
-        return self.budget.allows(self._seconds(entry, n_rows))
+        for size in PROBED:
+            if 2 * size < n_rows and self.budget.allows(entry.costs.of(size)):
+                with contextlib.suppress(Exception):  # few rows may lack what it needs
+                    entry.costs.note(size, timed(partial(self._fitted, entry, self.task.sample(size)))[1])
+        return self.budget.allows(entry.costs.of(n_rows))
 
     def _fold(self, entry: Entry, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         found, seconds = timed(lambda: self._asked_after_fit(entry, train, test))

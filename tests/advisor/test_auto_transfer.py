@@ -30,7 +30,7 @@ from tests.advisor.conftest import squares
 def rows(n=90, seed=0, hard=False):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 4))
-    return X, (X[:, 0] * X[:, 1] > 0 if hard else X[:, 0] > 0).astype(int)
+    return X, (X[:, 0] * X[:, 1] > 0 if hard else X[:, 0] + X[:, 1] > 0).astype(int)
 
 
 def status(model, name):
