@@ -22,8 +22,8 @@ class AutoTransferRegressor(RegressorScoreMixin, AutoTransfer):
     """Try what is plausible with pictures, feature rows or texts and their values, and become the best of it.
 
     As `AutoTransferClassifier`, whose text says how and in which time: ridge regression on codes of the network's last
-    layer first, then ridge regression, with a kernel too, and nearest neighbours on codes of several layers, then trainings
-    of the network. What is dearer has to be ahead by more than the standard error of the difference.
+    layer first, then ridge regression, with a kernel too, and nearest neighbours on codes of several layers, then
+    trainings of the network. What is dearer has to be ahead by more than the standard error of the difference.
 
     Parameters
     ----------
