@@ -16,7 +16,7 @@ from sktl._device import resolve_device
 from sktl._validation import shorten
 from sktl.displays._fitted import parts_of
 
-NETWORKS = ("backbone", "encoder", "module")  # parameters that may be a network
+NETWORKS = ("backbone", "encoder")  # parameters that may be a network
 AUTOMATIC = "auto"
 NO_NETWORK = "auto: none, rows are codes"
 

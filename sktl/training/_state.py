@@ -102,8 +102,10 @@ def check_training_state(net: Any, state: Mapping[str, Any]) -> None:
             ):
                 raise ValueError("step of the optimizer is no number")
             map_tensors(_checked, value)
+    settings = {**net.optimizer_.defaults, "initial_lr": 1.0}
     for group in net.optimizer_.param_groups:
-        for name, default in net.optimizer_.defaults.items():
+        settings |= {"initial_momentum": 1.0} if "initial_momentum" in group else {}
+        for name, default in settings.items():
             if name not in group or not _is_alike(group[name], default):
                 raise ValueError(f"{name} of the optimizer is {str(group.get(name))[:40]}")
     for values in (state["generators"], state["batches"] or {}):

@@ -146,7 +146,7 @@ def test_a_saved_module_is_given_to_load(base_pictures, tmp_path):
     learner.save(path)
     with pytest.raises(ValueError, match=r"modules of its own for \['module'\]"):
         sktl.load(path)
-    np.testing.assert_allclose(sktl.load(path, module=tiny()).transform(X), learner.transform(X), atol=1e-6)
+    np.testing.assert_allclose(sktl.load(path, backbone=tiny()).transform(X), learner.transform(X), atol=1e-6)
     (tmp_path / "other.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match="cannot be loaded: it is damaged"):
         sktl.load(tmp_path / "other.safetensors")
@@ -304,8 +304,8 @@ def test_memory_that_runs_out_halves_the_task_batch(base_rows, monkeypatch):
         (ProtoNetLearner(n_way=13, n_query=1), "n_way=13 classes are drawn for an episode, but there are only 12"),
         (ProtoNetLearner(n_way=3, n_shot=9, n_query=9), r"n_shot \+ n_query = 9 \+ 9 = 18 rows"),
         (ProtoNetLearner("conv5", **FEW), "conv5"),
-        (ProtoNetLearner("mlp", **FEW), "module='mlp' takes feature rows"),
-        (ProtoNetLearner(nn.Linear(7, 3), **FEW), r"module cannot take rows of shape \(1, 10, 10\)"),
+        (ProtoNetLearner("mlp", **FEW), "backbone='mlp' takes feature rows"),
+        (ProtoNetLearner(nn.Linear(7, 3), **FEW), r"backbone cannot take rows of shape \(1, 10, 10\)"),
         (MAMLLearner(order="implicit", learned_rates="step", **FEW), "order='implicit' differentiates the optimum"),
         (ProtoNetLearner(**FEW, validation_fraction=0.95), "holds out 12 and leaves 0 to train on"),
     ],

@@ -80,7 +80,7 @@ def test_meta_training_equals_that_of_the_twin(recipe, build):
     probabilities = []
     for network in (build(linear()), Reused(linear())):
         learner = RECIPES[recipe](
-            module=network, n_way=3, n_shot=2, n_query=3, n_episodes=6, random_state=0, validation_fraction=0.0
+            backbone=network, n_way=3, n_shot=2, n_query=3, n_episodes=6, random_state=0, validation_fraction=0.0
         ).fit(X, y)
         few = FewShotClassifier(FrozenEstimator(learner)).fit(X[:24:2], y[:24:2])
         probabilities.append(few.predict_proba(X[1:24:2]))

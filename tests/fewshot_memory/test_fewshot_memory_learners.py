@@ -346,7 +346,7 @@ def test_a_frozen_backbone_stays_and_is_no_part_of_what_is_saved(base_pictures, 
 
 
 def test_a_network_with_nothing_to_modulate_is_refused(base_rows):
-    with pytest.raises(ValueError, match="module has no layer to modulate"):
+    with pytest.raises(ValueError, match="backbone has no layer to modulate"):
         CNAPsLearner(nn.Identity(), **FEW).fit(*base_rows)
 
 

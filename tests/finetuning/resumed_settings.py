@@ -97,7 +97,7 @@ def resumed_models(folder):
     """Return models that another process is to go on with, with their data."""
     return [
         (tuned(folder / "tuned", optimizer=sgd(0.7), schedule=Decay(0.1), batch_size=20), rows()),
-        (learner(folder / "learner", module=network(2.0), schedule=fading(0.3)), classes()),
+        (learner(folder / "learner", backbone=network(2.0), schedule=fading(0.3)), classes()),
     ]
 
 

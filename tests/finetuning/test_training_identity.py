@@ -114,14 +114,14 @@ class TestMetaLearners:
     @pytest.fixture
     def kept(self, tmp_path):
         path = tmp_path / "training"
-        learner(path, module=network(), n_episodes=4).fit(*classes())
+        learner(path, backbone=network(), n_episodes=4).fit(*classes())
         return path
 
     @pytest.mark.parametrize(
         "changes",
         [
-            lambda n: {"module": network(2.0)},
-            lambda n: {"module": (n[0].weight.data.add_(0.1), n)[1]},
+            lambda n: {"backbone": network(2.0)},
+            lambda n: {"backbone": (n[0].weight.data.add_(0.1), n)[1]},
             lambda n: {"schedule": settings.Decay(1.0)},
             lambda n: {"random_state": 1},
             lambda n: {"callbacks": [settings.Interferes(0.5)]},
@@ -131,7 +131,7 @@ class TestMetaLearners:
     def test_another_setting_starts_afresh(self, changes, kept):
         X, y = classes()
         found, alone = (
-            learner(path, **{"module": network(), "n_episodes": 4, **changes(network())}).fit(X, y)
+            learner(path, **{"backbone": network(), "n_episodes": 4, **changes(network())}).fit(X, y)
             for path in (kept, None)
         )
         assert len(keys_in(kept)) == 2
@@ -139,26 +139,28 @@ class TestMetaLearners:
 
     def test_other_groups_and_classes_of_learners_start_afresh(self, kept):
         X, y = classes()
-        learner(kept, module=network(), n_episodes=4).fit(X, y, groups=y // 3)
+        learner(kept, backbone=network(), n_episodes=4).fit(X, y, groups=y // 3)
         assert len(keys_in(kept)) == 2
         options = ProtoNetLearner().get_params()
-        ours = {k: v for k, v in learner(kept, module=network(), n_episodes=4).get_params().items() if k in options}
+        ours = {k: v for k, v in learner(kept, backbone=network(), n_episodes=4).get_params().items() if k in options}
         taken = {k: v for k, v in ours.items() if k in MatchingNetLearner().get_params()}
         MatchingNetLearner(**taken).fit(X, y)
         assert len(keys_in(kept)) == 3
 
     def test_the_same_is_found(self, kept):
         X, y = classes()
-        found = learner(kept, module=network(), n_episodes=4, callbacks=[StopAfter(0)]).fit(X, y)
-        assert np.array_equal(found.transform(X), learner(None, module=network(), n_episodes=4).fit(X, y).transform(X))
+        found = learner(kept, backbone=network(), n_episodes=4, callbacks=[StopAfter(0)]).fit(X, y)
+        assert np.array_equal(
+            found.transform(X), learner(None, backbone=network(), n_episodes=4).fit(X, y).transform(X)
+        )
 
     def test_a_module_changed_after_fit_changes_nothing(self):
         X, y = classes()
         module = network()
         module.register_buffer("late", torch.tensor(1.0), persistent=False)
         module.register_forward_hook(lambda module, inputs, output: output * module.late)
-        fitted = learner(None, module=module, n_episodes=4).fit(X, y)
-        expected = learner(None, module=module, n_episodes=4).fit(X, y).transform(X)
+        fitted = learner(None, backbone=module, n_episodes=4).fit(X, y)
+        expected = learner(None, backbone=module, n_episodes=4).fit(X, y).transform(X)
         module.late.fill_(3.0)
         module[0].weight.data.zero_()
         assert np.array_equal(fitted.transform(X), expected)

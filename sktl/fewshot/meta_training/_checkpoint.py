@@ -22,8 +22,8 @@ def kept_meta_training(
         return None, None, seed
     settings: dict[str, Any] = {"seed": None if estimator.random_state is None else seed}
     settings["optimizer"] = estimator._optimizer()
-    if isinstance(estimator.module, str) and estimator.module not in OWN_NETWORKS:
-        settings["weights"] = load_backbone(estimator.module).fingerprint
+    if isinstance(estimator.backbone, str) and estimator.backbone not in OWN_NETWORKS:
+        settings["weights"] = load_backbone(estimator.backbone).fingerprint
     if estimator.warm_start and hasattr(estimator, "_learned"):
         settings["start"] = estimator._learned.tensors
     data = (rows.contiguous().numpy(), targets.labels, targets.groups, targets.values)

@@ -71,7 +71,7 @@ class EncoderPlan:
 
     Attributes
     ----------
-    module : str or Module
+    backbone : str or Module
         As the user gave it.
     spec : InputSpec
         What goes in.
@@ -83,7 +83,7 @@ class EncoderPlan:
         Whether codes are feature maps where the network has them; conv4 then pools twice only.
     """
 
-    module: Any
+    backbone: Any
     spec: InputSpec
     seed: int
     is_adapted: bool = False
@@ -96,29 +96,29 @@ class EncoderPlan:
         encoder.code_shape, encoder.row_shape = _code_shape(encoder, self.spec), self.spec.shape
         if len(encoder.code_shape) not in (1, 3):
             raise ValueError(
-                f"module must turn a batch into codes (n, n_codes), or into maps (n, channels, height, width); it made "
-                f"(n, {', '.join(map(str, encoder.code_shape))}) of rows of shape {self.spec.shape}."
+                f"backbone must turn a batch into codes (n, n_codes), or into maps (n, channels, height, width); it "
+                f"made (n, {', '.join(map(str, encoder.code_shape))}) of rows of shape {self.spec.shape}."
             )
         return encoder
 
     def _built(self) -> Encoder:
-        spec, module = self.spec, self.module
+        spec, backbone = self.spec, self.backbone
         shape = (1, -1) if spec.is_rows else (1, spec.shape[0], 1, 1)
         shift, scale = torch.zeros(spec.shape[0]).view(shape), torch.ones(spec.shape[0]).view(shape)
         scale = scale if spec.is_rows else scale / 255
-        if isinstance(module, nn.Module):
-            network = copy.deepcopy(module).float().requires_grad_(True)
+        if isinstance(backbone, nn.Module):
+            network = copy.deepcopy(backbone).float().requires_grad_(True)
             if self.is_adapted:
-                _check_adaptable(module)
-        elif module not in OWN_NETWORKS:
-            network, shift, scale = _backbone(module, spec)
-        elif module == "identity":
+                _check_adaptable(backbone)
+        elif backbone not in OWN_NETWORKS:
+            network, shift, scale = _backbone(backbone, spec)
+        elif backbone == "identity":
             network = nn.Identity()
         elif spec.is_rows:
             network = mlp(spec.shape[0], is_adapted=self.is_adapted)
         else:
             network = conv4(spec.shape, is_adapted=self.is_adapted, n_pools=2 if self.keeps_maps else 4)
-        if self.is_adapted and (isinstance(module, nn.Module) or module not in OWN_NETWORKS):
+        if self.is_adapted and (isinstance(backbone, nn.Module) or backbone not in OWN_NETWORKS):
             network = with_episodic_batch_norm(network)
         return Encoder(network, shift, scale, keeps_maps=self.keeps_maps)
 
@@ -157,7 +157,7 @@ def standardised(encoder: Encoder, rows: Tensor) -> None:
 
 def wants_standardised_rows(plan: EncoderPlan) -> bool:
     """Whether rows are to be standardised: for our own networks, not for a module of the user's."""
-    return plan.spec.is_rows and not isinstance(plan.module, nn.Module)
+    return plan.spec.is_rows and not isinstance(plan.backbone, nn.Module)
 
 
 def _backbone(name: str, spec: InputSpec) -> tuple[nn.Module, Tensor, Tensor]:
@@ -174,7 +174,7 @@ def _check_adaptable(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if isinstance(part, _SpectralNorm):
             raise ValueError(
-                "module is adapted to many tasks at once, but spectral_norm changes its layer "
+                "backbone is adapted to many tasks at once, but spectral_norm changes its layer "
                 f"{name.partition('.parametrizations')[0]!r} with each call. Use torch.nn.utils.parametrizations."
                 "weight_norm, or a metric-based learner."
             )
@@ -187,7 +187,7 @@ def _code_shape(encoder: Encoder, spec: InputSpec) -> tuple[int, ...]:
         codes = encoder.eval()(torch.zeros(2, *spec.shape))
     except RuntimeError as error:
         raise ValueError(
-            f"module cannot take rows of shape {spec.shape}: {error}. It is called with a batch of them"
+            f"backbone cannot take rows of shape {spec.shape}: {error}. It is called with a batch of them"
             + ("." if spec.is_rows else ", values in [0, 1].")
         ) from error
     finally:

@@ -68,18 +68,20 @@ class InputSpec:
 
 def learn_input(estimator: Any, X: Any) -> tuple[InputSpec, Tensor]:
     """Understand X in `fit`; returns what it is, and its rows: float64 (n, d) or uint8 (n, channels, height, width)."""
-    module = estimator.module
-    kind = understand(estimator, X, "auto" if isinstance(module, str) and module in ("mlp", "identity") else module)
+    backbone = estimator.backbone
+    kind = understand(
+        estimator, X, "auto" if isinstance(backbone, str) and backbone in ("mlp", "identity") else backbone
+    )
     data = _data(estimator, X, kind, reset=True)
     if kind.is_rows:
         return InputSpec(kind.name, (data.shape[1],)), torch.from_numpy(data)
-    if isinstance(module, str) and module == "mlp":
-        raise ValueError("module='mlp' takes feature rows, a 2-D X; X holds pictures. Use 'auto', 'conv4' or a name.")
-    has_backbone = isinstance(module, str) and module not in OWN_NETWORKS
+    if isinstance(backbone, str) and backbone == "mlp":
+        raise ValueError("backbone='mlp' takes feature rows, a 2-D X; X holds pictures. Use 'auto', 'conv4' or a name.")
+    has_backbone = isinstance(backbone, str) and backbone not in OWN_NETWORKS
     channels = 1 if data.shape is not None and data.shape[3] == 1 and not has_backbone else 3
-    if isinstance(module, nn.Module):  # a module of the user's takes what it was made for
-        channels = declared_channels(module) or channels
-    size = _size(estimator.image_size, module if has_backbone else None, data)
+    if isinstance(backbone, nn.Module):  # a module of the user's takes what it was made for
+        channels = declared_channels(backbone) or channels
+    size = _size(estimator.image_size, backbone if has_backbone else None, data)
     spec = InputSpec(kind.name, (channels, *size), kind.image_shape, kind.value_range, kind.channels)
     return spec, _pictures(data, spec)
 

@@ -48,7 +48,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     __metadata_request__fit = {"groups": True}  # noqa: RUF012 - the name and form are scikit-learn's
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "module": [str, nn.Module],
+        "backbone": [str, nn.Module],
         "n_way": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "n_shot": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "n_query": [Interval(Integral, 1, None, closed="left")],
@@ -75,15 +75,15 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     is_adapted = False  # whether copies of the network are adapted by gradient steps
     keeps_maps = False
     has_fixed_outputs = False  # whether a task may have as many classes as the episodes of meta-training, at most
-    rows_module = "mlp"  # what module="auto" is for feature rows
+    rows_backbone = "mlp"  # what backbone="auto" is for feature rows
     clip_norm: float | None = None  # of the gradient of an update
 
     def __init__(
-        self, *, module, n_way, n_shot, n_query, n_episodes, meta_batch_size, learning_rate, schedule, rotations,
+        self, *, backbone, n_way, n_shot, n_query, n_episodes, meta_batch_size, learning_rate, schedule, rotations,
         validation_fraction, n_iter_no_change, warm_start, checkpoint_dir, image_shape, value_range, image_size,
         callbacks, device, precision, random_state, verbose,
     ):  # fmt: skip
-        self.module = module
+        self.backbone = backbone
         self.n_way = n_way
         self.n_shot = n_shot
         self.n_query = n_query
@@ -269,11 +269,11 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
 
     def _plan(self, spec: InputSpec, n_outputs: int, seed: int) -> MethodPlan:
         method, options = self._method()
-        module = self.rows_module if self.module == "auto" and spec.is_rows else self.module
-        if isinstance(module, nn.Module):  # the user's may change after fit
-            check_network(module, "module")
-            module = copy.deepcopy(module)
-        encoder = EncoderPlan(module, spec, seed, is_adapted=self.is_adapted, keeps_maps=self.keeps_maps)
+        backbone = self.rows_backbone if self.backbone == "auto" and spec.is_rows else self.backbone
+        if isinstance(backbone, nn.Module):  # the user's may change after fit
+            check_network(backbone, "backbone")
+            backbone = copy.deepcopy(backbone)
+        encoder = EncoderPlan(backbone, spec, seed, is_adapted=self.is_adapted, keeps_maps=self.keeps_maps)
         return MethodPlan(method, encoder, n_outputs, options)
 
     def _ready(self, device: torch.device, dtype: torch.dtype) -> Any:

@@ -25,7 +25,7 @@ class ProtoNetLearner(MetricLearner):
 
     Parameters
     ----------
-    module : "auto", "conv4", "mlp", "identity", backbone name or Module, default="auto"
+    backbone : "auto", "conv4", "mlp", "identity", backbone name or Module, default="auto"
         The network. "auto" is "conv4" for pictures, four convolutions of 64 filters, and "mlp" for feature rows, two
         linear layers on standardised rows. A name of `sktl.list_backbones` starts from published weights. "identity" is
         for learners that train more than an encoder: standardised rows, or pixels, are the codes. A module takes a
@@ -128,7 +128,7 @@ class ProtoNetLearner(MetricLearner):
 
     def __init__(
         self,
-        module: str | nn.Module = "auto",
+        backbone: str | nn.Module = "auto",
         *,
         n_way: int | tuple[int, int] = 20,
         n_shot: int | tuple[int, int] = 1,
@@ -154,7 +154,7 @@ class ProtoNetLearner(MetricLearner):
         verbose: int = 0,
     ):
         super().__init__(
-            module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
+            backbone=backbone, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
             meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
             checkpoint_dir=checkpoint_dir, image_shape=image_shape, value_range=value_range, image_size=image_size,

@@ -68,7 +68,7 @@ def with_film(network: nn.Module, n_layers: int) -> dict[str, int]:
     found = [name for name in found if name]  # the network itself cannot be replaced in place
     if not found:
         raise ValueError(
-            "module has no layer to modulate: neither a normalisation nor a convolution or linear layer within it. "
+            "backbone has no layer to modulate: neither a normalisation nor a convolution or linear layer within it. "
             "Give a network with such layers, as in a Sequential."
         )
     chosen = np.unique(np.linspace(len(found) - 1, 0, min(n_layers, len(found))).round().astype(int))

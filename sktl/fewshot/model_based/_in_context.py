@@ -59,7 +59,7 @@ class InContextLearner(MetaLearner):
         Of Adam, at its peak.
     schedule : str, callable(step, n_steps) or None, default="cosine"
         Factor of the rate, as in `ProtoNetLearner`.
-    module : "auto", "conv4", "mlp", "identity", backbone name or Module, default="auto"
+    backbone : "auto", "conv4", "mlp", "identity", backbone name or Module, default="auto"
         As in `ProtoNetLearner`, but that "auto" is "identity" for feature rows: standardised rows go in as they are.
     rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint_dir, image_shape, value_range
         As in `ProtoNetLearner`.
@@ -99,11 +99,11 @@ class InContextLearner(MetaLearner):
         "synthetic": [Interval(Real, 0, 1, closed="both")],
     }
 
-    rows_module = "identity"
+    rows_backbone = "identity"
 
     def __init__(
         self,
-        module: str | nn.Module = "auto",
+        backbone: str | nn.Module = "auto",
         *,
         n_way: int | tuple[int, int] = 5,
         n_shot: int | tuple[int, int] = 1,
@@ -132,7 +132,7 @@ class InContextLearner(MetaLearner):
         verbose: int = 0,
     ):
         super().__init__(
-            module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
+            backbone=backbone, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
             meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
             checkpoint_dir=checkpoint_dir, image_shape=image_shape, value_range=value_range, image_size=image_size,

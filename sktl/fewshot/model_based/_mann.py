@@ -60,7 +60,7 @@ class MANNLearner(MetaLearner):
         Of Adam, at its peak.
     schedule : str, callable(step, n_steps) or None, default="cosine"
         Factor of the rate, as in `ProtoNetLearner`.
-    module, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint_dir, image_shape, value_range
+    backbone, rotations, validation_fraction, n_iter_no_change, warm_start, checkpoint_dir, image_shape, value_range
         As in `ProtoNetLearner`.
     image_size, callbacks, device, precision, random_state, verbose
         As in `ProtoNetLearner`.
@@ -107,7 +107,7 @@ class MANNLearner(MetaLearner):
 
     def __init__(
         self,
-        module: str | nn.Module = "auto",
+        backbone: str | nn.Module = "auto",
         *,
         n_way: int | tuple[int, int] = 5,
         n_shot: int | tuple[int, int] = 1,
@@ -136,7 +136,7 @@ class MANNLearner(MetaLearner):
         verbose: int = 0,
     ):
         super().__init__(
-            module=module, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
+            backbone=backbone, n_way=n_way, n_shot=n_shot, n_query=n_query, n_episodes=n_episodes,
             meta_batch_size=meta_batch_size, learning_rate=learning_rate, schedule=schedule, rotations=rotations,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, warm_start=warm_start,
             checkpoint_dir=checkpoint_dir, image_shape=image_shape, value_range=value_range, image_size=image_size,
