@@ -17,7 +17,7 @@ LARGE_FILE = 2**24  # bytes; of files beyond that one is in memory at a time
 # WebP, JPEG, GIF, TIFF and BMP, estimated for the others.
 # Only JPEG can be scaled while it is decoded; WebP, AVIF and JPEG 2000 decoders hold several copies of the picture.
 BYTES_PER_PIXEL = {
-    "JPEG": 8, "MPO": 8, "PNG": 8, "BMP": 12, "DIB": 12, "PPM": 8, "TIFF": 9, "GIF": 9, "TGA": 8,
+    "JPEG": 8, "MPO": 8, "PNG": 8, "BMP": 12, "DIB": 12, "PPM": 8, "TIFF": 9, "GIF": 9, "TGA": 10,
     "WEBP": 24, "AVIF": 32, "HEIF": 32, "JPEG2000": 40, "JXL": 40,
 }  # fmt: skip
 OF_OTHER_FORMATS = 24  # some of their decoders are written in Python

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
 
 from sktl._forking import ForkSafeLock
+from sktl._memory import trim
 from sktl._preprocessing import Preprocessing
 from sktl.exceptions import PictureWarning
 from sktl.images._budget import DECODING, decoding_cost
@@ -29,6 +31,7 @@ from sktl.images._resample import placement
 # A JPEG is decoded at 1/2, 1/4 or 1/8 only while that leaves this many times the pixels needed along each axis.
 DRAFT_MARGIN = 2
 
+LARGE_COST = 2**27  # bytes
 STRIP = 2**22  # pixels that are converted at a time
 
 _ORIENTATION_TAG = 0x0112
@@ -40,12 +43,13 @@ _LOAD_LOCKS = tuple(ForkSafeLock() for _ in range(16))
 
 
 def decode_bytes(
-    data: bytes, preprocessing: Preprocessing | None = None, value_range: Range = None
+    data: bytes, held: ExitStack, preprocessing: Preprocessing | None = None, value_range: Range = None
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Return uint8 pixels (H, W, 1 or 3) of an encoded picture, upright, and the (height, width) it has in full.
 
     With `preprocessing`, a JPEG much larger than it needs is decoded at a reduced scale. `value_range` is black and
-    white in pixels of more than 8 bits.
+    white in pixels of more than 8 bits. What decoding takes of the memory of all threads is given back when `held` is
+    closed: once the pixels are scaled down, or else those of every thread would lie beside the next one's.
     """
     if not data:
         raise UnreadableError("empty file")
@@ -53,29 +57,32 @@ def decode_bytes(
         with open_picture(io.BytesIO(data)) as image:
             check_embedded(image, data)
             if image.format not in ("JPEG", "MPO"):
-                with DECODING.hold(len(data) + decoding_cost(image, image.size)):
-                    # PIL turns a TIFF upright itself as it loads it.
-                    image.load()
-                    orientation = _orientation(image)
-                    pixels = _pixels(image, value_range)
-                    return _upright(pixels, orientation), _upright_size(image, orientation)
+                _hold(held, len(data) + decoding_cost(image, image.size))
+                # PIL turns a TIFF upright itself as it loads it.
+                image.load()
+                orientation = _orientation(image)
+                pixels = _pixels(image, value_range)
+                return _upright(pixels, orientation), _upright_size(image, orientation)
             orientation, full_size = _orientation(image), image.size
             size = _upright_size(image, orientation)
             if preprocessing is not None:
                 height, width = (DRAFT_MARGIN * length for length in placement(size, preprocessing)[0])
                 image.draft(None, (height, width) if orientation >= 5 else (width, height))
-            with DECODING.hold(len(data) + decoding_cost(image, full_size)):
-                return _upright(_pixels(image, value_range), orientation), size
+            _hold(held, len(data) + decoding_cost(image, full_size))
+            return _upright(_pixels(image, value_range), orientation), size
     except (UnreadableError, MemoryError, PictureWarning):
         raise
     except Exception as error:
         raise UnreadableError(why_unreadable(error, data)) from error
 
 
-def decode_image(image: Image.Image, value_range: Range = None) -> np.ndarray:
-    """Return uint8 pixels (H, W, 1 or 3) of a PIL image, upright; one that is not decoded yet stays so."""
+def decode_image(image: Image.Image, held: ExitStack, value_range: Range = None) -> np.ndarray:
+    """Return uint8 pixels (H, W, 1 or 3) of a PIL image, upright; one that is not decoded yet stays so.
+
+    `held` is as in `decode_bytes`.
+    """
     image = as_found(image)
-    orientation = load(image)
+    orientation = load(image, held)
     try:
         return _upright(_pixels(image, value_range), orientation)
     except (UnreadableError, MemoryError, PictureWarning):
@@ -117,20 +124,28 @@ def as_found(image: Image.Image) -> Image.Image:
     return other
 
 
-def load(image: Image.Image) -> int:
+def load(image: Image.Image, held: ExitStack) -> int:
     """Load the pixels of a PIL image, safely from several threads, and return its EXIF orientation."""
     if 0 in image.size:
         raise UnreadableError(f"no pixels: its size is {image.size[0]} x {image.size[1]}")
     check_undecoded(image)
     try:
         cost = decoding_cost(image, image.size) if getattr(image, "_im", None) is None else 0
-        with _LOAD_LOCKS[id(image) // 16 % len(_LOAD_LOCKS)], DECODING.hold(cost):
+        with _LOAD_LOCKS[id(image) // 16 % len(_LOAD_LOCKS)]:
+            _hold(held, cost)
             image.load()
             return _orientation(image)
     except MemoryError:
         raise
     except Exception as error:
         raise UnreadableError(why_unreadable(error)) from error
+
+
+def _hold(held: ExitStack, cost: int) -> None:
+    """Take so much of the memory of all threads; what a large picture took of it goes back to the system at the end."""
+    held.enter_context(DECODING.hold(cost))
+    if cost >= LARGE_COST:  # or else glibc keeps it, for each thread apart
+        held.callback(trim)
 
 
 def why_unreadable(error: Exception, data: bytes = b"") -> str:

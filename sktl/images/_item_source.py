@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import numpy as np
 import torch
@@ -123,11 +123,13 @@ class ItemSource(PictureSource):
     def write(self, out: np.ndarray, indices: np.ndarray, preprocessing: Preprocessing, *, draft: bool = True) -> None:
         """Write the pictures `indices` into the uint8 array `out` (b, h, w, 3)."""
         for slot, i in enumerate(map(int, indices)):
-            try:
-                pixels, size = self._decoded(i, preprocessing if draft else None)
-            except UnreadableError as error:
-                raise bad_images({i: self._named(i, error)}, len(self)) from error
-            write_scaled(out[slot : slot + 1], pixels[None], preprocessing, size)
+            with ExitStack() as held:
+                try:
+                    pixels, size = self._decoded(i, held, preprocessing if draft else None)
+                except UnreadableError as error:
+                    raise bad_images({i: self._named(i, error)}, len(self)) from error
+                write_scaled(out[slot : slot + 1], pixels[None], preprocessing, size)
+                del pixels
 
     def failures(
         self, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing, n_jobs: int | None
@@ -136,7 +138,8 @@ class ItemSource(PictureSource):
 
         def fault(i: int) -> str | None:
             try:
-                self._decoded(i, preprocessing)
+                with ExitStack() as held:
+                    self._decoded(i, held, preprocessing)
             except UnreadableError as error:
                 return self._named(i, error)
             return None
@@ -148,17 +151,19 @@ class ItemSource(PictureSource):
         """Return 1: pictures take differently long, and small batches must keep every thread busy."""
         return 1
 
-    def _decoded(self, i: int, preprocessing: Preprocessing | None) -> tuple[np.ndarray, tuple[int, int]]:
+    def _decoded(
+        self, i: int, held: ExitStack, preprocessing: Preprocessing | None
+    ) -> tuple[np.ndarray, tuple[int, int]]:
         given = self._items[i]
         item = self._loaded(i, given) if isinstance(given, DatasetPicture) else given
         if isinstance(item, np.ndarray):
             pixels = over_white(item[None])[0] if item.shape[2] == 4 else item
             return pixels, pixels.shape[:2]
         if isinstance(item, Image.Image):
-            pixels = decode_image(item, self._value_range)
+            pixels = decode_image(item, held, self._value_range)
             return pixels, pixels.shape[:2]
         with _held(item):
-            return decode_bytes(_read_file(item), preprocessing, self._value_range)
+            return decode_bytes(_read_file(item), held, preprocessing, self._value_range)
 
     def _loaded(self, i: int, item: DatasetPicture) -> Image.Image | np.ndarray:
         """Return picture `i` of a data set: a PIL image, or uint8 pixels (H, W, C)."""
@@ -256,12 +261,13 @@ def _digest_bytes(data: bytes, scale: bytes) -> bytes:
 
 
 def _digest_image(image: Image.Image, scale: bytes) -> bytes:
-    image = as_found(image)
-    orientation = load(image)
-    # Not getpalette(None): converting an image to RGBA leaves its transparency in the palette's alpha.
-    has_alpha = image.palette is not None and image.palette.mode.endswith("A")
-    palette = bytes(image.getpalette("RGBA" if has_alpha else "RGB") or ())
-    shows = (image.mode, image.size, palette, image.info.get("transparency"), orientation)
-    state = xxhash.xxh3_128(f"sktl picture in PIL {shows!r}\0".encode() + scale)
-    state.update(np.ascontiguousarray(np.asarray(image)).data)
-    return state.digest()
+    with ExitStack() as held:
+        image = as_found(image)
+        orientation = load(image, held)
+        # Not getpalette(None): converting an image to RGBA leaves its transparency in the palette's alpha.
+        has_alpha = image.palette is not None and image.palette.mode.endswith("A")
+        palette = bytes(image.getpalette("RGBA" if has_alpha else "RGB") or ())
+        shows = (image.mode, image.size, palette, image.info.get("transparency"), orientation)
+        state = xxhash.xxh3_128(f"sktl picture in PIL {shows!r}\0".encode() + scale)
+        state.update(np.ascontiguousarray(np.asarray(image)).data)
+        return state.digest()

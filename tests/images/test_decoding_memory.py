@@ -1,5 +1,6 @@
 """Large and damaged pictures: bounded memory, one error."""
 
+import contextlib
 import gzip
 import io
 import struct
@@ -14,10 +15,16 @@ from PIL import Image
 
 from sktl.backbones import Preprocessing
 from sktl.exceptions import BadImageError
-from sktl.images import _budget, _decode, as_pictures
+from sktl.images import _budget, _decode, _item_source, as_pictures
+from sktl.images._resample import write_scaled
 from tests.stress import picture_peaks, pictures
 
 SEEN = Preprocessing(size=(32, 32))
+
+
+def decoded(image):
+    with contextlib.ExitStack() as held:
+        return _decode.decode_image(image, held)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read in Linux's units")
@@ -60,9 +67,9 @@ def test_strips_are_the_whole_picture(mode, monkeypatch):
         image.putalpha(Image.fromarray(values[..., 0]))
     if mode == "F":
         image = Image.fromarray(np.asarray(image) / np.float32(255))
-    whole = _decode.decode_image(image)
+    whole = decoded(image)
     monkeypatch.setattr(_decode, "STRIP", 100)
-    np.testing.assert_array_equal(_decode.decode_image(image), whole)
+    np.testing.assert_array_equal(decoded(image), whole)
 
 
 def test_large_pictures_are_decoded_one_at_a_time():
@@ -86,6 +93,25 @@ def test_large_pictures_are_decoded_one_at_a_time():
     assert order == ["a", "b", "c", "d"]  # what is small does not overtake
     with budget.hold(100):
         pass
+
+
+def test_pixels_count_until_they_are_scaled(tmp_path, monkeypatch):
+    """Else those of each thread would lie beside what the next one decodes."""
+    path, budget = tmp_path / "picture.png", _budget.Budget(10**9)
+    Image.new("RGB", (90, 90)).save(path)
+    free = []
+
+    def scaled(*args):
+        free.append(budget._free)
+        write_scaled(*args)
+
+    monkeypatch.setattr(_decode, "DECODING", budget)
+    monkeypatch.setattr(_item_source, "write_scaled", scaled)
+    with Image.open(path) as opened:
+        as_pictures([path, opened]).batch([0, 1], SEEN)
+    counted = 90 * 90 * _budget.BYTES_PER_PIXEL["PNG"]
+    assert all(10**9 - value >= counted for value in free)
+    assert budget._free == 10**9
 
 
 def test_what_a_header_does_not_tell_is_bounded_too(tmp_path):

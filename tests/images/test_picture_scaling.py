@@ -1,5 +1,7 @@
 """Geometry against torchvision, values against PIL, and one road for every form."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -120,12 +122,14 @@ def test_large_jpegs_are_decoded_at_reduced_scale(tmp_path):
     preprocessing = Preprocessing(size=(64, 64))
     for name, full, reduced in (("a", (900, 1200), (225, 300)), ("turned", (1200, 900), (300, 225))):
         data = (tmp_path / f"{name}.jpg").read_bytes()
-        pixels, size = decode_module.decode_bytes(data, preprocessing)
+        held = contextlib.ExitStack()  # of a budget that is far from spent
+        pixels, size = decode_module.decode_bytes(data, held, preprocessing)
         assert size == full
         assert pixels.shape[:2] == reduced
-        assert decode_module.decode_bytes(data)[0].shape[:2] == full
+        assert decode_module.decode_bytes(data, held)[0].shape[:2] == full
         # At least twice what is needed along both axes, or in full.
-        assert decode_module.decode_bytes(data, Preprocessing(size=(400, 400)))[0].shape[:2] == full
+        assert decode_module.decode_bytes(data, held, Preprocessing(size=(400, 400)))[0].shape[:2] == full
+        held.close()
     source = as_pictures([tmp_path / "a.jpg", tmp_path / "turned.jpg"])
     fast, exact = (array_of(source.batch([0, 1], preprocessing, draft=draft)) for draft in (True, False))
     assert np.abs(fast - exact).mean() < 1
