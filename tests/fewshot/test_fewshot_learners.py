@@ -144,7 +144,7 @@ def test_a_saved_module_is_given_to_load(base_pictures, tmp_path):
     learner = ProtoNetLearner(tiny(), **FEW, n_episodes=4).fit(X, y)
     path = tmp_path / "own.safetensors"
     learner.save(path)
-    with pytest.raises(ValueError, match=r"modules of its own for \['module'\]"):
+    with pytest.raises(ValueError, match=r"modules of its own for \['backbone'\]"):
         sktl.load(path)
     np.testing.assert_allclose(sktl.load(path, backbone=tiny()).transform(X), learner.transform(X), atol=1e-6)
     (tmp_path / "other.safetensors").write_bytes(b"nothing of the kind")
