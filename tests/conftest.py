@@ -4,6 +4,9 @@ import os
 import signal
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported; else array API checks are skipped
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of tests: one thread each, their children's too
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 from pathlib import Path
 

@@ -4,6 +4,7 @@ import copy
 import io
 import itertools
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -58,7 +59,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("params", OPTIONS, ids=str)
+@pytest.mark.parametrize("params", OPTIONS, ids=lambda given: re.sub(" at 0x[0-9A-F]+", "", str(given)))
 def test_every_state_is_carried(params, small_network, striped):
     # 32 rows leave batch norm free, 3 would hold it: what the first call decided stays. Dropout draws in between.
     X, y = striped

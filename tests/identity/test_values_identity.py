@@ -194,7 +194,7 @@ network_like = types.ModuleType("network_like")
         Reads.by_name, Reads.inside, Reads.attribute, (i for i in ()), memoryview(b"a"), torch.eye(2).to_sparse(),
         nn.LazyLinear(2), torch.ones(1, device="meta"), network_like,
     ],
-    ids=repr,
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", repr(value)),
 )  # fmt: skip
 def test_what_is_not_known(value):
     found = identify(value)
