@@ -19,7 +19,7 @@ from typing import Any
 DOC = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOC))
 
-from measured_tables import _write, adaptation, automatic, codes, extraction, fewshot, finetuning, source_free  # noqa: E402
+from measured_tables import _write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free  # noqa: E402
 
 PLACE = re.compile(r"\{\{(.+?)\}\}", flags=re.DOTALL)
 KEPT = "[^kept]: An earlier run, whose JSON was not kept.\n"
@@ -28,7 +28,7 @@ TEMPLATES = DOC / "templates"
 FIGURES = Path("readme_figures.md")
 NAMES: dict[str, Any] = {
     name: value
-    for module in (_write, adaptation, automatic, codes, extraction, fewshot, finetuning, source_free)
+    for module in (_write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free)
     for name, value in vars(module).items()
     if callable(value) and not name.startswith("_")
 }

@@ -1,0 +1,14 @@
+"""Defaults beside their simple baselines."""
+
+from __future__ import annotations
+
+from measured_tables._write import read, table
+
+
+def table_defaults() -> str:
+    """Return wins, ties and losses of each default against its baseline, of cases with two repeats or more."""
+    rows = [
+        [ours, base, metric.removeprefix("-"), *map(str, counts), f"{mean:+.2f}"]
+        for ours, base, metric, *counts, mean, _ in read("defaults")["summary"]
+    ]
+    return table(["default", "baseline", "measure", "wins", "ties", "losses", "mean gain"], rows, left=3)
