@@ -36,6 +36,7 @@ FAMILIES = {
     "sktl.displays": "Displays",
     "sktl.backbones": "Backbones: networks and their layers",
     "sktl.images": "Pictures in any form",
+    "sktl.texts": "Texts in any form",
     "sktl.datasets": "Data sets",
     "sktl.cache": "Stores of codes",
     "sktl.training": "The training loop",

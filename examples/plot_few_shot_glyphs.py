@@ -33,52 +33,14 @@ if "--show" not in sys.argv:
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
-from PIL import Image, ImageDraw
 from sklearn.frozen import FrozenEstimator
 
+from sktl.datasets import GLYPHS, make_glyphs
 from sktl.fewshot import FewShotClassifier, ProtoNetClassifier, ProtoNetLearner
 from sktl.model_selection import episode_scores
 
-SIZE = 28  # pixels a side
-FAMILIES = ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono")
-STYLES = [
-    (family, style, weight) for family in FAMILIES for style in ("normal", "italic") for weight in ("normal", "bold")
-]
-CHARACTERS = (
-    "ABDEFGHJKLMNPQRTUYabdefghijkmnqrty23456789"
-    "ΓΔΘΛΞΠΣΦΨΩαβγδεζηθλμξπρστφψω"
-    "БГДЖЗИЛПУЦЧШЩЪЫЬЭЮЯбвгджзийлмнптцчшщъыьэюя"
-    "∀∂∃∅∇∈∏∑√∞∠∧∩∫≈≠≡≤≥⊂⊃⊕⊗%&@#?§¶"
-)
 COLOURS = {"meta-trained": "#08519c", "the same, untrained": "#9ecae1", "pixels, nearest neighbour": "#777777"}
 SHOTS = (1, 2, 3, 5)
-
-
-def drawn(character: str, style: tuple[str, str, str], rng: np.random.Generator) -> np.ndarray:
-    """Return a character as a uint8 picture, ink white, a little shifted, turned and slanted."""
-    family, slope, weight = style
-    path = TextPath((0, 0), character, size=100, prop=FontProperties(family=family, style=slope, weight=weight))
-    turn, slant = rng.normal(0, 0.12), rng.normal(0, 0.15)
-    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array([[1, slant], [0, 1]])
-    polygons = [polygon @ turned.T for polygon in path.to_polygons()]
-    low, high = np.min([p.min(0) for p in polygons], 0), np.max([p.max(0) for p in polygons], 0)
-    scale = 4 * SIZE * rng.uniform(0.6, 0.8) / max(high - low)  # drawn at four times the size, then scaled down
-    offset = 2 * SIZE + rng.normal(0, 3, 2)
-    ink = np.zeros((4 * SIZE, 4 * SIZE), dtype=bool)
-    for polygon in polygons:  # an odd number of outlines around a point is ink
-        points = (polygon - (low + high) / 2) * scale * [1, -1] + offset
-        canvas = Image.new("1", ink.shape)
-        ImageDraw.Draw(canvas).polygon([tuple(point) for point in points], fill=1)
-        ink ^= np.asarray(canvas)
-    return (255 * ink.reshape(SIZE, 4, SIZE, 4).mean((1, 3))).astype(np.uint8)
-
-
-def glyphs(characters: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    pictures = [drawn(character, style, rng) for character in characters for style in STYLES]
-    return np.stack(pictures), np.repeat(list(characters), len(STYLES))
 
 
 # %%
@@ -86,7 +48,7 @@ def glyphs(characters: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(seed: int) -> tuple[str, str]:
-    order = np.random.default_rng(seed).permutation(list(CHARACTERS))
+    order = np.random.default_rng(seed).permutation(list(GLYPHS))
     return "".join(order[:100]), "".join(order[100:])
 
 
@@ -167,8 +129,8 @@ def main() -> None:
     args = parser.parse_args()
 
     base, new = split(seed=0)
-    X_base, y_base = glyphs(base, seed=1)
-    X_new, y_new = glyphs(new, seed=2)
+    X_base, y_base = make_glyphs(base, random_state=1)
+    X_new, y_new = make_glyphs(new, random_state=2)
     start = time.perf_counter()
     network = learner(20 if args.quick else 400).fit(X_base, y_base)
     seconds = time.perf_counter() - start

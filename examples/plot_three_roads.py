@@ -34,9 +34,9 @@ if "--show" not in sys.argv:
 
 import matplotlib.pyplot as plt
 import numpy as np
-from plot_few_shot_glyphs import glyphs, split
 from sklearn.frozen import FrozenEstimator
 
+from sktl.datasets import GLYPHS, make_glyphs
 from sktl.fewshot import FewShotClassifier, MAMLLearner, ProtoNetLearner, SNAILLearner
 from sktl.model_selection import EpisodeSplit, episode_scores
 
@@ -116,9 +116,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="little training, few tasks")
     args = parser.parse_args()
 
-    base, new = split(seed=0)
-    X_base, y_base = glyphs(base, seed=1)
-    X_new, y_new = glyphs(new, seed=2)
+    characters = np.random.default_rng(0).permutation(list(GLYPHS))
+    base, new = "".join(characters[:100]), "".join(characters[100:])
+    X_base, y_base = make_glyphs(base, random_state=1)
+    X_new, y_new = make_glyphs(new, random_state=2)
     accuracies: dict[str, list] = {}
     costs: dict[str, tuple[float, float]] = {}
     seconds: dict[str, float] = {}

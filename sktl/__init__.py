@@ -19,6 +19,7 @@ _HEADLINES = {
     "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
     "ProtoNetClassifier": "sktl.fewshot",
+    "TextCodesTransformer": "sktl.features",
     "TransferAdvisor": "sktl.advisor",
     "clear_memory": "sktl._memory",
     "list_backbones": "sktl.backbones",
@@ -38,6 +39,7 @@ __all__ = [
     "FineTunedRegressor",
     "Preprocessing",
     "ProtoNetClassifier",
+    "TextCodesTransformer",
     "TransferAdvisor",
     "__version__",
     "clear_memory",
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from sktl.advisor import AutoTransferClassifier, AutoTransferRegressor, TransferAdvisor
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache
-    from sktl.features import CNNCodesTransformer, make_codes_classifier
+    from sktl.features import CNNCodesTransformer, TextCodesTransformer, make_codes_classifier
     from sktl.fewshot import ProtoNetClassifier
     from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 

@@ -83,7 +83,7 @@ class Extractor:
         """Yield (index of the first picture, codes) in order, in blocks of `block_size`, or as they come."""
         parts = self._cached(source, self.cache) if self.cache is not None else self._streamed(source)
         start = 0
-        with contextlib.closing(_regrouped(parts, block_size)) as blocks:
+        with contextlib.closing(regrouped(parts, block_size)) as blocks:
             for block in blocks:
                 yield start, block
                 start += len(block)
@@ -123,16 +123,9 @@ class Extractor:
         return [digest + suffix for digest in digests for suffix in suffixes]
 
     def _looked_up(self, cache: CodeCache, digests: Sequence[bytes], n_pictures: int) -> list | None:
-        """Return the codes if the store has them all; then no engine is built, let alone compiled.
-
-        Where the engine is left to us, codes that either of them has computed will do.
-        """
+        """Return the codes if the store has them all; then no engine is built, let alone compiled."""
         planned = planned_engine(self.engine, self.recipe, self.device, n_pictures)
-        for engine in dict.fromkeys((planned, "openvino", "torch") if self.engine == "auto" else (planned,)):
-            codes = cache.get_many(self._keys(digests, engine))
-            if all(code is not None for code in codes):
-                return codes
-        return None
+        return looked_up(cache, planned, self.engine == "auto", partial(self._keys, digests))
 
     def _missing(
         self, source: PictureSource, start: int, engine: Engine, digests: Sequence[bytes], positions: Sequence[int]
@@ -298,7 +291,21 @@ def cache_for(backbone: Backbone, cache: Any) -> CodeCache | None:
     return open_cache("memory")
 
 
-def _regrouped(parts: Any, block_size: int | None) -> Generator[np.ndarray, None, None]:
+def looked_up(
+    cache: CodeCache, planned: str, is_left_to_us: bool, keys: Callable[[str], list[bytes]]
+) -> list[np.ndarray] | None:
+    """Return the codes of `keys` of an engine's name if the store has them all, else None.
+
+    Where the engine is left to us, codes that any of them has computed will do.
+    """
+    for engine in dict.fromkeys((planned, "openvino", "torch") if is_left_to_us else (planned,)):
+        codes = cache.get_many(keys(engine))
+        if all(code is not None for code in codes):
+            return codes  # type: ignore[return-value]
+    return None
+
+
+def regrouped(parts: Any, block_size: int | None) -> Generator[np.ndarray, None, None]:
     """Yield the rows of `parts` in blocks of `block_size` (None leaves them as they are)."""
     held: list[np.ndarray] = []
     n_held = 0

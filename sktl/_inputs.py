@@ -243,7 +243,7 @@ def decoded(
 def _holds_pictures(X: Any) -> bool:
     """Whether X holds pictures rather than a table of numbers, well-formed or not."""
     if isinstance(X, (list, tuple)) and len(X):
-        return isinstance(X[0], (str, os.PathLike, Image.Image, DatasetPicture)) or (
+        return isinstance(X[0], (str, bytes, os.PathLike, Image.Image, DatasetPicture)) or (
             getattr(X[0], "ndim", 0) > 1 or is_nested(X[0])
         )
     return (getattr(X, "ndim", None) or 0) > 2 or (

@@ -85,6 +85,8 @@ def tried(kind, name: str, value: int) -> None:
         sktl.DomainAdaptedClassifier(loss=obj, max_epochs=1).fit(ROWS, MARKED, sample_domain=DOMAINS)
     elif isinstance(obj, LoRA):
         sktl.FineTunedClassifier(adapter=obj, max_epochs=1).fit(ROWS, LABELS)
+    elif kind.__name__ == "TextCodesTransformer":
+        obj.fit_transform(["a film", "a book or two"])
     elif not hasattr(obj, "fit"):
         sktl.ProtoNetClassifier(transductive=obj).fit(ROWS[:9], LABELS[:9]).predict(ROWS)
     elif "backbone" in inspect.signature(kind.__init__).parameters:

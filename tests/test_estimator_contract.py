@@ -73,7 +73,8 @@ def test_scikit_learn_checks(estimator, check, monkeypatch):
 
 def test_every_public_estimator_is_checked():
     public = {name for name in sktl.__all__ if hasattr(getattr(sktl, name), "fit")}
-    assert public == {type(estimator).__name__ for estimator in ESTIMATORS}
+    of_texts = {"TextCodesTransformer"}  # its rows are no numbers: tests/features/test_text_codes_contract.py
+    assert public - of_texts == {type(estimator).__name__ for estimator in ESTIMATORS}
 
 
 def test_no_check_is_skipped_in_silence():

@@ -23,10 +23,11 @@ from sktl._preprocessing import Preprocessing
 from sktl._validation import shorten
 from sktl._warn_once import warn_user
 from sktl.advisor._problem import TEXT, Problem
-from sktl.backbones import Backbone, layer_info, load_backbone, resolve_layers
+from sktl.backbones import Backbone, installed_networks, layer_info, load_backbone, resolve_layers
 from sktl.exceptions import PictureWarning
-from sktl.features import CNNCodesTransformer
+from sktl.features import CNNCodesTransformer, TextCodesTransformer
 from sktl.images import as_pictures, iter_batches
+from sktl.texts import installed_encoders
 
 EMBEDDED = "efficientnet_lite0"
 PENULTIMATE, ALL, PIXELS, AS_THEY_ARE, CODES = "penultimate", "all", "pixels", "as they are", "codes"
@@ -183,6 +184,9 @@ def _items(backbones: Any, problem: Problem) -> list[tuple[Any, str]]:
     if isinstance(backbones, str) and backbones == "auto":
         auto = {ROWS: [], TEXT: [TfidfVectorizer(sublinear_tf=True)]}
         items = auto.get(problem.kind, [EMBEDDED])
+    elif isinstance(backbones, str) and backbones == "installed":
+        texts = [TfidfVectorizer(sublinear_tf=True), *map(TextCodesTransformer, installed_encoders())]
+        items = {ROWS: [], TEXT: texts}.get(problem.kind, installed_networks())
     else:
         items = list(backbones) if isinstance(backbones, (list, tuple)) else [backbones]
     if not problem.is_pictures:

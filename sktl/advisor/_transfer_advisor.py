@@ -56,11 +56,12 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
 
     Parameters
     ----------
-    backbones : "auto", str, Module, transformer, or list of these, default="auto"
+    backbones : "auto", "installed", str, Module, transformer, or list of these, default="auto"
         What to transfer from: names of `sktl.list_backbones`, modules, callables that return one, a
         `CNNCodesTransformer` with settings of its own; for text and feature rows any transformer. "auto" is the
-        embedded network for pictures, tf-idf for text, and nothing for feature rows. One that cannot be loaded is
-        left out, with a warning.
+        embedded network for pictures, tf-idf for text, and nothing for feature rows; "installed" adds all that needs
+        no download: the larger embedded networks (``sktl[backbones]``) and the encoder of text (``sktl[text]``), at
+        their cost. One that cannot be loaded is left out, with a warning.
     layers : "all", or list of str or float, default="all"
         Layers to compare, as in `CNNCodesTransformer`; "all" is the last one of each resolution, and all of them side
         by side. What enters the classifier is always among them.

@@ -7,6 +7,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.backbones._agreement import agreeing_precision
 from sktl.backbones._backbone import Backbone, list_layers, load_backbone
 from sktl.backbones._channels import Normalisation, declared_channels, first_channels
+from sktl.backbones._embedded import installed_networks
 from sktl.backbones._engine import Engine, auto_batch_size
 from sktl.backbones._engines import ENGINES, get_engine, planned_engine, resuming_engine
 from sktl.backbones._fingerprint import NetworkIdentity
@@ -14,8 +15,9 @@ from sktl.backbones._headless import cut_head, ends_in_codes, without_heads
 from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
 from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
+from sktl.backbones._provider import Provider
 from sktl.backbones._recipe import CodeRecipe, block_recipe
-from sktl.backbones._registry import Provider, list_backbones
+from sktl.backbones._registry import list_backbones
 from sktl.backbones._selection import layer_info, resolve_layers
 from sktl.backbones._small_batches import SmallBatches, filled_up
 from sktl.backbones._surgery import (

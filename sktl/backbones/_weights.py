@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from sktl._digests import check_sha256
 from sktl._validation import shorten
 from sktl.exceptions import WeightsError
 
@@ -28,22 +28,6 @@ def looks_like_path(weights: object) -> bool:
     if isinstance(weights, os.PathLike):
         return True
     return isinstance(weights, str) and (weights.lower().endswith(WEIGHT_SUFFIXES) or os.sep in weights)
-
-
-def file_sha256(path: str | os.PathLike) -> str:
-    """Return the sha256 of a file's bytes in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_sha256(path: str | os.PathLike, expected: str) -> None:
-    """Raise `WeightsError` unless the file's sha256 begins with `expected`."""
-    found = file_sha256(path)
-    if not found.startswith(expected):
-        raise WeightsError(
-            f"The weights in {str(path)!r} are damaged or not the published ones: their sha256 should begin with "
-            f"{expected[:16]}, but is {found[:16]}... Delete the file and fetch it again."
-        )
 
 
 def read_state_dict(path: str | os.PathLike, *, sha256: str | None = None) -> dict[str, torch.Tensor]:

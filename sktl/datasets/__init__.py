@@ -1,5 +1,7 @@
-"""Data that users hold on a disk, as X and y."""
+"""Data that users hold on a disk, as X and y, and small sets that are drawn."""
 
+from sktl.datasets._drawn_shapes import make_drawn_shapes
+from sktl.datasets._glyphs import GLYPHS, make_glyphs
 from sktl.datasets._load_pictures import load_pictures
 
-__all__ = ["load_pictures"]
+__all__ = ["GLYPHS", "load_pictures", "make_drawn_shapes", "make_glyphs"]

@@ -3,5 +3,6 @@
 from sktl.features._cnn_codes import CNNCodesTransformer
 from sktl.features._codes_classifier import make_codes_classifier
 from sktl.features._logistic_regression_loo import LogisticRegressionLOO
+from sktl.features._text_codes import TextCodesTransformer
 
-__all__ = ["CNNCodesTransformer", "LogisticRegressionLOO", "make_codes_classifier"]
+__all__ = ["CNNCodesTransformer", "LogisticRegressionLOO", "TextCodesTransformer", "make_codes_classifier"]

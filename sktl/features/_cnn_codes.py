@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import _fit_context
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from sktl._array_api import rows_on_host
+from sktl._array_api import n_rows, rows_on_host
 from sktl._device import PRECISIONS, resolve_device, resolve_precision
 from sktl._estimator import ModuleSharingMixin
-from sktl._extraction import Extractor, as_size, cache_for
+from sktl._extraction import Extractor, as_size, cache_for, codes_or_nan
 from sktl._inputs import read, understand
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
@@ -31,11 +32,13 @@ from sktl.backbones import (
 )
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
-from sktl.features._codes import CodesMixin, layer_labels
+from sktl.features._codes import CodesMixin
+from sktl.features._layer_names import LayerNamesMixin, layer_labels
+from sktl.features._missing import MISSING, WithGaps, gap_filler, present
 from sktl.images import PictureSource, as_pictures
 
 
-class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
+class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
     """Turn pictures into CNN codes: activations of a pretrained network that stays as it is.
 
     Codes of a network trained on ImageNet, with a linear classifier behind, are a strong start wherever pictures are
@@ -103,6 +106,12 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         warning that names them. No rows are left out, for those of y would no longer belong to the others. The
         attribute `failures` of the error or the `PictureWarning` (``warnings.catch_warnings(record=True)`` records it)
         says what is wrong with each, by index.
+    root : path, default=None
+        The folder in which relative paths lie.
+    missing : {"error", "mean", "zero"}, default="error"
+        What becomes of rows of a column without a picture (None, NaN, empty text): an error that names them, or a code
+        in their place, the mean of the codes of `fit` or zeros, and one more column at the end, 1 where it is missing.
+        "mean" computes codes in `fit` too: pass a `cache`, so that none is computed twice.
     random_state : int, default=0
         Fixes the random values of ``weights=None``.
     verbose : int, default=0
@@ -150,6 +159,8 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
     ((3, 1280), dtype('float32'))
     """
 
+    _unit = "pictures"
+
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         "backbone": [str, nn.Module, callable],
         "weights": [str, Path, None],
@@ -170,6 +181,8 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         "cache": [str, Path, CodeCache, None],
         "draft": ["boolean"],
         "on_bad": [StrOptions({"error", "report"})],
+        "root": [str, Path, None],
+        "missing": [StrOptions(set(MISSING))],
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
     }
@@ -196,6 +209,8 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         cache: str | Path | CodeCache | None = None,
         draft: bool = True,
         on_bad: str = "error",
+        root: str | Path | None = None,
+        missing: str = "error",
         random_state: int = 0,
         verbose: int = 0,
     ):
@@ -218,6 +233,8 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         self.cache = cache
         self.draft = draft
         self.on_bad = on_bad
+        self.root = root
+        self.missing = missing
         self.random_state = random_state
         self.verbose = verbose
 
@@ -229,7 +246,8 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         ----------
         X : array-like or sequence of pictures
             Pictures as arrays of shape (n, H, W), (n, H, W, 1 | 3 | 4) or (n, 1 | 3, H, W), uint8 or float in [0, 1];
-            a sequence of file paths or PIL images; or a 2-D array of flattened images, one a row.
+            a sequence, or a column, of file paths, PIL images or encoded pictures (bytes, base64 text, open files);
+            or a 2-D array of flattened images, one a row.
         y : None
             Ignored.
 
@@ -244,21 +262,45 @@ class CNNCodesTransformer(CodesMixin, ModuleSharingMixin):
         return self
 
     def _learn(self, X: Any) -> None:
+        X, lacking = present(X, self.missing, self.root)
         kind = understand(self, X, None)
-        read(self, X, kind, reset=True)
+        source = read(self, X, kind, reset=True)
         extractor = self._extractor()
         self._kind, self.value_range_, self.layers_ = kind, kind.value_range, extractor.recipe.layers
         self._identity = extractor.recipe.backbone.identity
         self.backbone_fingerprint_ = self._identity.fingerprint
         ends = np.cumsum(extractor.recipe.n_features).tolist()
         self.layer_slices_ = dict(zip(self.layers_, map(slice, [0, *ends[:-1]], ends)))
-        self._n_features_out = ends[-1]
+        self._n_features_out = ends[-1] + (lacking is not None)
+        self._has_gaps, mean = lacking is not None, self.missing == "mean"
+        self._fill = np.nanmean(self._codes_of(extractor, source), axis=0) if self._has_gaps and mean else None
         trace = extractor.recipe.backbone.trace(extractor.recipe.preprocessing.size)
         self._layer_labels = layer_labels(self.layers, trace, self.pooling)
 
-    def _ready(self, X: Any) -> tuple[PictureSource, Extractor]:
+    def _codes_of(self, extractor: Extractor, source: PictureSource) -> np.ndarray:
+        return codes_or_nan(extractor, source) if self.on_bad == "report" else extractor.codes(source)
+
+    def _all_codes(self, extractor: Any, source: Any) -> np.ndarray:
+        return self._codes_of(extractor, source) if isinstance(extractor, Extractor) else extractor.codes(source)
+
+    def _ready(self, X: Any) -> tuple[Any, Any]:
         self._validate_params()
         fitted = hasattr(self, "backbone_fingerprint_")
+        if self.missing != "error" and not fitted:
+            raise NotFittedError(f"With missing={self.missing!r}, fit this {type(self).__name__} before transform.")
+        X, lacking = present(X, self.missing, self.root)
+        if fitted and self._has_gaps and lacking is None:
+            lacking = np.zeros(n_rows(X), dtype=bool)
+        if lacking is not None and lacking.all() and len(lacking):
+            return WithGaps(None, lacking), gap_filler(self, self._extractor())
+        source, extractor = self._ready_for(X, fitted)
+        if fitted and self._has_gaps:
+            return WithGaps(source, lacking), gap_filler(self, extractor)
+        if lacking is not None and lacking.any():
+            raise ValueError("Pictures are missing, and fit had a table of numbers. Fit on a column of pictures.")
+        return source, extractor
+
+    def _ready_for(self, X: Any, fitted: bool) -> tuple[PictureSource, Extractor]:
         if fitted:
             source: PictureSource = read(self, X, self._kind, reset=False)
         else:

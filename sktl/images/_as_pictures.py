@@ -27,11 +27,12 @@ def as_pictures(
 
     Parameters
     ----------
-    X : array-like, tensor, data frame, or sequence of paths or PIL images
+    X : array-like, tensor, data frame, or sequence of paths, PIL images or encoded pictures
         - Arrays and tensors (n, H, W), (n, H, W, 1|3|4) or (n, 1|3, H, W); where both ends could be the channels, an
           array has them last and a torch tensor first. Dask arrays, memory maps and the like are read slice by slice.
         - 2-D arrays and data frames of numbers, each row a flattened picture of `image_shape`.
-        - Lists, object arrays, Series or single columns of file paths, PIL images or a mix of them, of any sizes.
+        - Lists, object arrays, Series or single columns of file paths, PIL images, encoded pictures (bytes, base64
+          text, open files) or a mix of them, of any sizes.
         - Lists of arrays of one shape.
         - Data sets of torch and torchvision that have a length, whose items are pictures, or pairs of picture and
           target; each is read when it is asked for, an `ImageFolder` without a transform by its files. Transforms

@@ -15,18 +15,19 @@ from PIL import Image
 from sktl._array_api import column_of_arrays
 from sktl._torch_datasets import DatasetPicture, opened
 from sktl.images._arraylike import dtype_of, is_array_like, is_lazy, to_numpy
+from sktl.images._encoded import EncodedPicture, as_encoded, is_encoded
 
 _ACCEPTED = (
     "arrays or tensors of pictures, 2-D arrays or data frames of flattened pictures, or lists, object arrays and "
-    "Series of file paths or PIL images"
+    "Series of file paths, PIL images or encoded pictures (bytes, base64 text, open files)"
 )
 
 
 @dataclass(frozen=True)
 class Items:
-    """Paths, PIL images, and pictures of a data set."""
+    """Paths, PIL images, encoded pictures, and pictures of a data set."""
 
-    values: list[str | os.PathLike | Image.Image | DatasetPicture]
+    values: list[str | os.PathLike | Image.Image | DatasetPicture | EncodedPicture]
 
 
 def as_array_or_items(X: Any, name: str) -> Any:
@@ -66,7 +67,7 @@ def _refuse_single(X: Any, name: str) -> None:
     if isinstance(X, Image.Image):
         raise TypeError(f"{name} is one PIL image; it must be a list of pictures. Pass [{name}].")
     if isinstance(X, (bytes, bytearray, memoryview)):
-        raise TypeError(f"{name} is of type bytes; pass a list of paths, or [PIL.Image.open(io.BytesIO({name}))].")
+        raise TypeError(f"{name} is of type bytes, one picture; it must be a list of pictures. Pass [{name}].")
     sparse_tensor = isinstance(X, torch.Tensor) and X.layout != torch.strided
     if sparse_tensor or (hasattr(X, "toarray") and hasattr(X, "nnz")):
         raise TypeError(f"{name} is sparse, but pictures are dense. Use {name}.to_dense() or {name}.toarray().")
@@ -95,7 +96,8 @@ def refuse_mixed_frame(X: Any, name: str = "X") -> None:
 
 
 def _is_picture(item: Any) -> bool:
-    return _is_path(item) or isinstance(item, Image.Image) or (is_array_like(item) and len(item.shape) > 1)
+    is_array = is_array_like(item) and len(item.shape) > 1
+    return _is_path(item) or isinstance(item, Image.Image) or is_encoded(item) or is_array
 
 
 def _is_path(item: Any) -> bool:
@@ -124,7 +126,7 @@ def _from_objects(X: np.ndarray, name: str) -> Any:
     """Return what an array of objects or text holds."""
     if X.ndim == 1:
         return _from_sequence(X.tolist(), name)
-    if X.ndim == 2 and X.shape[1] == 1 and any(isinstance(item, _ITEM_TYPES) for item in X.flat):
+    if X.ndim == 2 and X.shape[1] == 1 and any(_is_item(item) for item in X.flat):
         return _from_sequence(X.ravel().tolist(), name)
     if X.dtype.kind != "O":
         raise ValueError(f"{name} holds text in shape {X.shape}; paths must come in one column or a list.")
@@ -132,11 +134,15 @@ def _from_objects(X: np.ndarray, name: str) -> Any:
     return X.astype(np.float64)
 
 
-_ITEM_TYPES = (str, os.PathLike, Image.Image, DatasetPicture, bytes, bytearray)
+_ITEM_TYPES = (str, os.PathLike, Image.Image, DatasetPicture, EncodedPicture)
+
+
+def _is_item(item: Any) -> bool:
+    return isinstance(item, _ITEM_TYPES) or is_encoded(item)
 
 
 def _from_sequence(items: list[Any], name: str) -> Any:
-    if any(isinstance(item, _ITEM_TYPES) for item in items):
+    if any(_is_item(item) for item in items):
         return _checked_items(items, name)
     if items and all(is_array_like(item) and len(item.shape) for item in items):
         return _stacked(items, name)
@@ -150,14 +156,12 @@ def _from_sequence(items: list[Any], name: str) -> Any:
 
 
 def _checked_items(items: list[Any], name: str) -> Items:
+    items = [as_encoded(item) for item in items]
     for i, item in enumerate(items):
-        if isinstance(item, (bytes, bytearray)):
-            raise TypeError(
-                f"{name}[{i}] is of type bytes; pass its path, or PIL.Image.open(io.BytesIO({name}[{i}])) for an "
-                "encoded picture."
-            )
         if not isinstance(item, _ITEM_TYPES):
-            raise TypeError(f"{name} must hold file paths or PIL images only; {name}[{i}] is {_described(item)}.")
+            raise TypeError(
+                f"{name} must hold file paths, PIL images or encoded pictures only; {name}[{i}] is {_described(item)}."
+            )
     return Items(items)
 
 

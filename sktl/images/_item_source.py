@@ -1,7 +1,8 @@
-"""Pictures in files and PIL images, of any sizes."""
+"""Pictures in files, in encoded bytes and in PIL images, of any sizes."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -16,8 +17,9 @@ from sktl._torch_datasets import DatasetPicture
 from sktl.images._array_source import ArraySource
 from sktl.images._budget import LARGE_FILE, READING
 from sktl.images._decode import as_found, decode_bytes, decode_image, load, why_unreadable
+from sktl.images._encoded import EncodedPicture
 from sktl.images._errors import UnreadableError, bad_images
-from sktl.images._formats import check_undecoded, open_file, open_picture, read_file
+from sktl.images._formats import LARGEST_FILE, check_undecoded, open_file, open_picture, read_file
 from sktl.images._pixels import over_white
 from sktl.images._resample import write_scaled
 from sktl.images._shapes import picture_layout
@@ -29,7 +31,7 @@ LONGEST_NAME = 300  # characters; beyond that it is cut in messages
 
 
 class ItemSource(PictureSource):
-    """Pictures given as file paths, as PIL images, or as a mix of the two.
+    """Pictures given as file paths, encoded bytes, PIL images, or a mix of these.
 
     Pictures come in RGB and upright: EXIF orientation is applied, transparency is composited over white, and pixels of
     16 bits are scaled to 8. Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where that leaves at least twice
@@ -37,7 +39,7 @@ class ItemSource(PictureSource):
 
     Parameters
     ----------
-    items : sequence of str, path-like, PIL.Image.Image or DatasetPicture
+    items : sequence of str, path-like, PIL.Image.Image, EncodedPicture or DatasetPicture
         The pictures.
     value_range : (float, float), default=None
         What is black and white in pixels of more than 8 bits; None is 0 and 65535, or 0.0 and 1.0 for floats.
@@ -54,14 +56,15 @@ class ItemSource(PictureSource):
 
     def __init__(
         self,
-        items: Sequence[str | os.PathLike | Image.Image | DatasetPicture],
+        items: Sequence[str | os.PathLike | Image.Image | EncodedPicture | DatasetPicture],
         *,
         value_range: tuple[float, float] | None = None,
     ) -> None:
         self.kind = "items"
         self.shape = None
         self._items = tuple(
-            item if isinstance(item, (Image.Image, DatasetPicture)) else os.fsdecode(item) for item in items
+            item if isinstance(item, (Image.Image, EncodedPicture, DatasetPicture)) else os.fsdecode(item)
+            for item in items
         )
         self._value_range = value_range
         self._scale = b"" if value_range is None else f"{value_range!r}\0".encode()
@@ -86,7 +89,7 @@ class ItemSource(PictureSource):
         if isinstance(item, Image.Image):
             return item
         try:
-            return self._loaded(i, item) if isinstance(item, DatasetPicture) else _read_file(item)
+            return self._loaded(i, item) if isinstance(item, DatasetPicture) else _bytes_of(item)
         except UnreadableError as error:
             raise bad_images({i: self._named(i, error)}, len(self)) from error
 
@@ -110,7 +113,7 @@ class ItemSource(PictureSource):
                 if isinstance(item, Image.Image):
                     return self._digest_of(item)
                 with _held(item):
-                    return self._digest_of(_read_file(item))
+                    return self._digest_of(_bytes_of(item))
             except UnreadableError as error:
                 failures[i] = self._named(i, error)
                 return b""
@@ -163,7 +166,7 @@ class ItemSource(PictureSource):
             pixels = decode_image(item, held, self._value_range)
             return pixels, pixels.shape[:2]
         with _held(item):
-            return decode_bytes(_read_file(item), held, preprocessing, self._value_range)
+            return decode_bytes(_bytes_of(item), held, preprocessing, self._value_range)
 
     def _loaded(self, i: int, item: DatasetPicture) -> Image.Image | np.ndarray:
         """Return picture `i` of a data set: a PIL image, or uint8 pixels (H, W, C)."""
@@ -189,6 +192,8 @@ class ItemSource(PictureSource):
             return f"item {item.index} of {type(item.dataset).__name__}: {error}"
         if isinstance(item, Image.Image):
             return f"PIL image: {error}"
+        if isinstance(item, EncodedPicture):
+            return f"{item.origin}: {error}"
         if len(item) <= LONGEST_NAME and "\n" not in item:
             return f"{item}: {error}"
         return f"{' '.join(item[:60].split())}...: {error}; it looks like text: use sklearn's TfidfVectorizer for that"
@@ -209,13 +214,23 @@ class ItemSource(PictureSource):
         return None
 
 
-def _held(path: str) -> AbstractContextManager[None]:
+def _held(path: str | EncodedPicture) -> AbstractContextManager[None]:
     """Let one large file be in memory at a time; those of others are no matter."""
+    if isinstance(path, EncodedPicture):
+        return nullcontext()
     try:
         is_large = os.path.getsize(path) > LARGE_FILE
     except (OSError, ValueError):  # said when it is opened
         is_large = False
     return READING.hold(1) if is_large else nullcontext()
+
+
+def _bytes_of(item: str | EncodedPicture) -> bytes:
+    if not isinstance(item, EncodedPicture):
+        return _read_file(item)
+    if len(item.data) > LARGEST_FILE:
+        raise UnreadableError(f"more than {LARGEST_FILE // 2**20} MiB long")
+    return item.data
 
 
 def _read_file(path: str) -> bytes:
@@ -237,20 +252,20 @@ def _why_unopened(error: Exception, path: str) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
-def _check_header(path: str) -> None:
+def _check_header(path: str | EncodedPicture) -> None:
     header = b""
     try:
-        with open_file(path) as file:
+        with io.BytesIO(_bytes_of(path)) if isinstance(path, EncodedPicture) else open_file(path) as file:
             header = file.read(_HEADER_BYTES)
             if not header:
-                raise UnreadableError("empty file")
+                raise UnreadableError("empty file" if isinstance(path, str) else "no bytes")
             file.seek(0)
             with open_picture(file):
                 pass
     except (UnreadableError, MemoryError):
         raise
     except Exception as error:
-        reason = why_unreadable(error, header) if header else _why_unopened(error, path)
+        reason = why_unreadable(error, header) if header else _why_unopened(error, str(path))
         raise UnreadableError(reason) from error
 
 

@@ -43,7 +43,7 @@ def is_nested(item: Any) -> bool:
 
 def _holds_items(X: Any) -> bool:
     """Whether a single column holds text or objects rather than numbers."""
-    values = X.to_numpy() if hasattr(X, "to_numpy") else X
+    values = X.to_numpy() if hasattr(X, "to_numpy") else X if hasattr(X, "dtype") else X.__array__()
     kind = getattr(getattr(values, "dtype", None), "kind", "O")
     if kind == "O" and len(values):
         return not isinstance(values[0, 0], (int, float))

