@@ -8,6 +8,7 @@ where the interval leaves out zero by more than half a point, else it is a tie.
 - `make_codes_classifier()` (its part behind the codes) against standardised codes with logistic regression, and against
   unit length with ``C=100``: accuracy and log-loss;
 - ``FineTunedClassifier(strategy="head")`` and `FineTunedClassifier()` on codes as rows against logistic regression;
+- `FineTunedClassifier()` on pictures at 96 pixels against ``strategy="head"``, which it starts from;
 - `ProtoNetClassifier()` against prototypes of raw codes, with 1 and 5 rows a class;
 - ``DomainAdaptedClassifier(loss=None)`` and `DomainAdaptedClassifier()` on codes of PACS' domains and on SURF against
   logistic regression on the source.
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import tempfile
 import time
@@ -51,6 +53,8 @@ from sktl import (
 )
 
 IMAGE_SIZE, OF_EACH_CLASS, TESTED = 128, 70, 30
+TUNED_SIZE = 96
+TUNED_ON = ("hymenoptera", "pacs_photo", "pacs_art_painting", "pacs_cartoon", "pacs_sketch", "omniglot30")
 MARGIN = 0.5  # points
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 SHOTS = (2, 5, 20)
@@ -135,6 +139,31 @@ def on(rows: Rows, n_shots: int, ours: Callable, base: Callable) -> Callable[[in
     return run
 
 
+@functools.cache
+def held_pictures() -> dict[str, Rows]:
+    """Return the pictures of the sets that networks are trained on: paths, or arrays."""
+    found = ((name, X, y) for name, (X, y) in pictures() if name in TUNED_ON)
+    return {name: (np.array(X, dtype=object) if isinstance(X, list) else X, np.asarray(y)) for name, X, y in found}
+
+
+def tuned(name: str, n_shots: int) -> Callable[[int], Figures]:
+    """Return what compares fine-tuning on few pictures of a set with the head that it starts from."""
+
+    def run(repeat: int) -> Figures:
+        (X, y), (X_test, y_test) = few(held_pictures()[name], n_shots, repeat)
+        ours, head = (
+            FineTunedClassifier(image_size=TUNED_SIZE, random_state=0, **options).fit(_listed(X), y)
+            for options in ({}, {"strategy": "head"})
+        )
+        return beside(ours, head, (_listed(X_test), y_test))
+
+    return run
+
+
+def _listed(X: np.ndarray) -> Any:
+    return list(X) if X.dtype == object else X
+
+
 def across(source: Rows, target: Rows, ours: Callable, n_shots: int) -> Callable[[int], Figures]:
     """Return what compares adaptation with logistic regression on few rows of the source."""
 
@@ -195,6 +224,8 @@ def cases(found: dict[str, Rows]) -> Iterator[Case]:
     for name, rows in found.items():
         run = on(rows, 5, lambda: FineTunedClassifier(random_state=0), logistic)
         yield Case(f"FineTunedClassifier, rows | logistic regression | {name}, 5 a class", both, run)
+    for n, name in itertools.product(SHOTS, TUNED_ON):
+        yield Case(f"FineTunedClassifier, pictures | its head | {name}, {n} a class", both, tuned(name, n))
     pairs = [(f"pacs_{a}", f"pacs_{b}") for a, b in (("photo", "sketch"), ("art_painting", "cartoon"))]
     pairs += [("surf_amazon", "surf_webcam"), ("surf_caltech", "surf_dslr")]
     every = found | surf()

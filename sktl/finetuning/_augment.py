@@ -15,18 +15,24 @@ from sktl._preprocessing import Preprocessing
 from sktl.images import PictureSource
 
 AUGMENTATIONS = ("auto", "crop_flip", "crop", "flip")
+FEW_TO_CROP = 200  # below it, crops move a solved head, which knows whole pictures, away from them
 NATURAL_SIDE = 64  # below it a crop takes away what little there is, and a mirrored digit is another one
 
 Change = Callable[[Any, torch.Generator], Any]
 
 
-def augmentation_for(augment: Any, source: PictureSource, size: tuple[int, int]) -> Any:
-    """Return what "auto" means: crops and flips for pictures that are, and are seen at, 64 pixels or more a side."""
+def augmentation_for(augment: Any, source: PictureSource, size: tuple[int, int], n_solved: int | None = None) -> Any:
+    """Return what "auto" means: crops and flips for pictures that are, and are seen at, 64 pixels or more a side.
+
+    `n_solved` is the number of pictures that a head was solved on; None where it was not.
+    """
     if augment != "auto":
         return augment
     if source.kind == "rows" or min(size) < NATURAL_SIDE:
         return None
-    return "crop_flip" if source.shape is None or min(source.shape[1:3]) >= NATURAL_SIDE else None
+    if source.shape is not None and min(source.shape[1:3]) < NATURAL_SIDE:
+        return None
+    return "flip" if n_solved is not None and n_solved < FEW_TO_CROP else "crop_flip"
 
 
 def random_resized_crop(

@@ -71,6 +71,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         "layer": [str, Interval(Real, 0, 1, closed="right")],
         "freeze_until": [str, Interval(Real, 0, 1, closed="right"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "tuned_share": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_steps": [Interval(Integral, 1, None, closed="left"), None],
@@ -178,7 +179,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         size: Any = self.image_size
         size = size if size is None or isinstance(size, Integral) else tuple(size)
         preprocessing = loaded.preprocessing.resized_to(size).overridden_by(self.preprocessing)
-        unit_length = task.unit_length and not STRATEGIES[self.strategy].trains
+        unit_length = task.unit_length and STRATEGIES[self.strategy].solves_head
         return picture_spec(backbone, weights, network_seed, preprocessing, self.layer, task.n_outputs, unit_length)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, given: HeldOut):
@@ -208,7 +209,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
             so_far = {**fitted, "n_iter_": 1, "history_": [], "_learned": run.live()}
             net = run.train(EpochTasks(self, context, X, y, fitted=lambda: so_far))
             fitted |= _outcome(net, run.learned(), self.history_ if goes_on else [])
-            fitted |= resolved(training, run.budget, run.plan, run.head)
+            fitted |= resolved(training, run.budget, run.plan, run.head, run.share)
         self.__dict__.update(fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
         return self

@@ -8,7 +8,7 @@ import numpy as np
 
 from sktl._columns import class_labels
 from sktl._label_matrix import is_label_matrix
-from sktl.finetuning._heads import LinearHead, chosen_scaler, penalty_of, solve_classifier
+from sktl.finetuning._heads import LinearHead, chosen_scaler, solve_classifier
 from sktl.finetuning._losses import ValidationStep
 from sktl.finetuning._multilabel import LabelStep, LabelValidationStep, checked_matrix, solve_labels
 from sktl.finetuning._targets import as_class_numbers
@@ -37,11 +37,10 @@ def checked_classes(estimator: Any, y: Any, *, goes_on: bool, classes: Any = Non
 def classification_task(estimator: Any, n_classes: int, *, is_multilabel: bool) -> Task:
     """Return what training does: a softmax over the classes, or a sigmoid for each label."""
 
-    def solve(codes: Any, target: Any, weight: Any, is_start: bool) -> LinearHead:
-        C = penalty_of(estimator.C, is_start)
+    def solve(codes: Any, target: Any, weight: Any) -> LinearHead:
         if is_multilabel:
-            return solve_labels(codes, target, weight, C, standardise=is_start)
-        return solve_classifier(codes, target, weight, C, n_classes, standardise=is_start)
+            return solve_labels(codes, target, weight, estimator.C)
+        return solve_classifier(codes, target, weight, estimator.C, n_classes)
 
     if is_multilabel:
         return Task(

@@ -31,7 +31,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     """A pretrained network adjusted to labelled pictures, or an MLP on feature rows.
 
     How much of the network is retrained is a parameter, so that a grid search can choose it. Few pictures that resemble
-    ImageNet's want the head alone, many want all layers; the defaults work from five pictures a class up.
+    ImageNet's want the head alone, many want all layers; by default, few stay near the head.
 
     Parameters
     ----------
@@ -44,19 +44,20 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     strategy : {"head", "last", "full", "gradual", "lp-ft", "scratch"}, default="lp-ft"
         How much is trained. "head": logistic regression on the fixed network's codes at unit length, solved.
         "last": the layers beyond `freeze_until` (a depth of 0.8). "full": all layers. "gradual": all, unfrozen stage
-        by stage from the top [1]_. "lp-ft": the head is solved first, then all layers train from there, which
-        distorts the features less [2]_. "scratch": random values instead of the pretrained ones. Start with the
-        default: from 20 labels a class on it is best or near it nearly everywhere; with five, try "head" too.
+        by stage from the top [1]_. "lp-ft": the head is solved, then all layers train from there, which distorts the
+        features less [2]_. "scratch": random values instead of the pretrained ones. Start with the default.
     layer : str or float, default="penultimate"
         Behind which layer, by name or depth, the head sits; the rest of the network is cut off.
     freeze_until : str or float, default=None
         The layer, by name or depth in (0, 1], up to which everything stays as it is, batch norm's statistics included.
     C : float or "auto", default="auto"
-        Inverse strength of the penalty where the head is solved. "auto" is chosen by leave-one-out losses, as in
-        `sktl.features.LogisticRegressionLOO`; where pretrained layers train from there it is 0.001, on standardised
-        codes: a head that fits to the end leaves them nothing to learn [5]_.
+        Inverse strength of the penalty where the head is solved; "auto" is that of `LogisticRegressionLOO`.
     learning_rate : float or "auto", default="auto"
         Peak rate of the head, "auto" 1e-3 (1e-2 for "sgd"). Pretrained layers take a tenth, 0.3 of it in "lp-ft".
+    tuned_share : float or "auto", default="auto"
+        How far the weights that "lp-ft" keeps lie on the way from the network with the solved head, 0, to the one
+        where training ended, 1: both are averaged [5]_. "auto" is n / (n + 50) for n pictures, n / (n + 400) for
+        rows; where a part is held out, or data of your own are given, the best there of 0, 0.25, 0.5, 0.75 and 1.
     layer_decay : float, default=0.9
         Each layer further from the head learns at this multiple of the rate of the one above it.
     max_epochs : int or "auto", default="auto"
@@ -73,8 +74,8 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         Factor of the rates: "one_cycle", "cosine", "linear", "constant", "steps", or your own.
     augment : "auto", "crop_flip", "crop", "flip", callable or None, default="auto"
         Random changes of training pictures. "auto" crops and flips where pictures have, and are seen at, at least 64
-        pixels a side, and does nothing to smaller or flattened ones. A callable takes (pictures, generator), values in
-        0..255 of shape (batch, 3, height, width).
+        pixels a side, but only flips fewer than 200 in "lp-ft"; smaller or flattened ones stay. A callable takes
+        (pictures, generator), values in 0..255 of shape (batch, 3, height, width).
     n_views : int or None, default=4
         Where layers are frozen, they run once for each of so many augmented views of a picture, and each epoch draws
         one of them. None draws anew in every epoch, at the price of running the frozen layers each time.
@@ -110,9 +111,9 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         Where the fixed network's codes and the frozen layers' outputs are kept by content, so that folds and grid
         points share them. None keeps them for one fit.
     checkpoint_dir : str or path, default=None
-        Folder that keeps the state of training after each epoch; several fits may share it. A fit of the same data
-        and parameters goes on from the last epoch kept there, with the same result, and is done at once if it was.
-        Settings that cannot be told apart in another process are not resumed, with a warning.
+        Folder that keeps the state of training after each epoch; several fits may share it. A fit of the same data and
+        parameters goes on from the last epoch kept there, with the same result. Settings that cannot be told apart in
+        another process are not resumed, with a warning.
     callbacks : list, default=None
         skorch callbacks (on a GPU, none may wait for a fit in another thread). scikit-learn's come by `set_callbacks`.
     device, precision, compile
@@ -135,14 +136,14 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         What training went by: what "auto" became. None where it played no part.
     best_epoch_ : int or None
         The epoch whose weights early stopping has kept; None where it played no part, and the last epoch's are kept.
+    tuned_share_ : float or None
+        The share of the way that was taken; None where no solved head was trained further.
     frozen_until_ : str or None
         The last layer that stayed as it was.
-    n_trained_, n_parameters_ : int
-        Numbers in the network that were trained, and all of them.
+    n_trained_, n_parameters_, n_features_in_ : int
+        Numbers in the network that were trained, and all of them; columns of 2-D X.
     module_ : Module
         The network, on `device`. A pickle holds only what differs from the pretrained one.
-    n_features_in_ : int
-        For 2-D X only.
 
     Raises
     ------
@@ -157,7 +158,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     .. [3] A. Kolesnikov et al., "Big transfer (BiT): general visual representation learning", ECCV, 2020.
     .. [4] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
        networks", ICML, 2018.
-    .. [5] Y. Ren, S. Guo, W. Bae and D. J. Sutherland, "How to prepare your task head for finetuning", ICLR, 2023.
+    .. [5] M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR, 2022.
 
     Examples
     --------
@@ -189,6 +190,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         freeze_until: str | float | None = None,
         C: float | str = "auto",
         learning_rate: float | str = "auto",
+        tuned_share: float | str = "auto",
         layer_decay: float = 0.9,
         max_epochs: int | str = "auto",
         max_steps: int | None = None,
@@ -231,6 +233,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         self.freeze_until = freeze_until
         self.C = C
         self.learning_rate = learning_rate
+        self.tuned_share = tuned_share
         self.layer_decay = layer_decay
         self.max_epochs = max_epochs
         self.max_steps = max_steps

@@ -91,7 +91,7 @@ class RestNetwork(nn.Module):
 
     def __init__(self, whole: PictureNetwork, spec: PictureSpec, cut: str):
         super().__init__()
-        self.head = whole.head
+        self.head, self.unit = whole.head, whole.unit
         self._codes: Any = None
         self._info = None
         if cut == CODES:
@@ -107,8 +107,8 @@ class RestNetwork(nn.Module):
     def forward(self, flattened: Tensor) -> Tensor:
         """Return the outputs (n, n_outputs) from the frozen part's, flattened (n, k)."""
         if self._codes is None or self._info is None:
-            return self.head(flattened)
-        return self.head(self._codes[0](unflattened(flattened, self._info)))
+            return self.head(self.unit(flattened))
+        return self.head(self.unit(self._codes[0](unflattened(flattened, self._info))))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 
 from sktl.cache import MemoryCache
 from sktl.exceptions import CacheWarning
+from sktl.finetuning._averaging import chosen_share, head_and_share, kept_head, put_between, share_of, values_of
 from sktl.finetuning._budget import Budget
 from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._frozen import Blocks, FrozenPart, RestNetwork, block_extractor, cuts_before, is_untouched
@@ -39,6 +40,7 @@ class Run:
         self.budget: Budget = training.budget()
         self.goes_on = learned is not None
         self.head: LinearHead | None = None  # where the strategy solves it
+        self.share: float | None = None  # of the way from there to where training ends; None where nothing is averaged
         self.module = (training.network() if learned is None else learned.trainable()).to(training.device)
         self.plan = training.plan(self.module, self.budget)
         self.cut, rest = self._cut(() if learned is None else learned.tensors)
@@ -47,21 +49,48 @@ class Run:
     def train(self, progress: EpochTasks | None = None) -> TrainingNet:
         """Solve the head where the strategy does so, and train; or do what a checkpoint has left to do."""
         training, keeper, saved = self.training, self.training.keeper, self.training.saved
-        if keeper is not None and saved is not None and saved["is_finished"]:
-            keeper.restore(self.net, saved)
-            return self.net
+        if keeper is not None and saved is not None:
+            self.head, self.share = head_and_share(saved, self.module.head)  # type: ignore
+            if saved["is_finished"]:
+                keeper.restore(self.net, saved)
+                return self.net
         batches, valid = self._batches()
+        saved = training.saved  # which is none where the layers run anew
+        starts_solved = training.strategy.solves_head and not self.goes_on
+        if starts_solved:
+            self.head = self.head or training.solved_head(resumes=self.cut is not None)
+            set_head(self.module, self.head)
+        start = self._values() if starts_solved else None
+        if keeper is not None:
+            keeper.extra |= {"head": None if self.head is None else kept_head(self.head), "share": None}
         if keeper is not None and saved is not None:
             keeper.restore(self.net, saved)
             self.net.resume(batches, valid, progress=progress)
         else:
-            if training.strategy.solves_head and not self.goes_on:
-                self.head = training.solved_head(resumes=self.cut is not None)
-                set_head(self.module, self.head)
             self.net.fit(batches, valid, progress=progress)
+        if start is not None:
+            self._average(start, valid)
         if keeper is not None:
+            keeper.extra["share"] = self.share
             keeper.finish(self.net)
         return self.net
+
+    def _values(self) -> dict[str, torch.Tensor]:
+        processes = self.net.processes
+        if processes is not None:
+            processes.align(self.net.module)
+        return values_of(self.net.module)
+
+    def _average(self, start: dict[str, torch.Tensor], valid: Any) -> None:
+        """Go back a part of the way from the start."""
+        asked, is_auto = self.training.estimator.tuned_share, self.training.estimator.tuned_share == "auto"
+        if is_auto and self.training.stops_early:
+            self.share = chosen_share(self.net, start, valid)
+        else:
+            assert self.head is not None
+            few = share_of(self.head.n_distinct, is_rows=self.training.kind.is_rows)
+            self.share = few if is_auto else float(asked)
+        put_between(self.net.module, start, values_of(self.net.module), self.share)
 
     @property
     def n_stages(self) -> int:

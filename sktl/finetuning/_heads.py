@@ -1,4 +1,4 @@
-"""Linear heads solved on codes, folded with the codes' standardisation, if any, into one linear layer."""
+"""Linear heads solved on codes; that of a regression is folded with their standardisation into one linear layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from sktl._logistic import distinct, held_out_loss, looked_at, solve_logistic
 from sktl._magnitudes import standardiser
 from sktl.training import to_largest
 
-C_AS_A_START = 1e-3  # a head that fits to the end leaves no gradient for the layers below (Ren et al., ICLR 2023)
 RIDGES = np.logspace(-5, 3, 17)  # strengths to choose from, for each unit of the rows' total weight
 SAME = 1e-5  # rows of standardised codes that are nearer than that are one: rounding tells them apart
 ABSENT = 10.0  # logits below the lowest intercept
@@ -25,11 +24,9 @@ class LinearHead(NamedTuple):
     bias: np.ndarray  # (n_outputs,)
     n_iter: int
     penalty: float  # C or alpha, as it was solved with
-
-
-def penalty_of(C: float | str, is_start: bool) -> float | str:
-    """Return what C means for a head that stands alone, or that training starts from."""
-    return C_AS_A_START if isinstance(C, str) and is_start else C
+    n_distinct: int = (
+        0  # rows that differ, where training starts from it: a row of weight 2 is one, and so are two alike
+    )
 
 
 def solve_classifier(
@@ -38,17 +35,13 @@ def solve_classifier(
     sample_weight: np.ndarray | None,
     C: float | str,
     n_classes: int,
-    *,
-    standardise: bool = True,
 ) -> LinearHead:
-    """Return the head of multinomial logistic regression on codes; `target` holds 0, 1, ...
+    """Return the head of multinomial logistic regression on codes, as they are; `target` holds 0, 1, ...
 
     "auto" chooses C by leave-one-out losses. A class that no example has gets a constant logit below all others.
     """
-    codes = np.asarray(codes, dtype=np.float64)
-    scaler = _standardisation(codes, sample_weight) if standardise else None
     classes, present = np.unique(target, return_inverse=True)
-    solution = solve_logistic(codes if scaler is None else scaler.transform(codes), present, sample_weight, C)
+    solution = solve_logistic(np.asarray(codes, dtype=np.float64), present, sample_weight, C)
     weight, bias = solution.weight, solution.bias
     if len(weight) == 1:  # two classes: one row of logits z stands for (-z/2, z/2), whose softmax is the same
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -56,9 +49,7 @@ def solve_classifier(
         all_weight, all_bias = np.zeros((n_classes, weight.shape[1])), np.full(n_classes, bias.min() - ABSENT)
         all_weight[classes], all_bias[classes] = weight, bias
         weight, bias = all_weight, all_bias
-    if scaler is None:
-        return LinearHead(weight, bias, solution.n_iter, solution.C)
-    return _folded(weight, bias, scaler, solution.n_iter, solution.C)
+    return LinearHead(weight, bias, solution.n_iter, solution.C)
 
 
 def column_scaler(rows: np.ndarray, weight: np.ndarray | None, target: Any = None) -> StandardScaler:
@@ -106,6 +97,12 @@ def solve_regressor(
     model = Ridge(alpha)
     model.fit(standard, target, sample_weight=sample_weight)
     return _folded(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), scaler, 1, alpha)
+
+
+def n_distinct(codes: np.ndarray) -> int:
+    """Return how many rows differ."""
+    n = len(codes)
+    return len(distinct(np.asarray(codes, dtype=np.float64), np.zeros(n, dtype=np.int64), np.ones(n))[0])
 
 
 def _standardisation(codes: np.ndarray, sample_weight: np.ndarray | None) -> StandardScaler:

@@ -31,9 +31,7 @@ def checked_matrix(y: Any, known: np.ndarray | None, classes: Any) -> tuple[np.n
     return y.astype(np.float32), labels
 
 
-def solve_labels(
-    codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None, C: float | str, *, standardise: bool = True
-) -> LinearHead:
+def solve_labels(codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None, C: float | str) -> LinearHead:
     """Return the head of one logistic regression a label; a label that all rows have, or none, is a constant.
 
     Each label has a penalty of its own where C is "auto"; what is returned is their geometric mean.
@@ -44,7 +42,7 @@ def solve_labels(
         if column.min() == column.max():
             bias[label] = ABSENT if column[0] else -ABSENT
             continue
-        head = solve_classifier(codes, column, sample_weight, C, 2, standardise=standardise)
+        head = solve_classifier(codes, column, sample_weight, C, 2)
         penalties.append(head.penalty)
         weight[label], bias[label] = head.weight[1] - head.weight[0], head.bias[1] - head.bias[0]
         n_iter = max(n_iter, head.n_iter)

@@ -13,12 +13,18 @@ from sktl.finetuning._training import FineTuning
 
 RESOLVED = (
     "learning_rate_", "batch_size_", "max_epochs_", "max_steps_", "augment_", "freeze_bn_", "early_stopping_",
-    "frozen_until_", "n_trained_", "best_epoch_", "C_", "alpha_",
+    "frozen_until_", "n_trained_", "best_epoch_", "tuned_share_", "C_", "alpha_",
 )  # fmt: skip
 
 
-def resolved(training: FineTuning, budget: Budget, plan: Plan | None, head: LinearHead | None) -> dict[str, Any]:
-    """Return the attributes; `plan` is None where a head is solved and nothing trained, `head` where none is solved."""
+def resolved(
+    training: FineTuning, budget: Budget, plan: Plan | None, head: LinearHead | None, share: float | None = None
+) -> dict[str, Any]:
+    """Return the attributes.
+
+    `plan` is None where a head is solved and nothing trained, `head` where none is solved, `share` where no weights are
+    averaged.
+    """
     e, spec = training.estimator, training.spec
     penalty = None if head is None else head.penalty
     if plan is None:
@@ -38,7 +44,8 @@ def resolved(training: FineTuning, budget: Budget, plan: Plan | None, head: Line
             "n_trained_": sum(p.numel() for group in plan.groups for p in group["params"]),
             "frozen_until_": _frozen_until(training),
         }  # fmt: skip
-    return {**found, "early_stopping_": training.stops_early, "C_" if hasattr(e, "C") else "alpha_": penalty}
+    found |= {"early_stopping_": training.stops_early, "tuned_share_": share}
+    return {**found, "C_" if hasattr(e, "C") else "alpha_": penalty}
 
 
 def _frozen_until(training: FineTuning) -> str | None:

@@ -23,7 +23,7 @@ from sktl.cache import CodeCache
 from sktl.finetuning._augment import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
 from sktl.finetuning._budget import Budget, budget_for
-from sktl.finetuning._heads import LinearHead, column_scaler
+from sktl.finetuning._heads import LinearHead, column_scaler, n_distinct
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._networks import PictureSpec, RowSpec, randomise
@@ -47,8 +47,8 @@ class Task:
     ----------
     n_outputs : int
         Of the head.
-    solve : callable(codes, target, sample_weight, is_start) -> LinearHead
-        The linear model, as such or as where the training of pretrained layers starts.
+    solve : callable(codes, target, sample_weight) -> LinearHead
+        The linear model, as such or as where training starts.
     step, valid_step : Step
         The loss in training and in validation.
     n_classes : int or None
@@ -56,11 +56,11 @@ class Task:
     scaler : callable(rows, weight, target) -> StandardScaler
         What brings feature rows to a scale.
     unit_length : bool
-        Whether codes of pictures are brought to length 1 where nothing but the head is learned.
+        Whether codes of pictures are brought to length 1 where the head is solved.
     """
 
     n_outputs: int
-    solve: Callable[[np.ndarray, np.ndarray, np.ndarray | None, bool], LinearHead]
+    solve: Callable[[np.ndarray, np.ndarray, np.ndarray | None], LinearHead]
     step: Step
     valid_step: Step
     n_classes: int | None
@@ -128,7 +128,9 @@ class FineTuning:
         """Return what "auto" means for these pictures; None for rows, and where nothing is changed at random."""
         if not isinstance(self.train.data, PictureSource):
             return None
-        return augmentation_for(self.estimator.augment, self.train.data, self.preprocessing.size)  # type: ignore[union-attr]
+        size: Any = None if self.preprocessing is None else self.preprocessing.size
+        n_solved = len(self.train) if self.strategy.solves_head else None
+        return augmentation_for(self.estimator.augment, self.train.data, size, n_solved)
 
     @functools.cached_property
     def store(self) -> CodeCache | None:
@@ -145,8 +147,8 @@ class FineTuning:
             with self.watched("codes", len(source)) as watch:
                 resumes = resumes or self.store is not None
                 codes = self.spec.in_unit(dataclasses.replace(extractor, resumes=resumes, watch=watch).codes(source))
-        is_start = self.strategy.trains and not self.kind.is_rows
-        return self.task.solve(codes, self.train.target, self.train.weight, is_start)
+        head = self.task.solve(codes, self.train.target, self.train.weight)
+        return head._replace(n_distinct=n_distinct(codes)) if self.strategy.trains else head
 
     def network(self) -> Any:
         """Return the network as training finds it, but for a solved head."""

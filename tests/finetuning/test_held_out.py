@@ -46,7 +46,7 @@ def test_groups_that_cannot_be_held_out():
 
 
 def test_validation_is_on_the_data_given():
-    model = FineTunedClassifier(max_epochs=4, early_stopping=False, random_state=0)
+    model = FineTunedClassifier(max_epochs=4, early_stopping=False, tuned_share=1.0, random_state=0)
     own = clone(model).fit(X, Y, validation=(X_OWN, Y_OWN))
     alone = clone(model).fit(X, Y)
     np.testing.assert_array_equal(own.predict_proba(X), alone.predict_proba(X))  # all of X is learned from

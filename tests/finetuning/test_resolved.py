@@ -56,8 +56,11 @@ class TestFineTuned:
     def test_augment(self, small_network):
         pictures = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3), dtype=np.uint8)
         model = FineTunedClassifier(small_network, image_size=64, max_epochs=1, random_state=0)
-        assert model.fit(pictures, [0, 1] * 4).augment_ == "crop_flip"
+        assert model.fit(pictures, [0, 1] * 4).augment_ == "flip"  # which few pictures have that a head was solved on
+        assert model.set_params(strategy="full").fit(pictures, [0, 1] * 4).augment_ == "crop_flip"
         assert model.set_params(image_size=32).fit(pictures, [0, 1] * 4).augment_ is None
+        model.set_params(image_size=64, strategy="lp-ft", max_steps=1)
+        assert model.fit(np.tile(pictures, (25, 1, 1, 1)), [0, 1] * 100).augment_ == "crop_flip"
 
     def test_the_regressors_penalty(self, table):
         X, _ = table
