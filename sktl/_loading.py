@@ -6,12 +6,18 @@ import os
 from typing import Any
 
 from sktl._saving import Codec, read_model
-from sktl.adaptation import DomainAdaptedClassifier
+from sktl.adaptation import DomainAdaptedClassifier, PerDomainClassifier
 from sktl.fewshot import ProtoNetClassifier
 from sktl.fewshot.meta_training import learner_classes
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 
-CLASSIFIERS = (FineTunedClassifier, FineTunedRegressor, DomainAdaptedClassifier, ProtoNetClassifier)
+CLASSIFIERS = (
+    FineTunedClassifier,
+    FineTunedRegressor,
+    DomainAdaptedClassifier,
+    PerDomainClassifier,
+    ProtoNetClassifier,
+)
 
 
 def load(path: str | os.PathLike, **networks: Any) -> Any:

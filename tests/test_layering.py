@@ -35,7 +35,7 @@ LAYERS = [
 ]
 ROADS = {  # of a family: they import what they share, not each other
     "fewshot": ("metric_based", "optimisation_based", "model_based", "transductive"),
-    "adaptation": ("joint", "source_free", "test_time", "gradual"),
+    "adaptation": ("joint", "source_free", "test_time", "gradual", "per_domain"),
 }
 SHARED_BY_ROADS = {"fewshot": ("meta_training", "heads"), "adaptation": ("from_fitted", "losses")}
 FILES = sorted(path for path in SKTL.rglob("*.py") if path != SKTL / "__init__.py")

@@ -108,6 +108,8 @@ def answers(kind, numbers):
     light = {"max_epochs": 1, "random_state": 0}
     if "estimator" in names:
         given["estimator"] = sktl.DomainAdaptedClassifier(loss=None, **light)
+    if kind.__name__ == "PerDomainClassifier":
+        given["estimator"] = sktl.adaptation.TestTimeAdaptedClassifier(given["estimator"])
     if kind.__name__ == "ConsensusScorer":
         given["estimators"] = [sktl.DomainAdaptedClassifier(**light).fit(ROWS, MARKED)]
     if kind.__name__ == "CheatingOracleScorer":

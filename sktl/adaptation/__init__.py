@@ -4,6 +4,7 @@ from sktl.adaptation._stack_domains import stack_domains
 from sktl.adaptation.gradual._classifier import GradualAdaptedClassifier
 from sktl.adaptation.joint._classifier import DomainAdaptedClassifier
 from sktl.adaptation.losses import LOSSES
+from sktl.adaptation.per_domain._classifier import PerDomainClassifier
 from sktl.adaptation.source_free._classifier import SourceFreeAdaptedClassifier
 from sktl.adaptation.test_time._classifier import TestTimeAdaptedClassifier
 
@@ -11,6 +12,7 @@ __all__ = [
     "LOSSES",
     "DomainAdaptedClassifier",
     "GradualAdaptedClassifier",
+    "PerDomainClassifier",
     "SourceFreeAdaptedClassifier",
     "TestTimeAdaptedClassifier",
     "stack_domains",

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sktl.adaptation import (
     DomainAdaptedClassifier,
     GradualAdaptedClassifier,
+    PerDomainClassifier,
     SourceFreeAdaptedClassifier,
     TestTimeAdaptedClassifier,
 )
@@ -25,6 +26,7 @@ ESTIMATORS = [
     TestTimeAdaptedClassifier(ALL_LABELLED, method="tent", unlabelled=None, random_state=0),
     GradualAdaptedClassifier(LogisticRegression(), n_steps=2),
     GradualAdaptedClassifier(SOLVED, n_steps=2, **QUICK),
+    PerDomainClassifier(TestTimeAdaptedClassifier(TRAINED), min_rows=2, random_state=0),
 ]
 MARK = (
     "the check takes -1 for a class; here it marks an unlabelled row, as in sklearn.semi_supervised, whose classifiers "
@@ -36,6 +38,7 @@ def expected_failures(estimator):
     return {} if estimator.unlabelled is None else {"check_classifiers_classes": MARK}
 
 
+@pytest.mark.filterwarnings("ignore:There is no sub-domain:UserWarning")
 @pytest.mark.filterwarnings("ignore:TENT has collapsed:UserWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check):

@@ -49,7 +49,11 @@ class FromFittedClassifier(
             validate_data(self, X, accept_sparse=True, dtype=None, ensure_all_finite=finite)
         else:
             _check_feature_names(self, X, reset=True)
-        return Given.checked(self.estimator, X, y, self.unlabelled, type(self).__name__)
+        return Given.checked(self._source(), X, y, self.unlabelled, type(self).__name__)
+
+    def _source(self) -> Any:
+        """Return the classifier that is adapted, as it was given."""
+        return self.estimator
 
     @property
     def classes_(self) -> np.ndarray:
@@ -123,7 +127,7 @@ class FromFittedClassifier(
     def __sklearn_tags__(self) -> Any:
         tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
         tags.input_tags = copy.deepcopy(inner.input_tags)
-        tags.target_tags.required = not is_fitted(self.estimator)
+        tags.target_tags.required = not is_fitted(self._source())
         tags.non_deterministic = inner.non_deterministic
         return tags
 
