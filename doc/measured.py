@@ -19,16 +19,28 @@ from typing import Any
 DOC = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOC))
 
-from measured_tables import _write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free  # noqa: E402
+from measured_tables import (  # noqa: E402
+    _write,
+    adaptation,
+    automatic,
+    codes,
+    defaults,
+    extraction,
+    fewshot,
+    finetuning,
+    source_free,
+    sources,
+)
 
 PLACE = re.compile(r"\{\{(.+?)\}\}", flags=re.DOTALL)
 KEPT = "[^kept]: An earlier run, whose JSON was not kept.\n"
 README = DOC.parent / "README.md"
 TEMPLATES = DOC / "templates"
 FIGURES = Path("readme_figures.md")
+MODULES = (_write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free, sources)
 NAMES: dict[str, Any] = {
     name: value
-    for module in (_write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free)
+    for module in MODULES
     for name, value in vars(module).items()
     if callable(value) and not name.startswith("_")
 }

@@ -19,6 +19,7 @@ _HEADLINES = {
     "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
     "ProtoNetClassifier": "sktl.fewshot",
+    "SourceSelector": "sktl.advisor",
     "TextCodesTransformer": "sktl.features",
     "TransferAdvisor": "sktl.advisor",
     "clear_memory": "sktl._memory",
@@ -39,6 +40,7 @@ __all__ = [
     "FineTunedRegressor",
     "Preprocessing",
     "ProtoNetClassifier",
+    "SourceSelector",
     "TextCodesTransformer",
     "TransferAdvisor",
     "__version__",
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from sktl._loading import load
     from sktl._memory import clear_memory
     from sktl.adaptation import DomainAdaptedClassifier, stack_domains
-    from sktl.advisor import AutoTransferClassifier, AutoTransferRegressor, TransferAdvisor
+    from sktl.advisor import AutoTransferClassifier, AutoTransferRegressor, SourceSelector, TransferAdvisor
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache
     from sktl.features import CNNCodesTransformer, TextCodesTransformer, make_codes_classifier

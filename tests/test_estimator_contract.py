@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils import estimator_checks
 from sklearn.utils._testing import assert_allclose_dense_sparse
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -28,6 +29,8 @@ ESTIMATORS = [
     sktl.DomainAdaptedClassifier(max_epochs=STEPS),
     sktl.DomainAdaptedClassifier(max_epochs=STEPS, unlabelled=None),
     sktl.ProtoNetClassifier(),
+    sktl.SourceSelector(LogisticRegression()),
+    sktl.SourceSelector(LogisticRegression(), unlabelled=None),
     sktl.TransferAdvisor(),
 ]
 
@@ -40,7 +43,7 @@ MARK = (
 def expected_failures(estimator):
     """Return the checks that cannot hold by a method's nature, with the reason."""
     if (
-        isinstance(estimator, (sktl.DomainAdaptedClassifier, sktl.AutoTransferClassifier))
+        isinstance(estimator, (sktl.DomainAdaptedClassifier, sktl.AutoTransferClassifier, sktl.SourceSelector))
         and estimator.unlabelled is not None
     ):
         return {"check_classifiers_classes": MARK}
@@ -58,6 +61,7 @@ def in_whole_batches(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:No row is unlabelled:UserWarning")
+@pytest.mark.filterwarnings("ignore:There is no target row:UserWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check, monkeypatch):
     drawn_by_the_check = "order_invariance" in str(check)  # it permutes rows by NumPy's global generator

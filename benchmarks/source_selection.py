@@ -1,0 +1,247 @@
+"""Which of several sources to learn from, when the target has no labels: `SourceSelector` beside simpler choices.
+
+Aim: at least two points above all sources together on average, and no harmful source kept in nine of ten cases.
+
+Each domain in turn is the target, without labels; all others are sources.
+
+- pacs: four kinds of pictures, codes of the embedded backbone; logistic regression on 64 principal components.
+- amazon: reviews of four kinds of goods, tf-idf, logistic regression.
+- omniglot: which way up a character stands (of four), 50 alphabets of which 4 are targets; pixels, ridge.
+- fonts: capitals in the fonts that come with matplotlib, some of which show other signs; 6 targets; pixels, ridge.
+
+"as they are" takes the labels that there are. In "a quarter is mislabelled" a quarter of the sources, at least one, has
+its classes exchanged among each other. Compared are all sources together, the nearest one, a random half (mean of five)
+and the oracle, which leaves out sources as long as the accuracy in the target grows. A source is harmful if the
+accuracy in the target is more than a point better without it than with all.
+
+Results are written after each case, and ``--resume`` goes on from them. Run
+``python benchmarks/source_selection.py --minutes 10``; `SKTL_DATA` names the folder of the data.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import data_path, earlier_results, machine, parser, print_table, write_results
+from PIL import Image, ImageDraw, ImageFont
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktl import CNNCodesTransformer, SourceSelector
+
+VARIANTS = ("as they are", "a quarter is mislabelled")
+HARM = 0.01  # accuracy
+ALPHA = 500.0
+RIDGE = make_pipeline(StandardScaler(), RidgeClassifier(alpha=ALPHA))
+LOGISTIC = make_pipeline(StandardScaler(), PCA(64, random_state=0), LogisticRegression(C=0.01, max_iter=300))
+LOGISTIC_OF_TEXT = LogisticRegression(C=10, max_iter=300)
+N_TARGETS = {"pacs": 4, "amazon": 4, "omniglot": 4, "fonts": 6}
+Data = tuple[Any, np.ndarray, np.ndarray]
+
+
+def pacs(quick: bool) -> Data:
+    """Return codes, labels and domains."""
+    paths = sorted(data_path("pacs").glob("*/*/*.jpg"))[:: 20 if quick else 1]
+    X = CNNCodesTransformer(image_size=160).fit_transform(paths)
+    return X, np.array([path.parent.name for path in paths]), np.array([path.parent.parent.name for path in paths])
+
+
+def amazon(quick: bool) -> Data:
+    """Return tf-idf rows, labels and domains."""
+    with lzma.open(data_path("amazon_reviews/reviews.jsonl.xz"), "rt", encoding="utf8") as lines:
+        reviews = [json.loads(line) for line in lines][:: 10 if quick else 1]
+    words = TfidfVectorizer(max_features=5000, ngram_range=(1, 2), sublinear_tf=True)
+    X = words.fit_transform([f"{review['title']} {review['text']}" for review in reviews])
+    return X, np.array([review["label"] for review in reviews]), np.array([review["domain"] for review in reviews])
+
+
+def omniglot(quick: bool) -> Data:
+    """Return pixels of 14 x 14, turns (0 to 3) and alphabets: up to 15 characters of each, 4 drawers of each."""
+    found, rng = np.load(data_path("omniglot/omniglot_28.npz")), np.random.default_rng(0)
+    pictures, turns, domains = [], [], []
+    for alphabet in np.unique(found["alphabet"])[:: 8 if quick else 1]:
+        for character in rng.permutation(np.flatnonzero(found["alphabet"] == alphabet))[:15]:
+            for drawer in rng.permutation(20)[:4]:
+                pictures += [np.rot90(found["images"][character, drawer], turn) for turn in range(4)]
+                turns += [0, 1, 2, 3]
+                domains += 4 * [str(alphabet)]
+    pixels = np.array(pictures, float).reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)) / 255
+    return pixels.reshape(-1, 196), np.array(turns), np.array(domains)
+
+
+def fonts(quick: bool) -> Data:
+    """Return pixels of 16 x 16, letters and fonts: 26 capitals, six of each, moved, turned and with noise."""
+    import matplotlib
+
+    files = sorted((Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("*.ttf"))[:: 6 if quick else 1]
+    rng = np.random.default_rng(0)
+    X, y, domains = [], [], []
+    for file in files:
+        for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+            for _ in range(6):
+                font, picture = ImageFont.truetype(str(file), int(rng.integers(20, 27))), Image.new("L", (32, 32))
+                left, top, right, bottom = ImageDraw.Draw(picture).textbbox((0, 0), letter, font=font)
+                dx, dy = rng.uniform(-2, 2, 2)
+                place = 16 - (left + right) / 2 + dx, 16 - (top + bottom) / 2 + dy
+                ImageDraw.Draw(picture).text(place, letter, fill=255, font=font)
+                turned = picture.rotate(rng.uniform(-8, 8), resample=Image.Resampling.BILINEAR)
+                small = np.asarray(turned.resize((16, 16), Image.Resampling.BOX), float).ravel() / 255
+                X.append(small + rng.normal(scale=0.1, size=256))
+                y.append(letter)
+                domains.append(file.stem)
+    return np.array(X), np.array(y), np.array(domains)
+
+
+SECTIONS = {
+    "pacs": (pacs, LOGISTIC), "amazon": (amazon, LOGISTIC_OF_TEXT), "omniglot": (omniglot, RIDGE),
+    "fonts": (fonts, RIDGE),
+}  # fmt: skip
+
+
+class Case:
+    """A target, and sources with their labels, some of which may be wrong."""
+
+    def __init__(self, data: Data, target: str, variant: str, model: Any, seed: int):
+        self.X, self.truth, self.domain = data
+        self.model = model
+        self.is_target = self.domain == target
+        self.sources = [str(name) for name in np.unique(self.domain) if name != target]
+        rng = np.random.default_rng(seed)
+        self.wrong, self.y = [], self.truth.copy()
+        if variant != VARIANTS[0]:
+            self.wrong = sorted(rng.permutation(self.sources)[: max(1, len(self.sources) // 4)].tolist())
+        classes = np.unique(self.truth)
+        for name in self.wrong:
+            order = rng.permutation(len(classes))
+            moved = np.empty_like(classes)
+            moved[order] = classes[np.roll(order, 1)]  # no class keeps its name
+            rows = self.domain == name
+            self.y[rows] = moved[np.searchsorted(classes, self.truth[rows])]
+        self.sums = self._sums(classes) if model is RIDGE else {}
+        self.random = [rng.permutation(self.sources)[: max(1, len(self.sources) // 2)].tolist() for _ in range(5)]
+
+    def _sums(self, classes: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return what each source adds to the normal equations of a ridge classifier, for many fits in no time."""
+        codes = np.column_stack([StandardScaler().fit_transform(self.X), np.ones(len(self.truth))])
+        self.codes, self.penalty = codes, np.diag(np.append(np.full(codes.shape[1] - 1, ALPHA), 1e-6))
+        targets = (self.y[:, None] == classes).astype(float) * 2 - 1
+        rows = {name: np.flatnonzero(self.domain == name) for name in self.sources}
+        return {name: (codes[own].T @ codes[own], codes[own].T @ targets[own]) for name, own in rows.items()}
+
+    def accuracy(self, sources: Sequence[str]) -> float:
+        """Return the accuracy in the target of the model fitted to these sources."""
+        if self.sums:
+            gram, product = (sum(self.sums[name][part] for name in sources) for part in (0, 1))
+            weights = np.linalg.solve(gram + self.penalty, product)
+            predicted = np.unique(self.truth)[(self.codes[self.is_target] @ weights).argmax(axis=1)]
+            return float(np.mean(predicted == self.truth[self.is_target]))
+        rows = np.flatnonzero(np.isin(self.domain, sources))
+        model = clone(self.model).fit(self.X[rows], self.y[rows])
+        return float(model.score(self.X[self.is_target], self.truth[self.is_target]))
+
+    def without_each(self, sources: Sequence[str]) -> dict[str, float]:
+        """Return the accuracy in the target without each of the sources."""
+        return {name: self.accuracy([other for other in sources if other != name]) for name in sources}
+
+    def selected(self) -> SourceSelector:
+        """Return the fitted selector."""
+        numbers = np.unique(self.y, return_inverse=True)[1]
+        marked = np.where(self.is_target, -1, numbers)
+        return SourceSelector(self.model, random_state=0).fit(self.X, marked, sample_domain=self.domain)
+
+
+def measured(case: Case) -> dict[str, Any]:
+    """Return the accuracies of one case, and what was chosen."""
+    everything = case.accuracy(case.sources)
+    without = case.without_each(case.sources)
+    harmful = sorted(name for name, found in without.items() if found > everything + HARM)
+    start = time.perf_counter()
+    selector = case.selected()
+    seconds = time.perf_counter() - start
+    ranked = [str(name) for name in selector.source_ranking_["source"]]
+    kept, best = list(case.sources), everything
+    while len(kept) > 1 and max(without.values()) > best:
+        left_out = max(without, key=lambda name: without[name])
+        best = without[left_out]
+        kept.remove(left_out)
+        without = case.without_each(kept) if len(kept) > 1 else {}
+        if not without:
+            break
+    chosen = selector.sources_.tolist()
+    accuracies = {
+        "all": everything, "selected": case.accuracy(chosen), "nearest": case.accuracy(ranked[:1]),
+        "random half": float(np.mean([case.accuracy(half) for half in case.random])), "oracle": best,
+    }  # fmt: skip
+    return {
+        "accuracy": {name: round(found, 4) for name, found in accuracies.items()},
+        "n_sources": len(case.sources), "chosen": chosen, "harmful": harmful, "wrong": case.wrong,
+        "harmful_kept": sorted(set(harmful) & set(chosen)), "wrong_kept": sorted(set(case.wrong) & set(chosen)),
+        "seconds": round(seconds, 2),
+    }  # fmt: skip
+
+
+def summary(results: dict[str, Any]) -> dict[str, Any]:
+    """Return means over cases, by section and variant, and over all sections."""
+    groups: dict[str, list] = {}
+    for section, cases in results.items():
+        for name, case in cases.items():
+            groups.setdefault(f"{section}: {name.partition(' / ')[0]}", []).append(case)
+    found: dict[str, Any] = {}
+    for group, cases in groups.items():
+        names = cases[0]["accuracy"]
+        entry = {name: round(100 * float(np.mean([case["accuracy"][name] for case in cases])), 1) for name in names}
+        changes = [100 * (case["accuracy"]["selected"] - case["accuracy"]["all"]) for case in cases]
+        with_harm = [case for case in cases if case["harmful"]]
+        found[group] = entry | {
+            "cases": len(cases), "gain": round(float(np.mean(changes)), 2), "worst_change": round(min(changes), 2),
+            "cases_with_harm": len(with_harm), "no_harmful_kept": sum(not case["harmful_kept"] for case in with_harm),
+            "wrong": sum(len(case["wrong"]) for case in cases),
+            "wrong_kept": sum(len(case["wrong_kept"]) for case in cases),
+        }  # fmt: skip
+    return found
+
+
+def main() -> None:
+    options = parser(__doc__, rounds=1)
+    options.add_argument("--only", nargs="+", default=[*SECTIONS], choices=[*SECTIONS])
+    options.add_argument("--minutes", type=float, default=20, help="after which no case begins (default: %(default)s)")
+    options.add_argument("--resume", action="store_true", help="go on from the results that are there")
+    args = options.parse_args()
+    end = time.monotonic() + 60 * args.minutes
+    described, results = machine(), {"cases": {}, **(earlier_results("source_selection", args) or {})}
+    for section in args.only:
+        read, model = SECTIONS[section]
+        cases = results["cases"].setdefault(section, {})
+        data = read(args.quick)
+        targets = np.random.default_rng(0).permutation(np.unique(data[2]))[: 2 if args.quick else N_TARGETS[section]]
+        for seed, target in enumerate(targets.tolist()):
+            for variant in VARIANTS:
+                name = f"{variant} / {target}"
+                if name in cases:
+                    continue
+                if time.monotonic() > end:
+                    print(f"No time is left for {section}, {name}.")
+                    continue
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    cases[name] = measured(Case(data, target, variant, model, seed))
+                results["summary"] = summary(results["cases"])
+                write_results("source_selection", {"machine": described, "results": results}, args)
+    rows = [[group, *entry.values()] for group, entry in results.get("summary", {}).items()]
+    if rows:
+        print_table(["", *next(iter(results["summary"].values()))], rows)
+
+
+if __name__ == "__main__":
+    main()
