@@ -84,7 +84,7 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
         or another.
     best_score_ : float
         Under cross-validation; NaN where there was no time to compare. The best of many looks a little better than it
-        is.
+        is. Where labels were carried over, the mutual information of the target's predictions.
     leaderboard_ : DataFrame, or list of dict without pandas
         Each candidate's score, standard error, number of rows it was scored on, seconds of its last fit, and what
         became of it.
