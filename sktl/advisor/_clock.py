@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 CAUTION = 1.25  # a machine that does other things too is slower now and then
-GROWTH = 1.3  # seconds of a fit grow with this power of the rows, at most, from few rows to many
+GROWTH = 1.3  # seconds of a fit grow with this power of the rows where nothing else is known
+LEAST_GROWTH, MOST_GROWTH = 0.7, 2.0  # and within these where two fits tell
 
 now: Callable[[], float] = time.monotonic  # tests put another clock here
 
@@ -64,13 +65,20 @@ class Costs:
     def of(self, n_rows: int) -> float | None:
         """Return the seconds of a fit of so many rows, or None where nothing is known.
 
-        From the fit of the most rows: in proportion to fewer, and by a power above one to more.
+        From the fit of the most rows: in proportion to fewer, and to more by the power that the two fits of the most
+        rows show, within bounds.
         """
         if not self._taken:
             return None
-        known, seconds = max(self._taken)
-        share = n_rows / known
-        return seconds * (share**GROWTH if share > 1 else share)
+        known = dict(self._taken)  # the last fit of each size
+        largest = max(known)
+        share = n_rows / largest
+        if share <= 1:
+            return known[largest] * share
+        power, before = GROWTH, max((size for size in known if 2 * size <= largest), default=0)
+        if before and known[before] > 0 and known[largest] > 0:
+            power = math.log(known[largest] / known[before]) / math.log(largest / before)
+        return known[largest] * share ** min(max(power, LEAST_GROWTH), MOST_GROWTH)
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float]:

@@ -26,7 +26,7 @@ from sktl.advisor._tasks import Task
 NOISE = 1.0  # standard errors that a lead has to be above
 GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
 GRACE = 1.5  # seconds that the final fit may end late
-PROBED = (10, 40)  # rows on which an estimator is timed that nobody knows, where time is bounded
+PROBED = (10, 40, 160)  # rows on which an estimator is timed that nobody knows, where time is bounded
 
 
 class Search:

@@ -273,6 +273,18 @@ def test_no_estimator_that_is_known_to_be_too_slow_is_begun(clock, budget):
     assert clock.seconds <= budget + 2
 
 
+def test_costs_follow_what_fits_have_taken():
+    costs = _clock.Costs()
+    assert costs.of(10) is None
+    costs.note(100, 1.0)
+    assert costs.of(50) == pytest.approx(0.5)
+    assert costs.of(1000) == pytest.approx(10**1.3)
+    costs.note(10, 0.01)  # two fits that show a power of 2
+    assert costs.of(1000) == pytest.approx(100.0)
+    costs.note(10, 0.9)  # what takes as long for few rows grows with more all the same
+    assert costs.of(1000) == pytest.approx(10**0.7)
+
+
 def test_a_budget_too_small_for_one_candidate(clock):
     X, y = rows(100)
     with pytest.warns(UserWarning, match="time_budget=2 s is too little.*'cheap' was fitted.*5.0 s"):
@@ -401,7 +413,7 @@ def test_ten_thousand_classes():
     y = np.repeat(np.arange(10_000), 2)
     X = np.random.default_rng(0).normal(scale=0.01, size=(20_000, 2)) + np.c_[y % 100, y // 100]
     with pytest.warns(UserWarning, match="smallest class has 2 rows"):
-        model = AutoTransferClassifier(n_candidates=2).fit(X, y)
+        model = AutoTransferClassifier(n_candidates=1).fit(X, y)
     assert len(model.classes_) == 10_000
     assert model.best_score_ > 0.9
 
