@@ -15,7 +15,7 @@ from sktl._validation import shorten
 from sktl.advisor._clock import TimeBudget
 from sktl.advisor._codes import ALL, AS_THEY_ARE, PENULTIMATE, PIXELS, Extraction, LayerCodes, extract, transformer_of
 from sktl.advisor._decision import Decision, decide
-from sktl.advisor._problem import Problem, stratified
+from sktl.advisor._problem import TEXT, Problem, stratified
 from sktl.advisor._scoring import score_layers
 from sktl.exceptions import BadImageError
 from sktl.features import make_codes_classifier
@@ -102,7 +102,7 @@ def material(
     """
     X = take_rows(problem.X, problem.labelled) if problem.n_unlabelled else problem.X
     given = Material(problem, X, target)
-    if not wants_codes:
+    if not wants_codes or (problem.kind == TEXT and isinstance(owner.backbones, str)):  # tf-idf is each candidate's own
         return given
     found = extract(owner, problem)
     if found.unreadable:
