@@ -2,6 +2,7 @@
 
 from sktl.adaptation._stack_domains import stack_domains
 from sktl.adaptation.gradual._classifier import GradualAdaptedClassifier
+from sktl.adaptation.gradual._rolling import RollingAdaptedClassifier
 from sktl.adaptation.joint._classifier import DomainAdaptedClassifier
 from sktl.adaptation.losses import LOSSES
 from sktl.adaptation.per_domain._classifier import PerDomainClassifier
@@ -13,6 +14,7 @@ __all__ = [
     "DomainAdaptedClassifier",
     "GradualAdaptedClassifier",
     "PerDomainClassifier",
+    "RollingAdaptedClassifier",
     "SourceFreeAdaptedClassifier",
     "TestTimeAdaptedClassifier",
     "stack_domains",

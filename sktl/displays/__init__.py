@@ -8,6 +8,7 @@ A display is made by ``from_estimator``, or of what is known already by another 
 
 from sktl.displays._confidence_shift import ConfidenceShiftDisplay
 from sktl.displays._domain_shift import DomainShiftDisplay
+from sktl.displays._drift import DriftDisplay
 from sktl.displays._embedding import EmbeddingDisplay
 from sktl.displays._episode import EpisodeDisplay
 from sktl.displays._layer_accuracy import LayerAccuracyDisplay
@@ -21,6 +22,7 @@ from sktl.displays._training_curve import TrainingCurveDisplay
 __all__ = [
     "ConfidenceShiftDisplay",
     "DomainShiftDisplay",
+    "DriftDisplay",
     "EmbeddingDisplay",
     "EpisodeDisplay",
     "LayerAccuracyDisplay",

@@ -95,7 +95,8 @@ class SafelyAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented
     -----
     A fit costs one of the adapted classifier, and four of the baseline: with all labelled rows, without those that are
     held out, and two for the way back. The weights of the evidence are fitted to pairs of domains, in
-    ``benchmarks/safe_adaptation.py``; unlike kinds of shift may be judged less well.
+    ``benchmarks/safe_adaptation.py``; unlike kinds of shift may be judged less well. Harm is missed most where
+    classes are much rarer in the target than in the source, and where rows are texts: there, lower `max_risk`.
 
     References
     ----------

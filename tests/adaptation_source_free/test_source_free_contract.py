@@ -10,9 +10,11 @@ from sktl.adaptation import (
     DomainAdaptedClassifier,
     GradualAdaptedClassifier,
     PerDomainClassifier,
+    RollingAdaptedClassifier,
     SourceFreeAdaptedClassifier,
     TestTimeAdaptedClassifier,
 )
+from sktl.aligners import LabelledOnly
 from sktl.finetuning import FineTunedClassifier
 
 # Lighter settings of the same kind as the defaults: the checks fit each estimator hundreds of times.
@@ -27,6 +29,8 @@ ESTIMATORS = [
     GradualAdaptedClassifier(LogisticRegression(), n_steps=2),
     GradualAdaptedClassifier(SOLVED, n_steps=2, **QUICK),
     PerDomainClassifier(TestTimeAdaptedClassifier(TRAINED), min_rows=2, random_state=0),
+    RollingAdaptedClassifier(LabelledOnly(LogisticRegression())),
+    RollingAdaptedClassifier(LabelledOnly(LogisticRegression(), unlabelled=None), unlabelled=None),
 ]
 MARK = (
     "the check takes -1 for a class; here it marks an unlabelled row, as in sklearn.semi_supervised, whose classifiers "
