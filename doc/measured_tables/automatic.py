@@ -42,9 +42,9 @@ def overruns() -> list[dict]:
     return list(read("auto_transfer")["results"]["overruns"].values())
 
 
-def worst_overrun() -> float:
-    """Return the largest overrun, in seconds; what ends early has none."""
-    return max(0.0, max(run["overrun"] for run in overruns()))
+def worst_overrun(*, pictures: bool) -> float:
+    """Return the largest overrun of pictures, or of rows and texts, in seconds; what ends early has none."""
+    return max(0.0, *(run["overrun"] for run in overruns() if bool(run["one pass"]) == pictures))
 
 
 def kept_budgets() -> str:
