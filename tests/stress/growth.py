@@ -17,7 +17,7 @@ LIMIT = 50 * 10**6  # bytes
 
 
 def run(count: int, seed: int, n_rounds: int = N_ROUNDS, n_first: int = N_FIRST) -> Result:
-    """Try `count` estimators, in an order that the seed gives."""
+    """Try `count` estimators; the next seed goes on where this one ends."""
     result = Result("growth")
     if not os.path.exists("/proc/self/statm"):
         result.skipped = "this system does not say how much memory a process takes"
