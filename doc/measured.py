@@ -30,6 +30,7 @@ from measured_tables import (  # noqa: E402
     finetuning,
     source_free,
     sources,
+    texts,
 )
 
 PLACE = re.compile(r"\{\{(.+?)\}\}", flags=re.DOTALL)
@@ -37,7 +38,7 @@ KEPT = "[^kept]: An earlier run, whose JSON was not kept.\n"
 README = DOC.parent / "README.md"
 TEMPLATES = DOC / "templates"
 FIGURES = Path("readme_figures.md")
-MODULES = (_write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free, sources)
+MODULES = (_write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free, sources, texts)
 NAMES: dict[str, Any] = {
     name: value
     for module in MODULES

@@ -54,18 +54,18 @@ BLAME = {
     "films": "badly acted|painful to watch|a dull thriller|ugly photography|the cast sleeps|not funny at all",
     "books": "hard to finish|clumsily written|a waste of paper|flat characters|I gave up on page ten|so shallow",
 }
-FRAMES = {"films": "{}, and {}.", "books": "{}; {}!"}
+OF_BOTH = {1: "excellent|wonderful|I loved it|simply great|a delight", 0: "awful|terrible|I hated it|simply bad|a bore"}
 COLOURS = {"tf-idf": "#fdae6b", "codes": "#9ecae1", "both": "#6baed6", "both, co-training": "#08519c"}
 
 
 def written(domain: str, n: int, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
-    """Return sentences of our own; one phrase in six is of the other opinion."""
+    """Return sentences of our own: a phrase of the domain's, and in half of them a word that serves both."""
     y = np.resize([0, 1], n)
     texts = []
     for label in y:
-        turned = rng.random(2) < 1 / 6
-        phrases = [rng.choice((PRAISE if label ^ t else BLAME)[domain].split("|")) for t in turned]
-        texts.append(FRAMES[domain].format(*phrases))
+        phrase = rng.choice((PRAISE if label else BLAME)[domain].split("|"))
+        word = rng.choice(OF_BOTH[label if rng.random() < 0.9 else 1 - label].split("|"))
+        texts.append(f"{word}, {phrase}." if rng.random() < 0.5 else f"{phrase}.")
     return texts, y
 
 

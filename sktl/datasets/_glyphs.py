@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -77,7 +78,7 @@ def make_glyphs(
     return np.stack(pictures), np.repeat(list(characters), len(STYLES))
 
 
-def _drawn(character: str, style: tuple[str, str, str], size: int, rng: np.random.Generator) -> np.ndarray:
+def _drawn(character: str, style: tuple[str, Any, str], size: int, rng: np.random.Generator) -> np.ndarray:
     """Return a character as a uint8 picture, ink white, a little shifted, turned and slanted."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath

@@ -294,7 +294,7 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         if lacking is not None and lacking.all() and len(lacking):
             return WithGaps(None, lacking), gap_filler(self, self._extractor())
         source, extractor = self._ready_for(X, fitted)
-        if fitted and self._has_gaps:
+        if fitted and self._has_gaps and lacking is not None:
             return WithGaps(source, lacking), gap_filler(self, extractor)
         if lacking is not None and lacking.any():
             raise ValueError("Pictures are missing, and fit had a table of numbers. Fit on a column of pictures.")

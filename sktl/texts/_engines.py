@@ -196,9 +196,8 @@ class OpenVINOTexts(TextEngine):
         self._requests = Requests(compiled, 1)
 
     def run(self, batches: Batches) -> Codes:
-        with contextlib.closing(self._requests.run(batches)) as results:
-            for which, (codes,) in results:
-                yield which, codes.astype(np.float32, copy=False)
+        for which, (codes,) in self._requests.run(batches):
+            yield which, codes.astype(np.float32, copy=False)
 
 
 def _network(recipe: TextRecipe, device: torch.device) -> nn.Module:

@@ -12,6 +12,9 @@ from torch import nn
 class QuantisedLinear(nn.Module):
     """A linear layer of int8 weights, one scale a row; OpenVINO knows the form and multiplies in int8."""
 
+    weight: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, linear: nn.Linear):
         super().__init__()
         weight = linear.weight.detach()  # (out, in)

@@ -73,7 +73,7 @@ class WholeEncoder(DirectEncoder):
         for key, tensor in model.state_dict().items():
             digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        tokenizer = getattr(model, "tokenizer", None)
+        tokenizer: Any = getattr(model, "tokenizer", None)
         digest.update((tokenizer.to_str() if hasattr(tokenizer, "to_str") else repr(tokenizer)).encode())
         self.fingerprint = digest.hexdigest()
 
