@@ -37,9 +37,6 @@ def table_reviews() -> str:
         ]
         name = "chosen without target labels" if method == "chosen" else method
         rows.append([name, cell, *(f"{value:.1f}" for value in by_target)])
-    msda = read("aligners_accuracy")["results"]["amazon"]["msda"]
-    by_target = [np.mean([value for pair, value in msda.items() if pair.endswith(target)]) for target in targets]
-    rows.insert(1, ["tf-idf, mSDA", f"{np.mean([*msda.values()]):.1f}", *(f"{value:.1f}" for value in by_target)])
     return table(["method", f"mean of {len(found)} pairs", *(f"to {target}" for target in targets)], rows)
 
 
