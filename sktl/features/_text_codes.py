@@ -63,7 +63,7 @@ class TextCodesTransformer(CodesMixin, ShowsWhatWasLearned, Documented, BaseEsti
         "auto" is CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "float16", "int8"}, default="auto"
         What layers compute in; codes are float32 always. "auto" is float32 on a CPU, bfloat16 on GPUs that have it.
-        "int8" is for CPUs (it needs ``sktl[openvino]``): nearly twice as fast as float32 where they multiply in 8 bits, codes
+        "int8" is for CPUs (it needs ``sktl[openvino]``): nearly twice as fast where they multiply in 8 bits, codes
         point nearly the same way (cosine above 0.99). A store keeps codes of different precision apart.
     engine : {"auto", "torch", "openvino"}, default="auto"
         What runs the network. "openvino" (``pip install sktl[openvino]``) is faster on CPUs; codes agree to 1e-5.
