@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 import sktl
-from sktl.adaptation import GradualAdaptedClassifier, TestTimeAdaptedClassifier
+from sktl.adaptation import GradualAdaptedClassifier, PerDomainClassifier, TestTimeAdaptedClassifier
 from sktl.fewshot import FewShotClassifier, MAMLLearner
 from sktl.fewshot.meta_training._fitted_method import FittedMethod
 from tests.children import ENDED, LIMIT, outcome_in_child
@@ -65,12 +65,16 @@ def made(kind):
         given["estimator"] = sktl.DomainAdaptedClassifier(max_epochs=2, random_state=0)
         if kind is not GradualAdaptedClassifier:
             given["estimator"].fit(ROWS, MARKED)
+        if kind is PerDomainClassifier:
+            given["estimator"] = TestTimeAdaptedClassifier(given["estimator"])
     if kind is sktl.CNNCodesTransformer:
         given |= {"backbone": network(), "image_size": 32, "engine": "torch", "cache": None}
     return kind(**given)
 
 
 def data_of(kind):
+    if kind is sktl.TextCodesTransformer:
+        return [f"text {i}" for i in range(40)], LABELS
     X = PICTURES if kind is sktl.CNNCodesTransformer else ROWS
     return X, MARKED if "adaptation" in kind.__module__ or "aligners" in kind.__module__ else LABELS
 
