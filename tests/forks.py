@@ -13,15 +13,25 @@ import warnings
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 import sktl
 from sktl.adaptation import GradualAdaptedClassifier, PerDomainClassifier, TestTimeAdaptedClassifier
 from sktl.fewshot import FewShotClassifier, MAMLLearner
 from sktl.fewshot.meta_training._fitted_method import FittedMethod
+from sktl.reweighting import ReweightedClassifier, ReweightedRegressor
 from tests.children import ENDED, LIMIT, outcome_in_child
 
-FOLDERS = ("sktl", "sktl.adaptation", "sktl.aligners", "sktl.features", "sktl.fewshot", "sktl.finetuning")
+FOLDERS = (
+    "sktl",
+    "sktl.adaptation",
+    "sktl.aligners",
+    "sktl.features",
+    "sktl.fewshot",
+    "sktl.finetuning",
+    "sktl.reweighting",
+)
 N_FORKS = 3
 LIGHT = {
     "max_epochs": 2, "n_episodes": 4, "meta_batch_size": 2, "n_way": 2, "n_shot": 1, "n_query": 1, "random_state": 0,
@@ -61,7 +71,9 @@ def kinds() -> list:
 def made(kind):
     known = inspect.signature(kind.__init__).parameters
     given = {name: value for name, value in LIGHT.items() if name in known}
-    if "estimator" in known:
+    if kind in (ReweightedClassifier, ReweightedRegressor):
+        given["estimator"] = LogisticRegression() if kind is ReweightedClassifier else Ridge()
+    elif "estimator" in known:
         given["estimator"] = sktl.DomainAdaptedClassifier(max_epochs=2, random_state=0)
         if kind is not GradualAdaptedClassifier:
             given["estimator"].fit(ROWS, MARKED)
@@ -76,7 +88,9 @@ def data_of(kind):
     if kind is sktl.TextCodesTransformer:
         return [f"text {i}" for i in range(40)], LABELS
     X = PICTURES if kind is sktl.CNNCodesTransformer else ROWS
-    return X, MARKED if "adaptation" in kind.__module__ or "aligners" in kind.__module__ else LABELS
+    if kind is ReweightedRegressor:
+        return X, np.where(np.arange(40) % 2, ROWS[:, 0], np.nan)
+    return X, MARKED if any(part in kind.__module__ for part in ("adaptation", "aligners", "reweighting")) else LABELS
 
 
 def output(fitted, X):
