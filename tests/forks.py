@@ -31,6 +31,7 @@ FOLDERS = (
     "sktl.fewshot",
     "sktl.finetuning",
     "sktl.reweighting",
+    "sktl.safety",
 )
 N_FORKS = 3
 LIGHT = {
@@ -90,7 +91,8 @@ def data_of(kind):
     X = PICTURES if kind is sktl.CNNCodesTransformer else ROWS
     if kind is ReweightedRegressor:
         return X, np.where(np.arange(40) % 2, ROWS[:, 0], np.nan)
-    return X, MARKED if any(part in kind.__module__ for part in ("adaptation", "aligners", "reweighting")) else LABELS
+    adapts = ("adaptation", "aligners", "reweighting", "safety", "_source_selector")
+    return X, MARKED if any(part in kind.__module__ for part in adapts) else LABELS
 
 
 def output(fitted, X):
