@@ -28,6 +28,7 @@ from measured_tables import (  # noqa: E402
     extraction,
     fewshot,
     finetuning,
+    safety,
     source_free,
     sources,
     texts,
@@ -38,7 +39,20 @@ KEPT = "[^kept]: An earlier run, whose JSON was not kept.\n"
 README = DOC.parent / "README.md"
 TEMPLATES = DOC / "templates"
 FIGURES = Path("readme_figures.md")
-MODULES = (_write, adaptation, automatic, codes, defaults, extraction, fewshot, finetuning, source_free, sources, texts)
+MODULES = (
+    _write,
+    adaptation,
+    automatic,
+    codes,
+    defaults,
+    extraction,
+    fewshot,
+    finetuning,
+    safety,
+    source_free,
+    sources,
+    texts,
+)
 NAMES: dict[str, Any] = {
     name: value
     for module in MODULES

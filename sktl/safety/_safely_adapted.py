@@ -79,7 +79,7 @@ class SafelyAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented
         By how much its accuracy is expected to differ from the baseline's.
     estimated_accuracy_ : AccuracyEstimate or None
         Of what predicts, in the target, with an interval; None without target rows, or where no source row could be
-        held out.
+        held out. After severe shifts it may be tens of points too low.
     evidence_ : Evidence or None
         What the risk rests on; None without target rows.
     adapted_, baseline_ : classifier
