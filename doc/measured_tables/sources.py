@@ -6,7 +6,7 @@ from typing import Any
 
 from measured_tables._write import read, table
 
-TITLES = {"pacs": "PACS, 3 sources", "amazon": "Amazon, 3", "omniglot": "Omniglot, 49", "fonts": "fonts, 39"}
+TITLES = {"pacs": "PACS", "amazon": "Amazon", "omniglot": "Omniglot", "fonts": "fonts"}
 COLUMNS = ("all", "selected", "nearest", "random half", "oracle")
 
 
@@ -66,3 +66,13 @@ def table_per_domain() -> str:
         rows.append([kind, *(f"{100 * sum(case[column] for case in own) / len(own):.1f}" for column in columns)])
     rows.append(["mean", *(f"{per_domain(column):.1f}" for column in columns)])
     return table(["", "general", "copy, AdaBN", "copy, TENT", "another's copy, AdaBN"], rows)
+
+
+def per_domain_clean() -> float:
+    """Return the general model's accuracy on rows that are not corrupted, in %."""
+    return 100 * read("per_domain")["results"]["summary"]["clean"]
+
+
+def n_sub_domains() -> int:
+    """Return the number of sub-domains."""
+    return len(read("per_domain")["results"]["cases"])
