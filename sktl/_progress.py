@@ -178,3 +178,13 @@ def stage(estimator: Any, context: Any, what: str, total: int, unit: str) -> Ite
         yield watch
     if task is not None:
         task.call_on_fit_task_end(estimator=estimator)
+
+
+def fitted_in_task(estimator: Any, X: Any, y: Any, *, meta: Any, context: Any, name: str, **params: Any) -> Any:
+    """Fit an estimator inside another one, `meta`, as the task `name` of its callback context; returns it fitted."""
+    task = context.subcontext(task_name=name)
+    with task.propagate_callback_context(estimator):
+        task.call_on_fit_task_begin(estimator=meta, X=X, y=y)
+        estimator.fit(X, y, **params)
+        task.call_on_fit_task_end(estimator=meta, X=X, y=y)
+    return estimator

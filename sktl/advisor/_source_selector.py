@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +22,7 @@ from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._draws import seed_of
 from sktl._labelled_score import LabelledScoreMixin
+from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
 from sktl._warn_once import warn_user
@@ -29,7 +31,7 @@ from sktl.advisor._source_distances import checked_distance
 from sktl.advisor._source_index import opened_index
 
 
-class SourceSelector(MetaEstimatorMixin, LabelledScoreMixin, Documented, PredictsByEstimator):
+class SourceSelector(CallbackSupportMixin, MetaEstimatorMixin, LabelledScoreMixin, Documented, PredictsByEstimator):
     """A classifier learned from those of several source domains that are near the target and do no harm.
 
     More sources give more labels, and a source that is unlike the target, or labelled in another way, makes the
@@ -180,17 +182,22 @@ class SourceSelector(MetaEstimatorMixin, LabelledScoreMixin, Documented, Predict
         index = opened_index(self.index)
         rng = np.random.default_rng(seed_of(self.random_state))
 
+        context = self._init_callback_context(max_subtasks=1).call_on_fit_task_begin(estimator=self, X=X, y=y)
         choice = choose(problem, function, self.n_sources, index, rng)
         if self.index is not None:
             index.save(self.index)
         rows = learned_rows(problem, choice, self.row_selection)
         self._check_chosen(problem, choice, rows)
         fitted = {} if weights is None else {argument: weights[rows]}
-        self.estimator_ = clone(self.estimator).fit(problem.X[rows], problem.labels[rows], **fitted)
+        self.estimator_ = fitted_in_task(
+            clone(self.estimator), problem.X[rows], problem.labels[rows], meta=self, context=context,
+            name="chosen sources", **fitted,
+        )  # fmt: skip
         self.rows_ = rows
         self.sources_ = problem.names[choice.chosen]
         self.harmful_sources_ = problem.names[choice.harmful]
         self.source_ranking_ = ranking(problem, choice)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _problem(self, X: Any, y: Any, sample_domain: Any) -> SourceProblem:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import sklearn
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -22,6 +23,7 @@ from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._draws import seed_of
 from sktl._labelled_score import LabelledScoreMixin
+from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._warn_once import warn_user
 from sktl.safety._accuracy import AccuracyEstimate, estimate_of_outputs
@@ -33,7 +35,9 @@ ADAPTED, BASELINE = "adapted", "baseline"
 WIDTH = 1.645  # standard deviations to either side: nine of ten
 
 
-class SafelyAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator):
+class SafelyAdaptedClassifier(
+    CallbackSupportMixin, LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator
+):
     """A classifier that adapts to a target without labels, unless that is likely to do harm there.
 
     Adaptation can lower the accuracy, and without labels nobody sees it. Here a baseline learns the labelled rows
@@ -202,13 +206,16 @@ class SafelyAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented
         domains = found_domains(labels, sample_domain, self.unlabelled, self.target_domain)
         source, target = np.flatnonzero(labelled), np.flatnonzero(domains.is_target & ~labelled)
 
+        context = self._init_callback_context(max_subtasks=1).call_on_fit_task_begin(estimator=self, X=X, y=y)
         plain = self.estimator if isinstance(self.baseline, str) else self.baseline
         baseline = fitted_without_target(plain, X, labels, source)
         learned: dict[str, Any] = {"baseline_": baseline, "estimator_": baseline, "decision_": BASELINE}
         learned |= dict.fromkeys(("adapted_", "evidence_", "estimated_accuracy_"))
         learned |= {"harm_risk_": np.nan, "estimated_gain_": 0.0}
         if len(target):
-            adapted = clone(self.estimator).fit(X, labels, **routed)
+            adapted = fitted_in_task(
+                clone(self.estimator), X, labels, meta=self, context=context, name="adapted", **routed
+            )
             seed = seed_of(self.random_state)
             learned |= self._judged(baseline, adapted, X, known, source, target, seed)
             held = self._estimated(plain, X, labels, source, target, seed)
@@ -220,6 +227,7 @@ class SafelyAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented
             if hasattr(baseline, attribute):
                 learned[attribute] = getattr(baseline, attribute)
         self.__dict__.update(learned)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def _judged(

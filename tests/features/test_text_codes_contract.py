@@ -32,8 +32,17 @@ class OnNumbers(TextCodesTransformer):
         return tags
 
 
+class Folder(str):
+    """A path that does not show in the names of tests, which have to be the same in every process."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "'tiny'"
+
+
 FOLDER = tempfile.TemporaryDirectory(prefix="sktl-tiny-encoder-")
-ENCODER = save_tiny_encoder(Path(FOLDER.name))
+ENCODER = Folder(save_tiny_encoder(Path(FOLDER.name)))
 ESTIMATORS = [OnNumbers(ENCODER, engine="torch"), OnNumbers(ENCODER, engine="torch", cache="memory")]
 
 

@@ -18,6 +18,7 @@ from torch import nn
 from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._columns import check_length
 from sktl._estimator import OpenNetwork
+from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels, warn_of_negatives
 
 FIT_FIRST = (
@@ -117,12 +118,7 @@ class Given:
         params = _check_method_params(self.X, params or {}, indices=self.labelled)
         if context is None:
             return source.fit(rows, labels, **params)
-        task = context.subcontext(task_name="source")
-        with task.propagate_callback_context(source):
-            task.call_on_fit_task_begin(estimator=meta, X=rows, y=labels)
-            source.fit(rows, labels, **params)
-            task.call_on_fit_task_end(estimator=meta, X=rows, y=labels)
-        return source
+        return fitted_in_task(source, rows, labels, meta=meta, context=context, name="source", **params)
 
 
 def seeded(estimator: Any, random_state: Any) -> Any:

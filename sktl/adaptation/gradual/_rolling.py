@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
@@ -19,13 +20,16 @@ from sktl._columns import check_classes, check_length, domain_column, sorted_nam
 from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
 from sktl._labelled_score import LabelledScoreMixin
+from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
 
 PAST, NEWEST = "past", "newest"
 
 
-class RollingAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator):
+class RollingAdaptedClassifier(
+    CallbackSupportMixin, LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator
+):
     """A classifier for data in periods, which rolls with them: each new period is learned for from those before it.
 
     Labels come late. The newest period has none yet, and the past is not quite like it. For each period with unlabelled
@@ -138,11 +142,14 @@ class RollingAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documente
         names, of_row = self._periods(sample_domain, labelled)
         wanted = np.unique(of_row[~labelled]) if not labelled.all() else np.array([len(names) - 1])
         windows = {int(number): self._window(int(number), of_row, labelled, names) for number in wanted}
+        context = self._init_callback_context(max_subtasks=len(windows))
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         found, learned_from = {}, {}
         for number, window in windows.items():
             rows = np.flatnonzero((np.isin(of_row, window) & labelled) | ((of_row == number) & ~labelled))
             name = names.tolist()[number]
-            found[name] = clone(self.estimator).fit(take_rows(X, rows), labels[rows])
+            own = take_rows(X, rows), labels[rows]
+            found[name] = fitted_in_task(clone(self.estimator), *own, meta=self, context=context, name=f"period {name}")
             learned_from[name] = [names.tolist()[i] for i in window]
         newest = next(reversed(found.values()))
         classes = np.unique(np.concatenate([np.asarray(model.classes_) for model in found.values()]))
@@ -151,6 +158,7 @@ class RollingAdaptedClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documente
             if hasattr(newest, attribute):
                 setattr(self, attribute, getattr(newest, attribute))
         self.estimators_, self.windows_, self.classes_, self.estimator_ = found, learned_from, classes, newest
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def predict(self, X: Any, *, sample_domain: Any = None) -> np.ndarray:

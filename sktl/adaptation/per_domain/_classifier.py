@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
@@ -17,6 +18,7 @@ from sktl._columns import check_length, domain_column, row_weights
 from sktl._delegation import has
 from sktl._domains import found_domains
 from sktl._draws import seed_of
+from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
 from sktl._warn_once import warn_user
@@ -26,7 +28,7 @@ from sktl.adaptation.per_domain._copies import Copies, DomainCopy
 from sktl.adaptation.per_domain._saving import Savable
 
 
-class PerDomainClassifier(Savable, FromFittedClassifier):
+class PerDomainClassifier(CallbackSupportMixin, Savable, FromFittedClassifier):
     """One general classifier, and a small copy of it for each sub-domain, adapted to that domain's unlabelled rows.
 
     A speech recogniser for each speaker, a crop classifier for each field: the sub-domains have no labels, and are
@@ -154,12 +156,14 @@ class PerDomainClassifier(Savable, FromFittedClassifier):
         if is_fitted(inner) and self.target_domain is None and sample_domain is not None:
             wanted = np.isin(np.arange(len(domains.names)), domains.of_row[given.rows])  # of all that is adapted to
         seed = None if self.random_state is None else seed_of(self.random_state)
+        context = self._init_callback_context(max_subtasks=int(np.sum(wanted)))
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         copies = Copies(given.fitted(inner, _Seed(seed)))
         few = []
         for place in np.flatnonzero(wanted):
             rows = np.flatnonzero(domains.of_row == place)
             if len(rows) >= self.min_rows:
-                self._adapt(copies, str(domains.names[place]), chosen(given.X, rows), len(rows), seed)
+                self._adapt(copies, str(domains.names[place]), chosen(given.X, rows), len(rows), seed, context)
             elif len(rows):
                 few.append(f"{str(domains.names[place])!r} ({len(rows)})")
         if few:
@@ -170,6 +174,7 @@ class PerDomainClassifier(Savable, FromFittedClassifier):
         elif not copies.by_domain:
             warn_user("There is no sub-domain: mark rows in y as unlabelled. All rows are answered by one classifier.")
         self._copies, self._seed = copies, seed
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def adapt(self, X: Any, domain: Any) -> PerDomainClassifier:
@@ -198,12 +203,16 @@ class PerDomainClassifier(Savable, FromFittedClassifier):
         self._adapt(self._copies, str(domain), X, n_rows(X), self._seed)
         return self
 
-    def _adapt(self, copies: Copies, domain: str, X: Any, n: int, seed: int | None) -> None:
+    def _adapt(self, copies: Copies, domain: str, X: Any, n: int, seed: int | None, context: Any = None) -> None:
         params = {**self.estimator.get_params(deep=False), "estimator": copies.general}
         if params.get("random_state", 0) is None:
             params["random_state"] = seed  # the same for all, in whatever order they come
         adapter = type(self.estimator)(**params)
-        copies.add(domain, adapter.fit(X).estimator_, n)
+        if context is None:
+            adapter.fit(X)
+        else:
+            fitted_in_task(adapter, X, None, meta=self, context=context, name=domain)
+        copies.add(domain, adapter.estimator_, n)
 
     def _source(self) -> Any:
         """Return the general classifier, as it was given."""
