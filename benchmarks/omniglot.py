@@ -59,7 +59,7 @@ def strided_conv4() -> nn.Sequential:
 
 
 MAML: dict[str, Any] = {
-    "module": strided_conv4(), "n_way": 5, "n_shot": (1, 5), "n_query": 5, "meta_batch_size": 4,
+    "backbone": strided_conv4(), "n_way": 5, "n_shot": (1, 5), "n_query": 5, "meta_batch_size": 4,
     "n_episodes": 160_000, "adapt_steps": 3,
 }  # fmt: skip
 LEARNERS: dict[str, Any] = {

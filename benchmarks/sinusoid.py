@@ -64,7 +64,7 @@ def body() -> nn.Module:
 
 def learners(k: int, updates: int) -> dict[str, Any]:
     common: dict[str, Any] = {
-        "module": body(), "n_shot": k, "n_query": 20, "inner_learning_rate": 0.01, "meta_batch_size": 25,
+        "backbone": body(), "n_shot": k, "n_query": 20, "inner_learning_rate": 0.01, "meta_batch_size": 25,
         "n_episodes": 25 * updates, "learning_rate": 5e-3, "random_state": 0,
     }  # fmt: skip
     reptile = {

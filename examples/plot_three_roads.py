@@ -54,7 +54,7 @@ ROADS = {
 
 def learners(share: float) -> dict[str, Any]:
     """Return the three learners, with a share of their full episodes."""
-    common: dict[str, Any] = {"module": "conv4", "image_size": 14, "n_query": 3, "random_state": 0}
+    common: dict[str, Any] = {"backbone": "conv4", "image_size": 14, "n_query": 3, "random_state": 0}
     snail: dict[str, Any] = {"n_way": 5, "n_shot": (1, 5), "filters": 64, "meta_batch_size": 8}
     maml: dict[str, Any] = {"n_way": 5, "n_shot": 2, "order": 1, "meta_batch_size": 4, "adapt_steps": 3}
     made = (

@@ -21,7 +21,15 @@ FOLDERS = (
     "sktl", "sktl.adaptation", "sktl.adaptation.losses", "sktl.fewshot", "sktl.fewshot.transductive", "sktl.finetuning",
 )  # fmt: skip
 LIMIT, SECONDS = 3 * 2**30, 10
-LIGHT = {"max_epochs": 1, "n_episodes": 4, "meta_batch_size": 2, "n_way": 2, "n_shot": 1, "n_query": 1}
+LIGHT = {
+    "max_epochs": 1,
+    "n_episodes": 4,
+    "meta_batch_size": 2,
+    "n_way": 2,
+    "n_shot": 1,
+    "n_query": 1,
+    "n_candidates": 2,
+}
 RNG = np.random.default_rng(0)
 ROWS, LABELS = RNG.normal(size=(24, 6)), np.arange(24) % 3
 MARKED = np.where(np.arange(24) < 12, LABELS, -1)
@@ -97,6 +105,8 @@ def tried(kind, name: str, value: int) -> None:
         obj.set_params(**options).fit(X, MARKED if hasattr(obj, "bottleneck") else LABELS)
         getattr(obj, "predict", getattr(obj, "transform", None))(X)
     else:
+        if pictures and name != "image_size":
+            obj.set_params(image_size=32)
         obj.fit(X, MARKED if hasattr(obj, "estimator") else LABELS)
 
 

@@ -75,7 +75,8 @@ class TestModule:
             logits = module(seen)
             assert close(logits.softmax(1), fine_tuned.predict_proba(pictures[0]))
             assert torch.equal(torch.jit.script(module)(seen), logits)
-            assert (fine_tuned.torch_module_.bfloat16()(seen) - logits).abs().max() < 0.05
+            coarse = fine_tuned.torch_module_.bfloat16()(seen)  # eight bits of each value
+            assert (coarse - logits).abs().max() < 0.05 * logits.abs().max()
             assert close(fine_tuned.torch_module_.double()(seen), logits.numpy())
 
     def test_rows(self, table):

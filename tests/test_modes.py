@@ -15,7 +15,7 @@ from sktl.fewshot import MAMLLearner, ProtoNetLearner
 from tests.cases import CASES, EPISODES, LABELS, MARKED, NETWORK, PICTURES, ROWS, SHORT, STEPS, network, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:No row is unlabelled:UserWarning")
-FOLDERS = ("sktl", "sktl.adaptation", "sktl.features", "sktl.fewshot", "sktl.finetuning")
+FOLDERS = ("sktl", "sktl.adaptation", "sktl.features", "sktl.fewshot", "sktl.finetuning", "sktl.safety")
 
 
 @contextlib.contextmanager

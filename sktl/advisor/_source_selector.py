@@ -22,6 +22,7 @@ from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._draws import seed_of
 from sktl._labelled_score import LabelledScoreMixin
+from sktl._modes import InPlainModes
 from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
@@ -31,7 +32,9 @@ from sktl.advisor._source_distances import checked_distance
 from sktl.advisor._source_index import opened_index
 
 
-class SourceSelector(CallbackSupportMixin, MetaEstimatorMixin, LabelledScoreMixin, Documented, PredictsByEstimator):
+class SourceSelector(
+    InPlainModes, CallbackSupportMixin, MetaEstimatorMixin, LabelledScoreMixin, Documented, PredictsByEstimator
+):
     """A classifier learned from those of several source domains that are near the target and do no harm.
 
     More sources give more labels, and a source that is unlike the target, or labelled in another way, makes the

@@ -23,6 +23,7 @@ from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._draws import seed_of
 from sktl._labelled_score import LabelledScoreMixin
+from sktl._modes import InPlainModes
 from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._warn_once import warn_user
@@ -36,7 +37,7 @@ WIDTH = 1.645  # standard deviations to either side: nine of ten
 
 
 class SafelyAdaptedClassifier(
-    CallbackSupportMixin, LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator
+    InPlainModes, CallbackSupportMixin, LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator
 ):
     """A classifier that adapts to a target without labels, unless that is likely to do harm there.
 

@@ -20,6 +20,7 @@ from sktl._columns import check_classes, check_length, domain_column, sorted_nam
 from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
 from sktl._labelled_score import LabelledScoreMixin
+from sktl._modes import InPlainModes
 from sktl._progress import fitted_in_task
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
@@ -28,7 +29,7 @@ PAST, NEWEST = "past", "newest"
 
 
 class RollingAdaptedClassifier(
-    CallbackSupportMixin, LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator
+    InPlainModes, CallbackSupportMixin, LabelledScoreMixin, MetaEstimatorMixin, Documented, PredictsByEstimator
 ):
     """A classifier for data in periods, which rolls with them: each new period is learned for from those before it.
 
