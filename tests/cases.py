@@ -9,7 +9,13 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import sktl
-from sktl.adaptation import GradualAdaptedClassifier, SourceFreeAdaptedClassifier, TestTimeAdaptedClassifier
+from sktl.adaptation import (
+    GradualAdaptedClassifier,
+    PerDomainClassifier,
+    RollingAdaptedClassifier,
+    SourceFreeAdaptedClassifier,
+    TestTimeAdaptedClassifier,
+)
 from sktl.aligners import (
     CORALAligner,
     DomainStandardizer,
@@ -37,6 +43,7 @@ from sktl.fewshot import (
 )
 from sktl.fewshot.heads import PrototypeHead
 from sktl.reweighting import ReweightedClassifier
+from sktl.safety import SafelyAdaptedClassifier
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(24) % 3
@@ -160,6 +167,20 @@ CASES = [
     Case("LabelledOnly", lambda: LabelledOnly(LogisticRegression()), ROWS, MARKED),
     Case("ReweightedClassifier", lambda: ReweightedClassifier(LogisticRegression()), ROWS, MARKED),
     Case("ReweightedClassifier-em", lambda: ReweightedClassifier(LogisticRegression(), weighter="em"), ROWS, MARKED),
+    Case("SourceSelector", lambda: sktl.SourceSelector(LogisticRegression(), random_state=0), ROWS, MARKED),
+    Case(
+        "PerDomainClassifier",
+        lambda: PerDomainClassifier(TestTimeAdaptedClassifier(_adapted(), random_state=0), min_rows=2, random_state=0),
+        ROWS, MARKED,
+    ),
+    Case(
+        "RollingAdaptedClassifier", lambda: RollingAdaptedClassifier(_adapted()), ROWS, MARKED
+    ),
+    Case(
+        "SafelyAdaptedClassifier",
+        lambda: SafelyAdaptedClassifier(_adapted(), random_state=0),
+        ROWS, MARKED,
+    ),
     *(Case(kind.__name__, lambda kind=kind: kind(**EPISODES), ROWS, LABELS) for kind in LEARNERS),
     *(
         Case(f"{kind.__name__}-pictures", lambda kind=kind: kind(NETWORK, **EPISODES), PICTURES, LABELS)
