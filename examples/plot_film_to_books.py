@@ -137,7 +137,7 @@ def draw(found: dict[int, dict[str, float]], X: list, y, X_books: list, truth: n
     curves.set_title("Accuracy on books, of which none is labelled", fontsize=12)
     curves.legend(loc="lower right")
     words, meanings = (values / values.std() for values in scores(X, y, X_books, n_rounds))
-    for label, name, colour in ((0, "blame", "#cb181d"), (1, "praise", "#238b45")):
+    for label, name, colour in ((0, "blame", "#d95f02"), (1, "praise", "#08519c")):
         cloud.scatter(words[truth == label], meanings[truth == label], s=12, alpha=0.6, color=colour, label=name)
     cloud.axline((0, 0), slope=-1, color="#777777", linestyle="--")
     cloud.set(xlabel="tf-idf: praise", ylabel="codes: praise")

@@ -10,8 +10,48 @@ from sklearn.utils import validation
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sktl._array_api import check_array, column_or_1d, n_rows, on_host
-from sktl._unlabelled import as_labels, is_missing, known_labels
+from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
 from sktl._validation import shorten
+
+
+def marked_labels(
+    y: Any, n: int, unlabelled: Any, name: str, *, what: str = "the source rows", missing_only: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and marks as they come, one of each row, and which of the rows have a label.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,) or None
+        As `fit` of the estimator `name` was given it.
+    n : int
+        How many rows X has.
+    unlabelled : scalar or None
+        The mark; missing values mark rows too.
+    name : str
+        Of the estimator, for errors.
+    what : str
+        Which rows need labels, for errors.
+    missing_only : bool
+        Whether missing values alone mark a row, as among a regressor's targets.
+
+    Raises
+    ------
+    ValueError
+        If there is no y, if it is not of n rows, or if no row has a label.
+    """
+    if y is None:
+        raise ValueError(
+            f"This {name} requires y to be passed, but the target y is None. Mark unlabelled rows with {unlabelled!r}."
+        )
+    labels = as_labels(y)
+    check_length(labels, n, "y")
+    rows = ~is_missing(labels) if missing_only else is_labelled(labels, unlabelled)
+    if not rows.any():
+        raise ValueError(
+            f"y holds no label: all {len(labels)} rows are {unlabelled!r} or missing, which means unlabelled. Give "
+            f"labels of {what}."
+        )
+    return labels, rows
 
 
 def check_length(values: Any, n_expected: int, name: str) -> None:

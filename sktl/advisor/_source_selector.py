@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
-from sktl._columns import check_classes, check_length, row_weights
+from sktl._columns import check_classes, marked_labels, row_weights
 from sktl._delegation import PredictsByEstimator, weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
@@ -24,7 +24,7 @@ from sktl._draws import seed_of
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._modes import InPlainModes
 from sktl._progress import fitted_in_task
-from sktl._unlabelled import as_labels, is_labelled, known_labels
+from sktl._unlabelled import known_labels
 from sktl._validation import shorten
 from sktl._warn_once import warn_user
 from sktl.advisor._source_choice import Choice, SourceProblem, choose, learned_rows, ranking
@@ -206,17 +206,8 @@ class SourceSelector(
     def _problem(self, X: Any, y: Any, sample_domain: Any) -> SourceProblem:
         """Read and check what was given; nothing is learned yet."""
         name = type(self).__name__
-        if y is None:
-            raise ValueError(f"This {name} requires y to be passed, but the target y is None.")
         X = self._asked(X, reset=True)
-        labels = as_labels(y)
-        check_length(labels, X.shape[0], "y")
-        labelled = is_labelled(labels, self.unlabelled)
-        if not labelled.any():
-            raise ValueError(
-                f"y holds no label: all {len(labels)} rows are marked as unlabelled or missing. Give labels of the "
-                "source rows."
-            )
+        labels, labelled = marked_labels(y, X.shape[0], self.unlabelled, name)
         known = known_labels(labels, labelled)
         check_classes(known)
         domains = found_domains(labels, sample_domain, self.unlabelled, self.target_domain)

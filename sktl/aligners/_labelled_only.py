@@ -13,10 +13,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, take_rows
-from sktl._columns import check_length, row_weights
+from sktl._columns import marked_labels, row_weights
 from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
-from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
+from sktl._unlabelled import known_labels
 from sktl._warn_once import warn_of_marked_rows
 
 
@@ -132,21 +132,10 @@ class LabelledOnly(MetaEstimatorMixin, Documented, PredictsByEstimator):
 
     def _labelled(self, X: Any, y: Any) -> tuple[np.ndarray, Any]:
         """Return which rows have a label, and these labels."""
-        if y is None:
-            raise ValueError(
-                "This LabelledOnly requires y to be passed, but the target y is None. Mark unlabelled rows with "
-                f"{self.unlabelled!r}."
-            )
-        if self.unlabelled is None:
+        if self.unlabelled is None and y is not None:
             return np.ones(n_rows(y, "y"), dtype=bool), y
-        labels = as_labels(y)
-        check_length(labels, n_rows(X), "y")
-        rows = ~is_missing(labels) if is_regressor(self.estimator) else is_labelled(labels, self.unlabelled)
-        if not rows.any():
-            raise ValueError(
-                f"y holds no label: all {len(labels)} rows are {self.unlabelled!r} or missing, which means unlabelled. "
-                "Give labels of the source rows."
-            )
+        is_values = is_regressor(self.estimator)
+        labels, rows = marked_labels(y, n_rows(X), self.unlabelled, "LabelledOnly", missing_only=is_values)
         return rows, known_labels(labels, rows)
 
     def __sklearn_tags__(self):

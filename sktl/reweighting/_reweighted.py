@@ -15,13 +15,13 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
-from sktl._columns import check_classes, check_length, row_weights, target_values
+from sktl._columns import check_classes, marked_labels, row_weights, target_values
 from sktl._delegation import PredictsByEstimator, weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._estimator import NamedPartsMixin
 from sktl._labelled_score import LabelledScoreMixin
-from sktl._unlabelled import as_labels, is_labelled, known_labels
+from sktl._unlabelled import known_labels
 from sktl._warn_once import warn_user
 from sktl.density_ratios import DensityRatio, get_density_ratio
 from sktl.reweighting._held_out import held_out_probabilities
@@ -76,17 +76,8 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         """
         name = type(self).__name__
         argument, weighter = weight_argument(self.estimator, name), self._weighter()
-        if y is None:
-            raise ValueError(f"This {name} requires y to be passed, but the target y is None.")
         X = self._asked(X, reset=True)
-        labels = as_labels(y)
-        check_length(labels, X.shape[0], "y")
-        labelled = is_labelled(labels, self.unlabelled)
-        if not labelled.any():
-            raise ValueError(
-                f"y holds no label: all {len(labels)} rows are marked as unlabelled or missing. Give labels of the "
-                "source rows."
-            )
+        labels, labelled = marked_labels(y, X.shape[0], self.unlabelled, name)
         known = self._known(known_labels(labels, labelled))
         given = None if sample_weight is None else row_weights(sample_weight, len(labels))[labelled]
         is_target = found_domains(labels, sample_domain, self.unlabelled, self.target_domain).is_target

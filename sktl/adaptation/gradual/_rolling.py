@@ -16,13 +16,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
-from sktl._columns import check_classes, check_length, domain_column, sorted_names
+from sktl._columns import check_classes, domain_column, marked_labels, sorted_names
 from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._modes import InPlainModes
 from sktl._progress import fitted_in_task
-from sktl._unlabelled import as_labels, is_labelled, known_labels
+from sktl._unlabelled import known_labels
 from sktl._validation import shorten
 
 PAST, NEWEST = "past", "newest"
@@ -126,19 +126,8 @@ class RollingAdaptedClassifier(
         ValueError
             If a period has no labelled rows before it or in it.
         """
-        if y is None:
-            raise ValueError(
-                "This RollingAdaptedClassifier requires y to be passed, but the target y is None. Mark rows of the "
-                f"newest period with {self.unlabelled!r}."
-            )
-        X, labels = rows_on_host(X), as_labels(y)
-        check_length(labels, n_rows(X), "y")
-        labelled = is_labelled(labels, self.unlabelled)
-        if not labelled.any():
-            raise ValueError(
-                f"y holds no label: all {len(labels)} rows are {self.unlabelled!r} or missing, which means unlabelled. "
-                "Give labels of past periods."
-            )
+        X = rows_on_host(X)
+        labels, labelled = marked_labels(y, n_rows(X), self.unlabelled, type(self).__name__, what="past periods")
         check_classes(known_labels(labels, labelled))
         names, of_row = self._periods(sample_domain, labelled)
         wanted = np.unique(of_row[~labelled]) if not labelled.all() else np.array([len(names) - 1])
