@@ -1,19 +1,19 @@
 """Scores of domain adaptation that need no target labels, and one that cheats."""
 
 from sktl.density_ratios import density_ratio
-from sktl.metrics._cheating_oracle import CheatingOracleScorer
-from sktl.metrics._consensus import ConsensusScorer, consensus_scores
-from sktl.metrics._deep_embedded import DeepEmbeddedValidationScorer, deep_embedded_risk
-from sktl.metrics._domain_scorer import DomainScorer
-from sktl.metrics._entropy import EntropyScorer
-from sktl.metrics._importance_weighted import ImportanceWeightedScorer
-from sktl.metrics._information import InformationMaximizationScorer, mutual_information
-from sktl.metrics._labelled import LabelledScorer
-from sktl.metrics._neighborhood_density import SoftNeighborhoodDensityScorer, soft_neighborhood_density
-from sktl.metrics._nuclear_norm import BatchNuclearNormScorer, nuclear_norm_share
-from sktl.metrics._registry import DOMAIN_SCORERS, get_domain_scorer
-from sktl.metrics._reverse import ReverseValidationScorer
-from sktl.metrics._source_target import SourceTargetScorer
+from sktl.metrics.scorers._cheating_oracle import CheatingOracleScorer
+from sktl.metrics.scorers._consensus import ConsensusScorer, consensus_scores
+from sktl.metrics.scorers._deep_embedded import DeepEmbeddedValidationScorer, deep_embedded_risk
+from sktl.metrics.scorers._domain_scorer import DomainScorer
+from sktl.metrics.scorers._entropy import EntropyScorer
+from sktl.metrics.scorers._importance_weighted import ImportanceWeightedScorer
+from sktl.metrics.scorers._information import InformationMaximizationScorer, mutual_information
+from sktl.metrics.scorers._labelled import LabelledScorer
+from sktl.metrics.scorers._neighborhood_density import SoftNeighborhoodDensityScorer, soft_neighborhood_density
+from sktl.metrics.scorers._nuclear_norm import BatchNuclearNormScorer, nuclear_norm_share
+from sktl.metrics.scorers._registry import DOMAIN_SCORERS, get_domain_scorer
+from sktl.metrics.scorers._reverse import ReverseValidationScorer
+from sktl.metrics.scorers._source_target import SourceTargetScorer
 
 __all__ = [
     "DOMAIN_SCORERS",

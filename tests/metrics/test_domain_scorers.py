@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import sktl.density_ratios._discriminative as ratio_module
-import sktl.metrics._neighborhood_density as snd_module
+import sktl.metrics.scorers._neighborhood_density as snd_module
 from sktl._codes import codes
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.metrics import (

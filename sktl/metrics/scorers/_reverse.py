@@ -11,7 +11,7 @@ from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import HasMethods
 
 from sktl._codes import codes
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_scorer
 
 
 class ReverseValidationScorer(DomainScorer):

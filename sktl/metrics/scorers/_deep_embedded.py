@@ -12,8 +12,8 @@ from sktl._array_api import column_or_1d
 from sktl._codes import codes
 from sktl._columns import check_length
 from sktl.density_ratios import density_ratio
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import probabilities
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer
+from sktl.metrics.scorers._outputs import probabilities
 
 
 def deep_embedded_risk(losses: np.ndarray, weights: np.ndarray) -> float:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from scipy.special import entr
 
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import probabilities
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer
+from sktl.metrics.scorers._outputs import probabilities
 
 
 class EntropyScorer(DomainScorer):

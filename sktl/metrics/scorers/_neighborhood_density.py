@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import entr, softmax
 from sklearn.utils._param_validation import Interval
 
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import as_probabilities, probabilities
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer
+from sktl.metrics.scorers._outputs import as_probabilities, probabilities
 
 VALUES_AT_ONCE = 2**22  # similarities in memory
 

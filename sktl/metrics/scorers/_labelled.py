@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_scorer
 
 
 class LabelledScorer(DomainScorer):

@@ -11,7 +11,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from sktl._array_api import n_rows
 from sktl._columns import plain
 from sktl._unlabelled import as_labels, is_labelled, known_labels
-from sktl.metrics._domain_scorer import DomainScorer, metric_scorer
+from sktl.metrics.scorers._domain_scorer import DomainScorer, metric_scorer
 
 
 class CheatingOracleScorer(DomainScorer):

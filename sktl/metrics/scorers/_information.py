@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import entr
 
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import as_probabilities, probabilities
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer
+from sktl.metrics.scorers._outputs import as_probabilities, probabilities
 
 
 def mutual_information(proba: np.ndarray) -> float:

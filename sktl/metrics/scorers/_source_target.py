@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._importance_weighted import weighted_metric
-from sktl.metrics._information import mutual_information
-from sktl.metrics._outputs import probabilities
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer
+from sktl.metrics.scorers._importance_weighted import weighted_metric
+from sktl.metrics.scorers._information import mutual_information
+from sktl.metrics.scorers._outputs import probabilities
 
 
 class SourceTargetScorer(DomainScorer):

@@ -9,16 +9,16 @@ from typing import Any
 from sklearn.linear_model import LogisticRegression
 
 from sktl._named import make_named
-from sktl.metrics._deep_embedded import DeepEmbeddedValidationScorer
-from sktl.metrics._domain_scorer import DomainScorer
-from sktl.metrics._entropy import EntropyScorer
-from sktl.metrics._importance_weighted import ImportanceWeightedScorer
-from sktl.metrics._information import InformationMaximizationScorer
-from sktl.metrics._labelled import LabelledScorer
-from sktl.metrics._neighborhood_density import SoftNeighborhoodDensityScorer
-from sktl.metrics._nuclear_norm import BatchNuclearNormScorer
-from sktl.metrics._reverse import ReverseValidationScorer
-from sktl.metrics._source_target import SourceTargetScorer
+from sktl.metrics.scorers._deep_embedded import DeepEmbeddedValidationScorer
+from sktl.metrics.scorers._domain_scorer import DomainScorer
+from sktl.metrics.scorers._entropy import EntropyScorer
+from sktl.metrics.scorers._importance_weighted import ImportanceWeightedScorer
+from sktl.metrics.scorers._information import InformationMaximizationScorer
+from sktl.metrics.scorers._labelled import LabelledScorer
+from sktl.metrics.scorers._neighborhood_density import SoftNeighborhoodDensityScorer
+from sktl.metrics.scorers._nuclear_norm import BatchNuclearNormScorer
+from sktl.metrics.scorers._reverse import ReverseValidationScorer
+from sktl.metrics.scorers._source_target import SourceTargetScorer
 
 DOMAIN_SCORERS: dict[str, Callable[..., DomainScorer]] = {
     "domain_default": SourceTargetScorer,

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer
-from sktl.metrics._outputs import as_probabilities, probabilities
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer
+from sktl.metrics.scorers._outputs import as_probabilities, probabilities
 
 
 def nuclear_norm_share(proba: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._codes import codes
 from sktl.density_ratios import density_ratio
-from sktl.metrics._domain_scorer import DomainRows, DomainScorer, metric_scorer
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_scorer
 
 
 def weighted_metric(

@@ -1,0 +1,1 @@
+"""Scorers of models that have to do in a domain without labels."""
