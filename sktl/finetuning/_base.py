@@ -29,7 +29,6 @@ from sktl._preprocessing import Preprocessing
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.backbones import load_backbone
 from sktl.cache import CodeCache
-from sktl.finetuning._augment import AUGMENTATIONS
 from sktl.finetuning._batches import Examples
 from sktl.finetuning._checkpoint_key import training_identity
 from sktl.finetuning._deployable import Deployable
@@ -46,6 +45,7 @@ from sktl.finetuning._resolved import resolved
 from sktl.finetuning._session import SeenWeights, Session
 from sktl.finetuning._strategies import STRATEGIES
 from sktl.finetuning._training import FineTuning, Task
+from sktl.images import AUGMENTATIONS
 from sktl.training import (
     OPTIMIZERS,
     SCHEDULES,
@@ -79,7 +79,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "schedule": [StrOptions(set(SCHEDULES)), callable, None],
-        "augment": [StrOptions(set(AUGMENTATIONS)), callable, None],
+        "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable, None],
         "mixup": [Interval(Real, 0, None, closed="left")],
         "l2_sp": [Interval(Real, 0, None, closed="left")],
         "freeze_bn": ["boolean", StrOptions({"auto"})],

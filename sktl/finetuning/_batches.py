@@ -11,8 +11,8 @@ import torch
 
 from sktl._inputs import as_rows
 from sktl._preprocessing import Preprocessing
-from sktl.finetuning._augment import Change, chained, picture_change, wide
-from sktl.images import PictureSource, iter_batches
+from sktl.finetuning._batch_changes import Change, chained, picture_change
+from sktl.images import PictureSource, iter_batches, with_margin
 from sktl.training import StreamBatches, TensorBatches, unit_mean
 
 RESIDENT_BYTES = 2 * 2**30  # decoded pictures up to here stay in memory: some 14,000 at 224 pixels
@@ -88,7 +88,7 @@ def make_batches(
         )  # fmt: skip
     assert preprocessing is not None
     changes.insert(0, picture_change(augment, preprocessing.size))
-    held = wide(preprocessing, augment)
+    held = with_margin(preprocessing, augment)
     n_bytes = len(examples) * held.size[0] * held.size[1] * 3
     if n_bytes <= resident_bytes(device):
         pictures = _decoded(examples, held, n_jobs)

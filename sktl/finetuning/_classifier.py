@@ -72,10 +72,10 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         Of weight matrices; biases and norms have none.
     schedule : str, callable(step, n_steps) or None, default="one_cycle"
         Factor of the rates: "one_cycle", "cosine", "linear", "constant", "steps", or your own.
-    augment : "auto", "crop_flip", "crop", "flip", callable or None, default="auto"
-        Random changes of training pictures. "auto" crops and flips where pictures have, and are seen at, at least 64
-        pixels a side, but only flips fewer than 200 in "lp-ft"; smaller or flattened ones stay. A callable takes
-        (pictures, generator), values in 0..255 of shape (batch, 3, height, width).
+    augment : {"auto", "crop_flip", "crop", "flip", "shift_flip", "shift"}, callable or None, default="auto"
+        Pictures in training: a part of each ("crop"), mirrored ("flip"), moved by up to two pixels ("shift"). "auto"
+        crops and flips where sides have, and are seen at, at least 64 pixels, but only flips fewer than 200 in "lp-ft".
+        A callable takes (pictures, generator), values in 0..255 of shape (batch, 3, height, width).
     n_views : int or None, default=4
         Where layers are frozen, they run once for each of so many augmented views of a picture, and each epoch draws
         one of them. None draws anew in every epoch, at the price of running the frozen layers each time.

@@ -11,8 +11,7 @@ import xxhash
 
 from sktl._identity import key_of
 from sktl._preprocessing import Preprocessing
-from sktl.finetuning._augment import as_seen, wide
-from sktl.images import PictureSource
+from sktl.images import PictureSource, augmented, with_margin
 from sktl.images._source import empty_batch
 
 SMALL_GAP = 16
@@ -79,13 +78,13 @@ class PictureViews(PictureSource):
             self.source.write(out, pictures, preprocessing, draft=draft)
             return
         unique, inverse = np.unique(pictures, return_inverse=True)
-        held = empty_batch(len(unique), wide(preprocessing, self.augment))
-        self.source.write(held, unique, wide(preprocessing, self.augment), draft=draft)
+        held = empty_batch(len(unique), with_margin(preprocessing, self.augment))
+        self.source.write(held, unique, with_margin(preprocessing, self.augment), draft=draft)
         digests = [self.source.digest(int(picture)) for picture in unique]
         for row, (i, place) in enumerate(zip(indices, inverse)):
             seed = int.from_bytes(self._of_view(digests[place], int(i))[:8], "little") >> 1
             picture = torch.from_numpy(held[place : place + 1]).permute(0, 3, 1, 2)
-            view = as_seen(self.augment, picture, preprocessing.size, torch.Generator().manual_seed(seed))
+            view = augmented(self.augment, picture, torch.Generator().manual_seed(seed), preprocessing.size)
             out[row] = view.round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).numpy()
 
     def failures(

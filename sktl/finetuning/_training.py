@@ -20,7 +20,7 @@ from sktl._preprocessing import Preprocessing
 from sktl._progress import stage
 from sktl.backbones import CodeRecipe, agreeing_precision, auto_batch_size
 from sktl.cache import CodeCache
-from sktl.finetuning._augment import augmentation_for, mixture
+from sktl.finetuning._batch_changes import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
 from sktl.finetuning._budget import Budget, budget_for
 from sktl.finetuning._heads import LinearHead, column_scaler, n_distinct

@@ -5,6 +5,7 @@
 
 from sktl.images._array_source import ArraySource
 from sktl.images._as_pictures import as_pictures, checked_range
+from sktl.images._augmentations import AUGMENTATIONS, augmented, distorted, with_margin
 from sktl.images._encoded import looks_like_base64
 from sktl.images._formats import picture_suffixes
 from sktl.images._inputs import refuse_mixed_frame

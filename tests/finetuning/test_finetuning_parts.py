@@ -12,7 +12,7 @@ from torch import nn
 
 from sktl.features import LogisticRegressionLOO
 from sktl.finetuning import STRATEGIES, FineTunedClassifier, LoRA
-from sktl.finetuning._augment import mixture, random_flip, random_resized_crop
+from sktl.finetuning._batch_changes import mixture
 from sktl.finetuning._budget import Budget, budget_for, hyper_rule
 from sktl.finetuning._heads import chosen_scaler, solve_classifier, solve_regressor
 from sktl.finetuning._lora import merge_adapters
@@ -264,19 +264,6 @@ class TestBatches:
             strategy_epochs=STRATEGIES["lp-ft"].max_epochs,
         )  # fmt: skip
         assert (budget.batch_size, budget.n_epochs) == (batch_size, n_epochs)
-
-    def test_crop_of_everything_is_the_picture(self):
-        pictures = torch.arange(2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
-        generator = torch.Generator().manual_seed(0)
-        same = random_resized_crop(pictures, generator, (8, 8), area=(1, 1), ratio=(1, 1), flips=False)
-        assert torch.allclose(same, pictures.float(), atol=1e-2)
-
-    def test_flips_are_of_whole_pictures(self):
-        pictures = torch.arange(64 * 3 * 4 * 4).reshape(64, 3, 4, 4)
-        flipped = random_flip(pictures, torch.Generator().manual_seed(0))
-        is_same, is_mirrored = ((flipped == p).flatten(1).all(1) for p in (pictures, pictures.flip(3)))
-        assert (is_same ^ is_mirrored).all()
-        assert 10 < is_mirrored.sum() < 54
 
     @pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0)])
     def test_mixtures_keep_labels_in_proportion(self, mixup, cutmix):

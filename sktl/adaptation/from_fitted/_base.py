@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
@@ -23,7 +23,6 @@ from sktl._magnitudes import check_finite
 from sktl._modes import InPlainModes
 from sktl.adaptation.from_fitted._start import Given, is_fitted
 from sktl.displays import ShowsWhatWasLearned
-from sktl.training import OPTIMIZERS, SCHEDULES
 
 
 class FromFittedClassifier(
@@ -130,17 +129,3 @@ class FromFittedClassifier(
         tags.target_tags.required = not is_fitted(self._source())
         tags.non_deterministic = inner.non_deterministic
         return tags
-
-
-TRAINING_CONSTRAINTS: dict[str, Any] = {
-    "max_epochs": [Interval(Integral, 1, None, closed="left")],
-    "steps_per_epoch": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
-    "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-    "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "schedule": [StrOptions(set(SCHEDULES)), callable, None],
-    "augment": [StrOptions({"shift", "shift_flip"}), callable, None],
-    "callbacks": [list, tuple, None],
-    "verbose": ["verbose"],
-}

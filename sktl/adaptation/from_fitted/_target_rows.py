@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sktl._device import autocast
 from sktl._estimator import OpenNetwork
-from sktl.adaptation._augmentations import change_for
 from sktl.adaptation._batches import DomainBatches, Layout, taker
+from sktl.adaptation._row_changes import change_for
 
 BATCH, PRETRAINED_BATCH = 64, 32
 PASSED_ROWS = 256  # at once, where nothing is trained

@@ -21,7 +21,8 @@ from sktl._magnitudes import check_finite
 from sktl._progress import ProgressLine
 from sktl._unlabelled import known_labels
 from sktl._validation import shorten
-from sktl.adaptation.from_fitted._base import TRAINING_CONSTRAINTS, FromFittedClassifier
+from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
+from sktl.adaptation.from_fitted._base import FromFittedClassifier
 from sktl.adaptation.from_fitted._start import Start, chosen
 from sktl.adaptation.from_fitted._target_rows import check_batch
 from sktl.adaptation.gradual._domain_order import steps_of
@@ -73,8 +74,8 @@ class GradualAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
         Of all weights.
     schedule : str, callable(step, n_steps) or None, default="dann"
         Factor of the rates within a step of adaptation.
-    augment : {"shift", "shift_flip"}, callable or None, default=None
-        Random changes of training pictures. A callable takes (X, generator).
+    augment : {"crop_flip", "crop", "flip", "shift_flip", "shift"}, callable or None, default=None
+        Random changes of training pictures, or of rows by a callable(X, generator); words as in `FineTunedClassifier`.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows, as in `DomainAdaptedClassifier`.
     n_jobs : int or None, default=None

@@ -24,6 +24,7 @@ from sktl._labelled_score import LabelledScoreMixin
 from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._validation import MOST_UNITS
+from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
 from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._keep_best import KeepBest
 from sktl.adaptation.joint._network import HEADS
@@ -31,7 +32,7 @@ from sktl.adaptation.joint._reopening import Reopenable
 from sktl.adaptation.joint._saving import Savable
 from sktl.adaptation.joint._training import DomainTraining
 from sktl.adaptation.losses import DomainLoss, get_loss
-from sktl.training import OPTIMIZERS, SCHEDULES, EpochTasks, TrainingNet, history_of
+from sktl.training import EpochTasks, TrainingNet, history_of
 
 
 class DomainAdaptedClassifier(
@@ -101,8 +102,8 @@ class DomainAdaptedClassifier(
         Factor of the rates: "dann" is (1 + 10 p)^-0.75 at share p of the training [1]_.
     label_smoothing : float, default=0.0
         Share of the label that is spread over all classes.
-    augment : {"shift", "shift_flip"}, callable or None, default=None
-        Random changes of training pictures: moved by up to two pixels, mirrored. A callable takes (X, generator).
+    augment : {"crop_flip", "crop", "flip", "shift_flip", "shift"}, callable or None, default=None
+        Random changes of training pictures, or of rows by a callable(X, generator); words as in `FineTunedClassifier`.
     selection : "last" or callable(estimator, X, y), default="last"
         Which epoch is kept: the last, or the one that the scorer finds best. It is given what `fit` was given, the
         unlabelled mark included, so that it cannot peek at the target's labels.
@@ -171,15 +172,9 @@ class DomainAdaptedClassifier(
         "unlabelled": "no_validation",
         "target_domain": "no_validation",
         "batch_norm": [StrOptions({"shared", "separate", "target"})],
+        **TRAINING_CONSTRAINTS,
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "steps_per_epoch": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions(set(SCHEDULES)), callable, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "augment": [StrOptions({"shift", "shift_flip"}), callable, None],
         "selection": [StrOptions({"last"}), callable],
         "image_shape": [tuple, list, None],
         "value_range": [tuple, list, None],
@@ -187,11 +182,9 @@ class DomainAdaptedClassifier(
         "preprocessing": [Preprocessing, Mapping, None],
         "n_jobs": [Integral, None],
         "checkpoint_dir": [str, Path, None],
-        "callbacks": [list, tuple, None],
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(

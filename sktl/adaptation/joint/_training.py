@@ -18,8 +18,8 @@ from sktl._functional import single_row_explained
 from sktl._inputs import read, understand
 from sktl._magnitudes import length_scaler, scaled, standardiser
 from sktl._torch_datasets import refuse_silent_targets
-from sktl.adaptation._augmentations import change_for, strong_pictures, strong_rows
 from sktl.adaptation._batches import DomainBatches, Layout, taker
+from sktl.adaptation._row_changes import change_for, second_change_for
 from sktl.adaptation.joint._checkpoint import kept_adaptation
 from sktl.adaptation.joint._domain_batch_norm import estimate_statistics
 from sktl.adaptation.joint._fitted_network import FittedNetwork
@@ -175,7 +175,7 @@ class DomainTraining:
             n_epochs=self.budget.max_epochs,
             device=self.device,
             change=change_for(self.estimator.augment, is_rows=is_rows),
-            second_change=strong_rows if is_rows else strong_pictures,
+            second_change=second_change_for(is_rows=is_rows),
             seed=int(self.seeds[2]),
         )
 

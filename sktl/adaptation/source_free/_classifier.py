@@ -14,7 +14,8 @@ from sklearn.utils._param_validation import Interval
 
 from sktl._device import resolve_device
 from sktl._draws import seed_of
-from sktl.adaptation.from_fitted._base import TRAINING_CONSTRAINTS, FromFittedClassifier
+from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
+from sktl.adaptation.from_fitted._base import FromFittedClassifier
 from sktl.adaptation.from_fitted._start import network_start
 from sktl.adaptation.from_fitted._target_rows import TargetRows, rate_groups, resolved
 from sktl.adaptation.source_free._shot import InformationStep, RefreshLabels
@@ -57,8 +58,8 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
         Of all weights that learn.
     schedule : str, callable(step, n_steps) or None, default="dann"
         Factor of the rates: "dann" is (1 + 10 p)^-0.75 at share p of the training.
-    augment : {"shift", "shift_flip"}, callable or None, default=None
-        Random changes of training pictures: moved by up to two pixels, mirrored. A callable takes (X, generator).
+    augment : {"crop_flip", "crop", "flip", "shift_flip", "shift"}, callable or None, default=None
+        Random changes of training pictures, or of rows by a callable(X, generator); words as in `FineTunedClassifier`.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows, as in `DomainAdaptedClassifier`.
     n_jobs : int or None, default=None

@@ -1,9 +1,7 @@
-"""Random changes of training batches, drawn on the device: crops, flips, mixtures."""
+"""Random changes of training batches, drawn on the device: pictures augmented, examples mixed."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from sktl._preprocessing import Preprocessing
-from sktl.images import PictureSource
+from sktl.images import PictureSource, augmented
 
-AUGMENTATIONS = ("auto", "crop_flip", "crop", "flip")
 FEW_TO_CROP = 200  # below it, crops move a solved head, which knows whole pictures, away from them
 NATURAL_SIDE = 64  # below it a crop takes away what little there is, and a mirrored digit is another one
 
@@ -35,58 +31,11 @@ def augmentation_for(augment: Any, source: PictureSource, size: tuple[int, int],
     return "flip" if n_solved is not None and n_solved < FEW_TO_CROP else "crop_flip"
 
 
-def random_resized_crop(
-    pictures: Tensor,
-    generator: torch.Generator,
-    size: tuple[int, int],
-    *,
-    area: tuple[float, float] = (0.35, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    flips: bool = True,
-) -> Tensor:
-    """Return a random part of each picture, scaled to `size`, every other one mirrored (Szegedy et al. 2015)."""
-    n, device = len(pictures), pictures.device
-
-    def draw(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(n, generator=generator, device=device)
-
-    share, aspect = draw(*area), torch.exp(draw(math.log(ratio[0]), math.log(ratio[1])))
-    width, height = (share * aspect).sqrt().clamp(max=1), (share / aspect).sqrt().clamp(max=1)
-    x, y = (1 - width) * draw(-1, 1), (1 - height) * draw(-1, 1)  # the part's centre, the picture being [-1, 1]^2
-    mirror = torch.where(draw(0, 1) < 0.5, -1.0, 1.0) if flips else torch.ones(n, device=device)
-    nothing = torch.zeros_like(x)
-    maps = torch.stack([torch.stack([width * mirror, nothing, x], 1), torch.stack([nothing, height, y], 1)], 1)
-    grid = F.affine_grid(maps, [n, pictures.shape[1], *size], align_corners=False)
-    return F.grid_sample(pictures.float(), grid, padding_mode="reflection", align_corners=False)
-
-
-def random_flip(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the pictures, every other one mirrored."""
-    flips = torch.rand(len(pictures), generator=generator, device=pictures.device) < 0.5
-    return torch.where(flips[:, None, None, None], pictures.flip(3), pictures)
-
-
-def wide(preprocessing: Preprocessing, augment: Any) -> Preprocessing:
-    """Return how pictures are held for an augmentation: crops draw from the margin that a centre crop would cut off."""
-    if augment not in ("crop", "crop_flip") or preprocessing.crop_pct > 1:
-        return preprocessing
-    return dataclasses.replace(preprocessing, size=preprocessing.scaled_size, crop_pct=1.0)
-
-
-def as_seen(augment: Any, pictures: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Return pictures (n, 3, height, width) changed at random."""
-    if augment == "flip":
-        return random_flip(pictures, generator)
-    if augment in ("crop_flip", "crop"):
-        return random_resized_crop(pictures, generator, size, flips=augment == "crop_flip")
-    return augment(pictures, generator) if callable(augment) else pictures
-
-
 def picture_change(augment: Any, size: tuple[int, int]) -> Change:
     """Return what turns pictures as they are held, (n, height, width, 3) bytes, into what the network is given."""
 
     def change(batch: Any, generator: torch.Generator) -> Any:
-        return (as_seen(augment, batch[0].permute(0, 3, 1, 2), size, generator), *batch[1:])
+        return (augmented(augment, batch[0].permute(0, 3, 1, 2), generator, size), *batch[1:])
 
     return change
 
