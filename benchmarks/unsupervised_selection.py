@@ -36,7 +36,7 @@ from sklearn.model_selection import train_test_split
 
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.adaptation.losses import get_loss
-from sktl.metrics import DOMAIN_SCORERS, consensus_scores, get_domain_scorer
+from sktl.metrics import DOMAIN_SCORERS, MultipleScorers, consensus_scores, get_domain_scorer
 
 DIGIT_PAIRS = ("mnist->usps", "usps->mnist")
 PACS_PAIRS = tuple(f"{a}->{b}" for a, b in itertools.permutations(DOMAINS, 2))
@@ -95,10 +95,12 @@ class Recorder:
         """Return the number of the epoch: the last one is best."""
         self.epoch += 1
         if self.epoch in self.epochs:
-            scores = {name: round(scorer(estimator, self.X, self.y), 5) for name, scorer in self.scorers.items()}
-            accuracy = round(float(estimator.score(self.X_target, self.y_target)), 5)
+            scores = {name: round(s, 5) for name, s in MultipleScorers(self.scorers)(estimator, self.X, self.y).items()}
+            proba = estimator.predict_proba(self.X_target)
+            predicted = np.asarray(estimator.classes_)[proba.argmax(axis=1)]
+            accuracy = round(float((predicted == self.y_target).mean()), 5)
             self.noted.append({"epoch": self.epoch, "target": accuracy, "scores": scores})
-            self.probas.append(estimator.predict_proba(self.X_target).astype(np.float16))
+            self.probas.append(proba.astype(np.float16))
         return self.epoch
 
 

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 
 from sktl._array_api import on_host
+from sktl._kept_outputs import before_last
 
 
 def codes(estimator: Any, X: Any, scorer: str) -> Any:
@@ -26,8 +27,7 @@ def codes(estimator: Any, X: Any, scorer: str) -> Any:
     if best is not None:
         return codes(best, X, scorer)
     if isinstance(estimator, Pipeline):
-        before = estimator[:-1]
-        return codes(estimator[-1], before.transform(X) if len(before) else X, scorer)
+        return codes(estimator[-1], before_last(estimator)(X), scorer)
     for name in ("features", "transform"):
         method = getattr(estimator, name, None)
         if callable(method):

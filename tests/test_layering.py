@@ -16,6 +16,7 @@ LAYERS = [
         "_draws",
         "_functional",
         "_identity",
+        "_kept_outputs",
         "_label_matrix",
         "_logistic",
         "_modes",

@@ -9,6 +9,7 @@ from sktl.metrics.scorers._entropy import EntropyScorer
 from sktl.metrics.scorers._importance_weighted import ImportanceWeightedScorer
 from sktl.metrics.scorers._information import InformationMaximizationScorer, mutual_information
 from sktl.metrics.scorers._labelled import LabelledScorer
+from sktl.metrics.scorers._multiple import MultipleScorers
 from sktl.metrics.scorers._neighborhood_density import SoftNeighborhoodDensityScorer, soft_neighborhood_density
 from sktl.metrics.scorers._nuclear_norm import BatchNuclearNormScorer, nuclear_norm_share
 from sktl.metrics.scorers._registry import DOMAIN_SCORERS, get_domain_scorer
@@ -26,6 +27,7 @@ __all__ = [
     "ImportanceWeightedScorer",
     "InformationMaximizationScorer",
     "LabelledScorer",
+    "MultipleScorers",
     "ReverseValidationScorer",
     "SoftNeighborhoodDensityScorer",
     "SourceTargetScorer",

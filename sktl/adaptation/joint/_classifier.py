@@ -25,7 +25,6 @@ from sktl._magnitudes import check_finite
 from sktl._preprocessing import Preprocessing
 from sktl._validation import MOST_UNITS
 from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
-from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._keep_best import KeepBest
 from sktl.adaptation.joint._network import HEADS
 from sktl.adaptation.joint._reopening import Reopenable
@@ -313,21 +312,19 @@ class DomainAdaptedClassifier(
         chosen = {} if selection is None else {"best_epoch_": selection.best_epoch}
         return {"_learned": training.learned(network), "history_": history, "n_iter_": len(history), **chosen}
 
-    def _as_if(self, fitted: Mapping[str, Any]) -> DomainAdaptedClassifier:
-        view = copy.copy(self)
-        view.__dict__.update(fitted)
-        return view
-
     def features(self, X: Any) -> np.ndarray:
         """Return what the classifier is given, the adapted features, float64 of shape (n, n_features)."""
         return self._outputs(X, features=True)
 
     def _outputs(self, X: Any, *, features: bool = False) -> np.ndarray:
+        return self._of_one_pass(X, "features" if features else "logits")[0]
+
+    def _of_one_pass(self, X: Any, *what: str) -> tuple[np.ndarray, ...]:
         check_is_fitted(self, "n_iter_")
-        learned: FittedNetwork = self._learned
-        device = resolve_device(self.device)
-        outputs = learned.outputs(self._read(X), device, getattr(torch, self._dtype), self.n_jobs, features=features)
-        return check_finite(outputs, self)
+        device, dtype = resolve_device(self.device), getattr(torch, self._dtype)
+        return tuple(
+            check_finite(o, self) for o in self._learned.outputs(self._read(X), device, dtype, self.n_jobs, what)
+        )
 
     @property
     def module_(self) -> nn.Module:

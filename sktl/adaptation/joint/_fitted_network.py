@@ -64,14 +64,19 @@ class FittedNetwork:
             return self._ready[key]
 
     def outputs(
-        self, data: Any, device: torch.device, dtype: torch.dtype, n_jobs: int | None, *, features: bool = False
-    ) -> np.ndarray:
-        """Return logits, or what the classifier is given, of rows or pictures; float64."""
-        if isinstance(data, PictureSource):
-            return self._of_pictures(data, device, dtype, n_jobs, features)
-        return self._of_rows(data, device, dtype, features)
+        self, data: Any, device: torch.device, dtype: torch.dtype, n_jobs: int | None, what: tuple[str, ...]
+    ) -> tuple[np.ndarray, ...]:
+        """Return "features", which the classifier is given, "logits", or both of one pass, in float64.
 
-    def _of_rows(self, data: Any, device: torch.device, dtype: torch.dtype, features: bool) -> np.ndarray:
+        Both are what they are by themselves, to the bit.
+        """
+        if isinstance(data, PictureSource):
+            return self._of_pictures(data, device, dtype, n_jobs, what)
+        return self._of_rows(data, device, dtype, what)
+
+    def _of_rows(
+        self, data: Any, device: torch.device, dtype: torch.dtype, what: tuple[str, ...]
+    ) -> tuple[np.ndarray, ...]:
         if self.is_own and device.type != "mps":
             # In double precision a row's outputs are the same in any company, to 1e-12.
             network = self.on(device, torch.float64)
@@ -80,14 +85,14 @@ class FittedNetwork:
                 part = data[start : start + PREDICTED_ROWS]
                 part = part.toarray() if sparse.issparse(part) else part
                 rows = torch.as_tensor(np.asarray(part, dtype=np.float64), device=device)
-                done.append(_run(network, rows, features).cpu().numpy())
-            return np.concatenate(done)
+                done.append([output.cpu().numpy() for output in _run(network, rows, what)])
+            return _joined(done)
         batches = (as_rows(data[s : s + PREDICTED_ROWS]) for s in range(0, data.shape[0], PREDICTED_ROWS))
-        return self._of_batches(batches, PREDICTED_ROWS, device, dtype, features)
+        return self._of_batches(batches, PREDICTED_ROWS, device, dtype, what)
 
     def _of_pictures(
-        self, source: PictureSource, device: torch.device, dtype: torch.dtype, n_jobs: int | None, features: bool
-    ) -> np.ndarray:
+        self, source: PictureSource, device: torch.device, dtype: torch.dtype, n_jobs: int | None, what: tuple[str, ...]
+    ) -> tuple[np.ndarray, ...]:
         source.check(n_jobs)
         preprocessing = self.preprocessing
         assert preprocessing is not None
@@ -97,20 +102,33 @@ class FittedNetwork:
         batches: Any = iter_batches(source, preprocessing, batch_size=size, n_jobs=n_jobs)
         with contextlib.closing(batches) if hasattr(batches, "close") else contextlib.nullcontext():
             pictures = (in_channels(batch, self.n_channels) for _, batch in batches)
-            return self._of_batches(pictures, size, device, dtype, features)
+            return self._of_batches(pictures, size, device, dtype, what)
 
     def _of_batches(
-        self, batches: Any, size: int, device: torch.device, dtype: torch.dtype, features: bool
-    ) -> np.ndarray:
-        run = partial(_run, self.on(device), features=features)
-        done: list[np.ndarray] = []
+        self, batches: Any, size: int, device: torch.device, dtype: torch.dtype, what: tuple[str, ...]
+    ) -> tuple[np.ndarray, ...]:
+        network = self.on(device)
+        done: list[list[np.ndarray]] = []
         for batch in batches:
             with self.lock, autocast(device, dtype):  # a module of the user's may keep things on itself
-                batch, key = batch.to(device), (device, dtype, features)
+                batch = batch.to(device)
                 is_first = not done  # and if it is small, the only one
-                outputs = run(self.small_batches.fed(batch, size, run, key) if is_first else filled_up(batch, size))
-            done.append(outputs[: len(batch)].double().cpu().numpy())
-        return np.concatenate(done)
+                runs = self._fed(network, batch, size, (device, dtype), what) if is_first else {}
+                runs = runs or {what: filled_up(batch, size)}
+                outputs = {name: part for of, fed in runs.items() for name, part in zip(of, _run(network, fed, of))}
+            done.append([outputs[name][: len(batch)].double().cpu().numpy() for name in what])
+        return _joined(done)
+
+    def _fed(
+        self, network: Any, batch: Tensor, size: int, key: tuple, what: tuple[str, ...]
+    ) -> dict[tuple[str, ...], Tensor]:
+        """Return what is to be run for which outputs: one batch for all, unless one of them alone is filled up."""
+        fed = {}
+        for name in what:
+            alone = partial(_run_one, network, name=name)
+            fed[name,] = self.small_batches.fed(batch, size, alone, (*key, name == "features"))
+        batches = list(fed.values())
+        return {what: batches[0]} if len({len(part) for part in batches}) == 1 else fed
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # pickles hold the module itself
         state = {name: value for name, value in vars(self).items() if name not in MADE_ANEW}
@@ -145,6 +163,15 @@ class FittedNetwork:
         return copied
 
 
-def _run(network: AdaptedNetwork, batch: Tensor, features: bool) -> Tensor:
+def _run(network: AdaptedNetwork, batch: Tensor, what: tuple[str, ...]) -> list[Tensor]:
     with evaluating(network), torch.inference_mode():
-        return network.features(batch) if features else network(batch)
+        features = network.features(batch)
+        return [features if name == "features" else network.classify(features) for name in what]
+
+
+def _run_one(network: AdaptedNetwork, batch: Tensor, name: str) -> Tensor:
+    return _run(network, batch, (name,))[0]
+
+
+def _joined(done: list[list[np.ndarray]]) -> tuple[np.ndarray, ...]:
+    return tuple(np.concatenate(parts) for parts in zip(*done))

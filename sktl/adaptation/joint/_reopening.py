@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -56,3 +57,8 @@ class Reopenable(Exportable):
         closed._learned = FittedNetwork(module, learned.preprocessing, learned.n_channels, learned.is_own)  # type: ignore[arg-type]
         closed._learned.name = learned.name
         return closed
+
+    def _as_if(self, fitted: Mapping[str, Any]) -> Any:
+        view = copy.copy(self)
+        view.__dict__.update(fitted)
+        return view

@@ -9,10 +9,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._array_api import column_or_1d
-from sktl._codes import codes
 from sktl._columns import check_length
-from sktl.density_ratios import density_ratio
 from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer
+from sktl.metrics.scorers._importance_weighted import density_ratio_of
 from sktl.metrics.scorers._outputs import probabilities
 
 
@@ -98,9 +97,7 @@ class DeepEmbeddedValidationScorer(DomainScorer):
         self.random_state = random_state
 
     def _score(self, estimator: Any, rows: DomainRows) -> float:
-        name = type(self).__name__
-        source, target = codes(estimator, rows.X_labelled, name), codes(estimator, rows.X_target, name)
-        weights = density_ratio(source, target, C=self.C, random_state=self.random_state)
+        weights = density_ratio_of(estimator, rows, self.C, self.random_state, type(self).__name__)
         return -deep_embedded_risk(self._losses(estimator, rows), weights)
 
     def _losses(self, estimator: Any, rows: DomainRows) -> np.ndarray:

@@ -6,20 +6,29 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._codes import codes
 from sktl.density_ratios import density_ratio
-from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_scorer
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_of
+
+
+def density_ratio_of(estimator: Any, rows: DomainRows, C: float | str, random_state: int, scorer: str) -> np.ndarray:
+    """Return the density ratio of the labelled rows in the estimator's codes, estimated once for the same rows."""
+    key = "density ratio", C, random_state
+    if key not in rows.kept:
+        source, target = codes(estimator, rows.X_labelled, scorer), codes(estimator, rows.X_target, scorer)
+        rows.kept[key] = density_ratio(source, target, C=C, random_state=random_state)
+    return rows.kept[key].copy()
 
 
 def weighted_metric(
     estimator: Any, rows: DomainRows, scoring: str | Callable, C: float | str, random_state: int, scorer: str
 ) -> float:
     """Return the metric of the labelled rows, weighted by their density ratio in the estimator's codes."""
-    source, target = codes(estimator, rows.X_labelled, scorer), codes(estimator, rows.X_target, scorer)
-    weights = density_ratio(source, target, C=C, random_state=random_state)
-    return metric_scorer(scoring)(estimator, rows.X_labelled, rows.y, sample_weight=weights)
+    weights = density_ratio_of(estimator, rows, C, random_state, scorer)
+    return metric_of(scoring, estimator, rows.X_labelled, rows.y, sample_weight=weights)
 
 
 class ImportanceWeightedScorer(DomainScorer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_scorer
+from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_of
 
 
 class LabelledScorer(DomainScorer):
@@ -40,4 +40,4 @@ class LabelledScorer(DomainScorer):
         self.unlabelled = unlabelled
 
     def _score(self, estimator: Any, rows: DomainRows) -> float:
-        return metric_scorer(self.scoring)(estimator, rows.X_labelled, rows.y)
+        return metric_of(self.scoring, estimator, rows.X_labelled, rows.y)

@@ -11,6 +11,7 @@ from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import HasMethods
 
 from sktl._codes import codes
+from sktl._kept_outputs import original
 from sktl.metrics.scorers._domain_scorer import DomainRows, DomainScorer, metric_scorer
 
 
@@ -88,7 +89,7 @@ class ReverseValidationScorer(DomainScorer):
             mark = None if predicted.dtype.kind in "OUST" else np.nan
         y = np.full(len(rows.labelled) + len(rows.target), mark, dtype=_holding(predicted.dtype, mark))
         y[rows.target] = predicted
-        return clone(estimator).fit(rows.X, y)
+        return clone(original(estimator)).fit(rows.X, y)
 
 
 def _holding(dtype: np.dtype, mark: Any) -> Any:
