@@ -10,13 +10,16 @@ from torch import nn
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._domain_batch_norm import DomainBatchNorm
 from sktl.adaptation.joint._network import DEFAULT_BACKBONE, HEADS, AdaptedNetwork, Plan, plan_rows
+from sktl.adaptation.joint._row_body import RowBody
 from sktl.backbones import cut_head, load_backbone
 
 
 def described(network: AdaptedNetwork, *, is_own: bool) -> dict[str, Any]:
     """Return what the network is made of, but for its backbone and its values."""
     bottleneck: Any = network.bottleneck
-    first: Any = network.backbone[0] if is_own else None  # type: ignore[index]
+    body: Any = network.backbone
+    is_linear = isinstance(body, RowBody)
+    first = None if not is_own else body.directions if is_linear else body[0]
     is_plain = isinstance(bottleneck, nn.Identity)
     return {
         "n_columns": None if first is None else first.in_features,
@@ -25,6 +28,7 @@ def described(network: AdaptedNetwork, *, is_own: bool) -> dict[str, Any]:
         "head": next(name for name, kind in HEADS.items() if type(network.classifier) is kind),
         "is_separate": any(isinstance(part, DomainBatchNorm) for part in network.modules()),
         "is_channels_last": network.memory_format == torch.channels_last, "is_own": is_own,
+        "is_linear": is_linear,
     }  # fmt: skip
 
 
@@ -43,7 +47,9 @@ def rebuilt(
 ) -> AdaptedNetwork:
     """Return a network of the make that was described, with any values."""
     is_own = about["is_own"] is True
-    module = plan_rows("auto", None, about["n_columns"], 0).backbone if is_own else backbone
+    is_linear = about.get("is_linear") is True
+    n_features = about["n_codes"] if is_linear else None
+    module = plan_rows("auto", None, about["n_columns"], 0, n_features).backbone if is_own else backbone
     assert module is not None
     plan = Plan(module, about["n_codes"], preprocessing, n_channels, is_pretrained=False, is_own=is_own)
     network = plan.build(

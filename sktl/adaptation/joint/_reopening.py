@@ -17,6 +17,7 @@ from sktl._magnitudes import scaled
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._network import flat
+from sktl.adaptation.joint._row_body import RowBody
 from sktl.adaptation.joint._training import ROW_OPTIONS
 
 
@@ -37,6 +38,8 @@ class Reopenable(Exportable):
         learned = self._learned
         network = copy.deepcopy(learned.network).requires_grad_(True).eval()
         network.split.n_source = None  # all rows to come are the target's
+        if isinstance(network.backbone, RowBody):
+            network.backbone.holds_statistics = False
         return OpenNetwork(
             network, network.features, network.classifier, tuple(network.backbone.parameters()), self._is_pretrained,
             learned.preprocessing, learned.n_channels, getattr(torch, self._dtype),

@@ -21,6 +21,7 @@ from sktl.exceptions import WeightsError
 ATTRIBUTES = (
     "classes_", "n_iter_", "history_", "best_epoch_", "n_features_in_", "feature_names_in_", "learning_rate_",
     "batch_size_", "steps_per_epoch_", "max_epochs_", "n_trained_", "n_parameters_", "domains_", "is_target_domain_",
+    "loss_", "bottleneck_", "optimizer_", "target_shares_",
 )  # fmt: skip
 DTYPES = ("float32", "bfloat16", "float16")
 MOST_UNITS = 2**20
@@ -137,7 +138,9 @@ def _network(
         raise ValueError("it does not say how pictures are prepared")
     backbone = None
     if header["is_own"] is True:
-        if n_columns is None or tensors["backbone.0.weight"].shape != (n_codes, n_columns) or n_codes > HIDDEN[1]:
+        is_linear = header.get("is_linear") is True
+        first = tensors["backbone.directions.weight" if is_linear else "backbone.0.weight"]
+        if n_columns is None or first.shape != (n_codes, n_columns) or not (is_linear or n_codes <= HIDDEN[1]):
             raise ValueError("its sizes are not those of its tensors")
     elif header["is_given"] is False:
         backbone = named_backbone(estimator.backbone, preprocessing)

@@ -26,7 +26,10 @@ from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._keep_best import KeepBest
 from sktl.adaptation.joint._labels import encode
 from sktl.adaptation.joint._network import AdaptedNetwork, Plan, plan_pictures, plan_rows
+from sktl.adaptation.joint._resolved import Options, resolve
 from sktl.adaptation.joint._roles import Roles, assign
+from sktl.adaptation.joint._row_start import LinearModel, Part, RowStart, linear_model, n_features_of, row_start
+from sktl.adaptation.joint._shares import MUCH, distance, drawn_by, given_shares, warn_of_shares
 from sktl.adaptation.joint._step import AdaptationStep, Training
 from sktl.adaptation.losses import DomainLoss, get_losses
 from sktl.training import PRETRAINED_SHARE, KeepEpochs, TrainingNet, to_largest
@@ -91,6 +94,8 @@ class DomainTraining:
     weights: np.ndarray | None
     roles: Roles
     losses: list[DomainLoss]
+    options: Options
+    shares: Any
     plan: Plan
     device: torch.device
     seeds: np.ndarray
@@ -100,19 +105,48 @@ class DomainTraining:
     def __post_init__(self) -> None:
         roles = self.roles
         self.scaler: StandardScaler | None = None
+        self.start: RowStart | None = None
+        self.uses_target = any(loss.needs_target for loss in self.losses)
         is_sparse = sparse.issparse(self.data)
-        if self.plan.is_own and not (
-            is_sparse and self.estimator.bottleneck is not None
-        ):  # its batch norm scales those
+        self.differing_shares: tuple[np.ndarray, np.ndarray] | None = None
+        is_estimated, is_given = isinstance(self.shares, str), isinstance(self.shares, np.ndarray)
+        if self.plan.is_linear:
+            model = linear_model(self.data, self._part())
+            self._shares_of(model)
+            self.start = row_start(self.data, self._part(), model)
+            self.data, self.scaler = self.start.data, self.start.scaler
+        elif self.plan.is_own and not (is_sparse and self.options.bottleneck is not None):  # batch norm scales those
             rows = np.union1d(roles.labelled, roles.target)
             weights = None if self.weights is None else self.weights[rows]
             of_rows = length_scaler if is_sparse else standardiser
             self.scaler = of_rows(self.data[rows], weights)
+            if is_estimated and self.uses_target and roles.sources and not is_sparse:
+                self._shares_of(linear_model(self.data, self._part()))
             self.data = scaled(self.data, self.scaler)
-        self.uses_target = any(loss.needs_target for loss in self.losses)
+        if isinstance(self.shares, str) or not self.uses_target:
+            self.shares = None
+        looks_at_features = any(loss.aligns_features for loss in self.losses)
+        self.weighs_classes = looks_at_features and self.uses_target and (is_given or self.differing_shares is not None)
         self.budget = budget_for(self.estimator, self._n_largest(), self.plan)
         if self.weights is not None:
             self.weights = self.weights / self._mean_weight(self.weights)
+
+    def _part(self) -> Part:
+        roles = self.roles
+        source = np.concatenate(roles.sources) if roles.sources else roles.target_labelled
+        target = roles.target if self.uses_target else roles.target[:0]
+        return Part(
+            self.codes, self.n_classes, self.weights, source, target, roles.labelled,
+            self.estimator.batch_norm == "separate", self.shares,
+        )  # fmt: skip
+
+    def _shares_of(self, model: LinearModel) -> None:
+        """Take over what a linear model says of the classes' shares."""
+        source = self._part().source
+        prior = np.bincount(self.codes[source], minlength=self.n_classes) / len(source)
+        if isinstance(self.shares, str) and model.shares is not None and distance(model.shares, prior) > MUCH:
+            self.differing_shares = (model.shares, prior)
+        self.shares = model.shares
 
     @property
     def dtype(self) -> torch.dtype:
@@ -135,13 +169,20 @@ class DomainTraining:
     def network(self) -> AdaptedNetwork:
         """Return the network as training finds it."""
         e = self.estimator
-        n_bottleneck = None if e.bottleneck is None else int(e.bottleneck)
-        is_separate = e.batch_norm == "separate" and self.uses_target
+        is_separate = e.batch_norm == "separate" and self.uses_target and self.start is None
         network = self.plan.build(
-            self.n_classes, n_bottleneck, e.head, is_separate=is_separate, seed=int(self.seeds[0])
+            self.n_classes, self.options.bottleneck, e.head, is_separate=is_separate, seed=int(self.seeds[0])
         )
         if self.plan.preprocessing is not None and (self.device.type == "cpu" or self.dtype != torch.float32):
             network.use_channels_last()
+        if self.start is not None:
+            self.start.write(network)
+        return network
+
+    def ended(self, network: AdaptedNetwork) -> AdaptedNetwork:
+        """Return the trained network; without a target it goes back a part of the way to where it started."""
+        if self.start is not None and not self.uses_target:
+            self.start.go_back(network)
         return network
 
     def layout(self) -> tuple[Layout, list[tuple[np.ndarray, int]]]:
@@ -155,7 +196,9 @@ class DomainTraining:
         has_second_view = any(loss.needs_second_view for loss in self.losses)
         means = None if self.weights is None else tuple(float(self.weights[rows].mean()) for rows in sources)
         layout = Layout((share,) * len(sources), n_labelled, n_labelled + n_other, has_second_view, means)
-        parts = [(rows, share) for rows in sources]
+        weighs = self.weighs_classes
+        drawn = [drawn_by(rows, self.codes, self.shares) for rows in sources] if weighs else sources
+        parts = [(rows, share) for rows in drawn]
         parts += [(target_labelled, n_labelled)] if n_labelled else []
         parts += [(roles.target, n_other)] if n_other else []
         return layout, parts
@@ -189,14 +232,15 @@ class DomainTraining:
         if e.learning_rate != "auto":
             return float(e.learning_rate)
         of_sgd = SGD_RATE_OF_ROWS if self.plan.is_own else SGD_RATE
-        return of_sgd if e.optimizer == "sgd" else ADAM_RATE
+        return of_sgd if self.options.optimizer == "sgd" else ADAM_RATE
 
     def resolved(self, network: AdaptedNetwork) -> dict[str, Any]:
         """Return what "auto" became, as fitted attributes."""
         return {
             "learning_rate_": self.learning_rate, "batch_size_": self.budget.batch_size,
             "steps_per_epoch_": self.budget.steps_per_epoch, "max_epochs_": self.budget.max_epochs,
-            "augment_": self.estimator.augment,
+            "augment_": self.estimator.augment, "loss_": self.options.loss, "bottleneck_": self.options.bottleneck,
+            "optimizer_": self.options.optimizer, "target_shares_": self.shares,
             "domains_": self.roles.domains, "is_target_domain_": self.roles.is_target_domain,
             "n_trained_": sum(p.numel() for p in network.parameters() if p.requires_grad),
             "n_parameters_": sum(p.numel() for p in network.parameters()),
@@ -217,7 +261,7 @@ class DomainTraining:
         own: list[tuple[str, Any]] = [] if selection is None else [("sktl_selection", selection)]
         own += [] if self.keeper is None else [("sktl_checkpoint", self.keeper)]
         return TrainingNet(
-            training, AdaptationStep(self.losses, layout, float(e.label_smoothing)), optimizer=e.optimizer,
+            training, AdaptationStep(self.losses, layout, float(e.label_smoothing)), optimizer=self.options.optimizer,
             param_groups=groups, weight_decay=float(e.weight_decay), schedule=e.schedule,
             max_epochs=self.budget.max_epochs, split=None, dtype=self.dtype, keep_last_good=True, classify=True,
             device=self.device, random_state=int(self.seeds[3]), callbacks=[*(e.callbacks or []), *own],
@@ -249,13 +293,14 @@ class DomainTraining:
 
         Everything that can be wrong with the input is found here, before any work is done.
         """
-        losses = get_losses(estimator.loss)
-        for loss in losses:
+        for loss in () if estimator.loss == "auto" else get_losses(estimator.loss):
             loss._validate_params()
         device = resolve_device(estimator.device)
         refuse_silent_targets(X, y, estimator)
         codes, classes = encode(y, estimator.unlabelled, type(estimator).__name__)
         kind = understand(estimator, X, estimator.backbone)
+        options = resolve(estimator, is_own=kind.is_rows and isinstance(estimator.backbone, str))
+        losses, shares = options.losses, given_shares(estimator.target_shares, classes)
         data = read(estimator, X, kind, reset=True, **ROW_OPTIONS)
         n_rows = data.shape[0] if kind.is_rows else len(data)
         check_length(codes, n_rows, "y")
@@ -272,10 +317,28 @@ class DomainTraining:
         seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
         e = estimator
         if kind.is_rows:
-            plan = plan_rows(e.backbone, e.weights, data.shape[1], int(seeds[0]))
+            n_features = n_features_of(data.shape[1], len(classes)) if options.starts_linear else None
+            plan = plan_rows(e.backbone, e.weights, data.shape[1], int(seeds[0]), n_features)
         else:
             plan = plan_pictures(e.backbone, e.weights, data, e.image_size, e.preprocessing, int(seeds[0]))
-        training = cls(estimator, data, codes, len(classes), weight, roles, losses, plan, device, seeds, keeper, saved)
+        training = cls(
+            estimator,
+            data,
+            codes,
+            len(classes),
+            weight,
+            roles,
+            losses,
+            options,
+            shares,
+            plan,
+            device,
+            seeds,
+            keeper,
+            saved,
+        )
+        if training.differing_shares is not None:
+            warn_of_shares(*training.differing_shares, classes)
         dtype = str(training.dtype).removeprefix("torch.")
         return training, {
             "classes_": classes,

@@ -120,6 +120,7 @@ class DomainLoss(Documented, BaseEstimator):
     needs_target: ClassVar[bool] = True
     n_sources: ClassVar[int] = 1  # source domains that it needs at least
     needs_second_view: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = True  # False where predictions alone are looked at
     _parameter_constraints: ClassVar[dict] = {"weight": [Interval(Real, 0, None, closed="left")]}
 
     def build(self, n_features: int, n_classes: int, network: nn.Module) -> nn.Module | None:
