@@ -25,20 +25,16 @@ def common_scaler(rows: np.ndarray, weight: np.ndarray | None) -> StandardScaler
 
 
 def chosen_scaler(rows: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> StandardScaler:
-    """Return a scaler by each column's own deviation, or by one of all, whichever tells more of rows held out."""
-    return chosen_kind(rows, weight, target)(rows, weight)
-
-
-def chosen_kind(rows: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> Any:
-    """Return `column_scaler` or `common_scaler`, whichever tells more of rows held out.
+    """Return a scaler by each column's own deviation, or by one of all, whichever tells more of rows held out.
 
     Columns of a table have units of their own. Those of a network's codes, or of words, have one in common, and few
     rows tell little of each column's deviation.
     """
     classes, codes = np.unique(target, return_inverse=True)
-    if rows.shape[1] < 2 or len(classes) < 2:
-        return column_scaler
-    weights = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
-    seen, labels, counts = looked_at(*distinct(rows, codes, weights))
-    counts /= counts.mean()  # only their ratios count here
-    return min((column_scaler, common_scaler), key=lambda one: held_out_loss(seen, labels, counts, one))
+    kind: Any = column_scaler
+    if rows.shape[1] > 1 and len(classes) > 1:
+        weights = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
+        seen, labels, counts = looked_at(*distinct(rows, codes, weights))
+        counts /= counts.mean()  # only their ratios count here
+        kind = min((column_scaler, common_scaler), key=lambda one: held_out_loss(seen, labels, counts, one))
+    return kind(rows, weight)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
 
 from sktl._logistic import solve_logistic
 from sktl._magnitudes import length_scaler, scaled
-from sktl._row_scalers import chosen_kind
+from sktl._row_scalers import column_scaler, common_scaler
 from sktl.adaptation.joint._network import set_head
 from sktl.adaptation.joint._row_body import RowBody
 from sktl.adaptation.joint._shares import estimated_shares
@@ -22,9 +23,11 @@ from sktl.adaptation.joint._shares import estimated_shares
 FEATURES = 256  # of the body, at most, unless there are more classes
 LENGTH = 16.0  # root mean square of the features' lengths: what the rate of 0.001 goes with
 SEEN = 4000  # rows of each domain that give the principal directions
+SEEN_FOR_SCALE, N_FOLDS = 1500, 4
+RIDGES = 10.0 ** np.arange(-2, 4)  # times the number of columns
 MOST_VALUES = 2**27  # of sparse rows that are made dense for the head
 ABSENT = 10.0  # logits below the lowest intercept, for a class without rows
-MAX_ITER = 300
+MAX_ITER = 100
 FEW_ROWS = 400  # labelled rows for which training without a target goes half its way
 
 
@@ -197,7 +200,8 @@ def _scaled(data: Any, part: Part) -> tuple[Any, StandardScaler]:
     if sparse.issparse(data):  # words have no centre
         scaler = length_scaler(data[both], of(both))
         return scaled(data, scaler), scaler
-    kind = chosen_kind(np.asarray(data[labelled], dtype=np.float64), of(labelled), part.codes[labelled])
+    seen = _spread(labelled, SEEN_FOR_SCALE)
+    kind = _kind(np.asarray(data[seen], dtype=np.float64), part.codes[seen], of(seen))
     if not (part.is_separate and len(target) and len(part.source)):
         scaler = kind(data[both], of(both))
         return scaler.transform(data), scaler
@@ -206,6 +210,26 @@ def _scaled(data: Any, part: Part) -> tuple[Any, StandardScaler]:
     done = scaler.transform(data)
     done[part.source] = of_source.transform(data[part.source])
     return done, scaler
+
+
+def _kind(rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> Any:
+    """Return the scaler, by each column's deviation or one of all, whose rows tell more of classes held out.
+
+    Judged by ridge regression of the classes' indicators, whose penalty leave-one-out errors choose in closed form.
+    """
+    hits = np.eye(codes.max() + 1)[codes]
+    fold = np.random.default_rng(0).permutation(len(rows)) % N_FOLDS
+    errors = []
+    for kind in (common_scaler, column_scaler):
+        error = 0.0
+        for k in range(N_FOLDS if len(rows) >= N_FOLDS else 0):
+            fitted = fold != k
+            counts = None if weights is None else weights[fitted]
+            scaler = kind(rows[fitted], counts)
+            ridge = RidgeCV(RIDGES * rows.shape[1]).fit(scaler.transform(rows[fitted]), hits[fitted], counts)
+            error += float(np.square(ridge.predict(scaler.transform(rows[~fitted])) - hits[~fitted]).sum())
+        errors.append(error)
+    return common_scaler if errors[0] < errors[1] else column_scaler
 
 
 def _guard(of_source: StandardScaler, scaler: StandardScaler) -> None:
@@ -225,8 +249,8 @@ def principal(rows: Any, n_components: int) -> np.ndarray:
     return np.linalg.qr(np.vstack([found, random]).T)[0].T
 
 
-def _spread(rows: np.ndarray) -> np.ndarray:
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), SEEN)).astype(int)] if len(rows) else rows
+def _spread(rows: np.ndarray, most: int = SEEN) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)] if len(rows) else rows
 
 
 def _head(
