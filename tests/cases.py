@@ -51,6 +51,7 @@ ROWS = RNG.normal(size=(24, 5)) + LABELS[:, None]
 PICTURES = RNG.integers(0, 255, (24, 12, 12, 3), dtype=np.uint8)
 MARKED = np.where(np.arange(24) % 2, LABELS, -1)
 VALUES = ROWS[:, :2] ** 2
+HALF_VALUES = np.where(np.arange(24)[:, None] % 2, VALUES, np.nan)
 EPISODES = {
     "n_way": 2, "n_shot": 1, "n_query": 1, "n_episodes": 4, "meta_batch_size": 2, "random_state": 0
 }  # fmt: skip
@@ -128,6 +129,7 @@ CASES = [
     ),
     Case("FineTunedRegressor", lambda: sktl.FineTunedRegressor(**STEPS), ROWS, VALUES),
     Case("DomainAdaptedClassifier", _adapted, ROWS, MARKED),
+    Case("DomainAdaptedRegressor", lambda: sktl.DomainAdaptedRegressor(**SHORT), ROWS, HALF_VALUES),
     Case("DomainAdaptedClassifier-pictures", lambda: _of_pictures(NETWORK), PICTURES, MARKED),
     Case("DomainAdaptedClassifier-rows", lambda: sktl.DomainAdaptedClassifier(ROW_NETWORK, **SHORT), ROWS, MARKED),
     *(

@@ -19,6 +19,7 @@ LAYERS = [
         "_kept_outputs",
         "_label_matrix",
         "_logistic",
+        "_ridge",
         "_modes",
         "_openvino",
         "_preprocessing",

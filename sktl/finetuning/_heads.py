@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from sktl._logistic import distinct, solve_logistic
+from sktl._ridge import chosen_ridge
 from sktl.training import to_largest
 
 RIDGES = np.logspace(-5, 3, 17)  # strengths to choose from, for each unit of the rows' total weight
-SAME = 1e-5  # rows of standardised codes that are nearer than that are one: rounding tells them apart
 ABSENT = 10.0  # logits below the lowest intercept
 
 
@@ -63,7 +63,7 @@ def solve_regressor(
     codes = np.asarray(codes, dtype=np.float64)
     scaler = _standardisation(codes, sample_weight)
     standard = scaler.transform(codes)
-    alpha = _chosen_ridge(standard, target, sample_weight) if isinstance(alpha, str) else float(alpha)
+    alpha = chosen_ridge(standard, target, sample_weight, RIDGES)[0] if isinstance(alpha, str) else float(alpha)
     model = Ridge(alpha)
     model.fit(standard, target, sample_weight=sample_weight)
     return _folded(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), scaler, 1, alpha)
@@ -77,31 +77,6 @@ def n_distinct(codes: np.ndarray) -> int:
 
 def _standardisation(codes: np.ndarray, sample_weight: np.ndarray | None) -> StandardScaler:
     return StandardScaler().fit(codes, sample_weight=None if sample_weight is None else to_largest(sample_weight))
-
-
-def _chosen_ridge(codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    rows, means, total = _distinct(codes, np.asarray(target, dtype=np.float64), weight)
-    if len(rows) < 2:
-        return float(total.sum())
-    # min over alpha of sum_g w_g ||y_g - f_{-g}(x_g)||^2, for the spread of y within g is the same for all
-    return float(RidgeCV(RIDGES * total.sum()).fit(rows, means, sample_weight=total).alpha_)
-
-
-def _distinct(codes: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows that differ, each with the weighted mean of its targets and the sum of its weights."""
-    # Rows that are alike lie side by side on any line.
-    along = codes @ np.random.default_rng(0).normal(size=codes.shape[1])
-    order = np.argsort(along, kind="stable")
-    codes, target, weight = codes[order], target[order], weight[order]
-    first = [0]
-    for i in range(1, len(codes)):
-        if np.abs(codes[i] - codes[first[-1]]).max() > SAME:
-            first.append(i)
-    total = np.add.reduceat(weight, first)
-    columns = (-1,) + (1,) * (target.ndim - 1)
-    sums = np.add.reduceat(target * weight.reshape(columns), first, axis=0)
-    return codes[first], sums / total.reshape(columns), total
 
 
 def _folded(weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, n_iter: int, penalty: float) -> LinearHead:

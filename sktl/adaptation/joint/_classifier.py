@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 from collections.abc import Callable, Mapping
-from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from sktl._device import PRECISIONS
-from sktl._estimator import LogitClassifierMixin, ModuleSharingMixin, NamedPartsMixin
+from sktl._estimator import LogitClassifierMixin
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._preprocessing import Preprocessing
-from sktl._validation import MOST_UNITS
-from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
-from sktl.adaptation.joint._keep_best import KeepBest
+from sktl.adaptation.joint._base import DomainAdapted
 from sktl.adaptation.joint._network import HEADS
-from sktl.adaptation.joint._predicting import Predicting
-from sktl.adaptation.joint._saving import Savable
-from sktl.adaptation.joint._training import DomainTraining
-from sktl.adaptation.losses import DomainLoss, get_loss
-from sktl.training import OPTIMIZERS, EpochTasks, TrainingNet, history_of
+from sktl.adaptation.joint._reopening import Reopenable
+from sktl.adaptation.joint._step import CrossEntropy
+from sktl.adaptation.joint._target import Target, classes_of
+from sktl.adaptation.losses import DomainLoss
 
 
-class DomainAdaptedClassifier(
-    Savable,
-    Predicting,
-    LabelledScoreMixin,
-    LogitClassifierMixin,
-    CallbackSupportMixin,
-    NamedPartsMixin,
-    ModuleSharingMixin,
-):
+class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMixin, DomainAdapted):  # type: ignore[misc]
     """A network learned from labels in one domain that predicts in another, where there are none.
 
     Rows whose label is `unlabelled` are the target; the others are the source. Source and target rows go through the
@@ -172,31 +157,12 @@ class DomainAdaptedClassifier(
     (100,)
     """
 
-    __metadata_request__fit: ClassVar[dict] = {"sample_domain": True}
     _parameter_constraints: ClassVar[dict] = {
-        "backbone": [str, nn.Module, callable],
-        "loss": [str, DomainLoss, list, tuple, None],
-        "weights": [str, Path, None],
-        "bottleneck": [Interval(Integral, 1, MOST_UNITS, closed="both"), StrOptions({"auto"}), None],
+        **DomainAdapted._parameter_constraints,
         "head": [StrOptions(set(HEADS))],
         "unlabelled": "no_validation",
-        "target_domain": "no_validation",
-        "batch_norm": [StrOptions({"shared", "separate", "target"})],
         "target_shares": [StrOptions({"auto"}), "array-like", Mapping, None],
-        **TRAINING_CONSTRAINTS,
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "optimizer": [StrOptions({"auto", *OPTIMIZERS}), callable],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "selection": [StrOptions({"last"}), callable],
-        "image_shape": [tuple, list, None],
-        "value_range": [tuple, list, None],
-        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
-        "preprocessing": [Preprocessing, Mapping, None],
-        "n_jobs": [Integral, None],
-        "checkpoint_dir": [str, Path, None],
-        "device": [str, torch.device],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -264,9 +230,6 @@ class DomainAdaptedClassifier(
         self.random_state = random_state
         self.verbose = verbose
 
-    def _parts_by_name(self) -> dict[str, Callable[[str], Any]]:
-        return {"loss": get_loss}
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, *, sample_domain: Any = None, sample_weight: Any = None) -> DomainAdaptedClassifier:
         """Learn from labelled source rows and unlabelled target rows.
@@ -289,47 +252,14 @@ class DomainAdaptedClassifier(
         DomainAdaptedClassifier
             Itself.
         """
-        with contextlib.ExitStack() as lasting:
-            training, learned = DomainTraining.of(self, X, y, sample_domain, sample_weight, lasting)
-            return self._fit(training, learned, X, y)
+        return self._fit(X, y, sample_domain, sample_weight)
 
-    def _fit(self, training: DomainTraining, learned: dict[str, Any], X: Any, y: Any) -> DomainAdaptedClassifier:
-        context = self._init_callback_context(max_subtasks=training.budget.max_epochs)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        network, batches = training.network(), training.batches()
-        learned |= {"_scaler": training.scaler, "n_iter_": 1, "history_": [], **training.resolved(network)}
+    @property
+    def _head(self) -> str:
+        return self.head
 
-        def so_far() -> dict[str, Any]:
-            return {**learned, "_learned": training.learned(copy.deepcopy(network))}
+    def _target(self, y: Any, sample_weight: np.ndarray | None) -> Target:
+        return classes_of(y, self.unlabelled, type(self).__name__)
 
-        selection, keeper, saved = None, training.keeper, training.saved
-        if callable(self.selection):
-            kept = None if keeper is None else keeper.extra["best"]
-            selection = KeepBest(lambda: self._as_if(so_far()), self.selection, X, y, kept)
-            if saved is not None:
-                selection.restore(saved["best"], network)
-        net = training.net(network, batches.layout, selection)
-        train = net.fit if keeper is None else partial(keeper.train, net, saved)
-        train(batches, progress=EpochTasks(self, context, X, y, fitted=so_far))
-        fitted = self._outcome(training, net, batches.take, selection) | {
-            name: value for name, value in learned.items() if name not in ("n_iter_", "history_")
-        }
-        self.__dict__.update(fitted)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: fitted)
-        return self
-
-    def _outcome(self, training: DomainTraining, net: TrainingNet, take: Any, selection: Any) -> dict[str, Any]:
-        net.module.close()
-        network = training.ended(net.module.network) if selection is None else selection.best_network
-        if self.batch_norm == "target" and len(training.roles.target):
-            training.use_target_statistics(network.to(training.device), take)
-        history = history_of(net)
-        chosen = {} if selection is None else {"best_epoch_": selection.best_epoch}
-        return {"_learned": training.learned(network), "history_": history, "n_iter_": len(history), **chosen}
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.sparse = True
-        return tags
+    def _supervised(self) -> CrossEntropy:
+        return CrossEntropy(float(self.label_smoothing))

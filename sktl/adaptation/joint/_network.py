@@ -16,6 +16,7 @@ from sktl._functional import check_network
 from sktl._inputs import LUMINANCE
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._domain_batch_norm import DomainBatchNorm, Split, separate
+from sktl.adaptation.joint._residual_rows import ResidualRows
 from sktl.adaptation.joint._row_body import RowBody
 from sktl.backbones import cut_head, declared_channels, load_backbone
 from sktl.images import PictureSource
@@ -192,17 +193,30 @@ class Plan:
         return network
 
 
-def plan_rows(backbone: Any, weights: Any, n_columns: int, seed: int, n_features: int | None = None) -> Plan:
+def plan_rows(
+    backbone: Any,
+    weights: Any,
+    n_columns: int,
+    seed: int,
+    n_features: int | None = None,
+    *,
+    is_regression: bool = False,
+) -> Plan:
     """Return the plan for feature rows: a network of our own, or the user's module.
 
-    Ours is the one that starts as a linear model where `n_features` is given, else a small MLP.
+    Ours is the one that starts as a linear model where `n_features` is given, or as a ridge regression, else a small
+    MLP.
     """
+    if isinstance(backbone, str) and is_regression:
+        with OwnDraws(seed):
+            residual = ResidualRows(n_columns, hidden_units(n_columns))
+        return Plan(residual, n_columns + hidden_units(n_columns), None, 0, is_pretrained=False, is_own=True)
     if isinstance(backbone, str) and n_features is not None:
         with OwnDraws(seed):
             start = RowBody(n_columns, n_features)
         return Plan(start, n_features, None, 0, is_pretrained=False, is_own=True, is_linear=True)
     if isinstance(backbone, str):
-        n_hidden = min(max(n_columns, HIDDEN[0]), HIDDEN[1])
+        n_hidden = hidden_units(n_columns)
         with OwnDraws(seed):
             body = nn.Sequential(nn.Linear(n_columns, n_hidden), nn.ReLU())
         nn.init.zeros_(body[0].bias)  # type: ignore[arg-type]
@@ -210,6 +224,11 @@ def plan_rows(backbone: Any, weights: Any, n_columns: int, seed: int, n_features
     module = fresh_module(backbone, weights, seed)
     example = torch.linspace(-1, 1, 2 * n_columns).reshape(2, n_columns)
     return Plan(module, _n_codes(module, example, "rows"), None, 0, is_pretrained=False, is_own=False)
+
+
+def hidden_units(n_columns: int) -> int:
+    """Return the units of the library's own networks for rows."""
+    return min(max(n_columns, HIDDEN[0]), HIDDEN[1])
 
 
 def plan_pictures(

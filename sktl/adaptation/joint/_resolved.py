@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from sklearn.base import is_classifier
+
 from sktl.adaptation.losses import DomainLoss, get_losses
 
 BOTTLENECK = 256
@@ -24,17 +26,19 @@ class Options(NamedTuple):
 def resolve(estimator: Any, *, is_own: bool) -> Options:
     """Return what the parameters mean; `is_own` where the library chooses the network for rows.
 
-    Losses that look at predictions alone go on from the linear model. Those that align features need features that are
-    free to move: they begin with random layers and a bottleneck.
+    A classifier's losses that look at predictions alone go on from the linear model. Those that align features need
+    features that are free to move: they begin with random layers and a bottleneck. A regression always goes on from it:
+    beside its columns it has hidden units that may move.
     """
     e = estimator
     loss = (LOSS_OF_ROWS if is_own else LOSS) if isinstance(e.loss, str) and e.loss == "auto" else e.loss
     losses = get_losses(loss)
-    starts_linear = is_own and e.bottleneck == "auto" and not any(one.aligns_features for one in losses)
+    is_class = is_classifier(estimator)
+    starts_linear = is_own and e.bottleneck == "auto" and not (is_class and any(one.aligns_features for one in losses))
     bottleneck = e.bottleneck
     if bottleneck == "auto":
         bottleneck = None if starts_linear else BOTTLENECK
     optimizer = e.optimizer
     if isinstance(optimizer, str) and optimizer == "auto":
-        optimizer = "adam" if starts_linear else "sgd"
+        optimizer = "adam" if starts_linear and is_class else "sgd"
     return Options(loss, losses, None if bottleneck is None else int(bottleneck), optimizer, starts_linear)

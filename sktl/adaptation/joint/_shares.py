@@ -92,7 +92,7 @@ def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray) -
         f"{', '.join(rare)}. The source's classes are weighed by the estimate in target_shares_, which errs with the "
         "model. Pass target_shares if you know them, or None to take them as equal.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=7,
     )
 
 
