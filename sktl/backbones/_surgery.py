@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -243,15 +243,21 @@ def parameter_groups(network: nn.Module, trace: Trace) -> list[ParameterGroup]:
     head: list[tuple[str, nn.Parameter]] = []
     position = {name: i for i, name in enumerate(order)}
     for name, parameter in network.named_parameters():
-        owner = owner_of(name)
-        at = position.get(owner, -1)
+        owner = calling_owner(name, position)
         # Tokens and position tables of the network itself, used before its first layer, belong with that layer.
-        if owner == "":
-            at = -1
+        at = -1 if owner == "" else position[owner]
         row = next((row for end, row, _ in ends if at <= end), None) if owner not in heads else None
         (found[row] if row is not None else head).append((name, parameter))
     groups = [ParameterGroup(name, depth, tuple(found[name])) for _, name, depth in ends if found[name]]
     return groups + ([ParameterGroup(trace.head or "head", 2.0, tuple(head))] if head else [])
+
+
+def calling_owner(name: str, called: Container[str]) -> str:
+    """Return the innermost layer around a parameter that is called: attention may use a layer's weight by itself."""
+    owner = owner_of(name)
+    while owner and owner not in called:
+        owner = owner.rpartition(".")[0]
+    return owner
 
 
 def owner_of(name: str) -> str:
