@@ -24,7 +24,7 @@ class _AttentionSeen(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is functional.multi_head_attention_forward:  # PyTorch's own layer, of which it can be asked
             output, weights = func(*args, **{**kwargs, "need_weights": True, "average_attn_weights": True})
-            self.weights.append(weights.detach())
+            self.weights.append(weights.detach())  # type: ignore[union-attr]
             return output, weights
         if func is functional.scaled_dot_product_attention:
             self.weights.append(_weights(*args, **kwargs).detach())

@@ -141,7 +141,7 @@ class SaliencyDisplay:
                 outputs = module(pictures)
             classes = getattr(part, "classes_", None)
             wanted = _targets(target, outputs, classes, n_rows(X), len(rows))
-            tokens = tokens_of(module, batch.shape[2:]) if layer is None else None
+            tokens = tokens_of(module, (batch.shape[2], batch.shape[3])) if layer is None else None
             found = None if tokens is None else rolled_out(module, pictures, tokens, wanted)
             if tokens is not None and found is not None:
                 name, method, maps = tokens.name, "roll-out", found.unsqueeze(1)

@@ -170,14 +170,14 @@ class TransferMapDisplay:
         ax.axhline(self.similar_from, color=QUIET, linewidth=0.8)
         ax.axvline(self.large_from, color=QUIET, linewidth=0.8)
         self.points_, self.texts_ = [], []
-        heights = _apart(self.similarities)
+        places = _apart(self.similarities)
         for i, (name, n, alike) in enumerate(zip(self.names, self.n_labelled, self.similarities)):
             style = {"color": COLOURS[i % 7], "marker": MARKERS[i % len(MARKERS)]}
             (point,) = ax.plot(n, alike, markersize=11, markeredgecolor="white", zorder=3, linestyle="", **style)
             self.points_.append(point)
             is_left = n < self.large_from
             text = ax.annotate(
-                f"{as_text(name)}\nadvice: {self.strategies[i]}", (n, alike), (18 if is_left else -18, heights[i]),
+                f"{as_text(name)}\nadvice: {self.strategies[i]}", (n, alike), (18 if is_left else -18, places[i]),
                 textcoords=("offset points", "data"), va="center", ha="left" if is_left else "right", fontsize="small",
                 zorder=4, bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
                 arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.8},
