@@ -101,12 +101,11 @@ def joined(entered: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat([x.mean((2, 3)) if x.ndim == 4 else x.flatten(1) for x in entered], dim=1)
 
 
-class _Skip(nn.Module):
-    """Stands where a layer of the prefix stood: answers with NaN of the right shape, at no cost in memory."""
+class _StandIn(nn.Module):
+    """Stands where a layer stood, and has its plain attributes: other layers may ask for the grid of its patches."""
 
-    def __init__(self, shape: tuple[int, ...], entry: dict[str, torch.Tensor], original: nn.Module):
+    def __init__(self, entry: dict[str, torch.Tensor], original: nn.Module):
         super().__init__()
-        self._shape = shape
         self._entry = entry
         self._plain = {k: v for k, v in vars(original).items() if not k.startswith("_") and k != "training"}
 
@@ -114,17 +113,21 @@ class _Skip(nn.Module):
         plain = self.__dict__.get("_plain", {})
         return plain[name] if name in plain else super().__getattr__(name)
 
+
+class _Skip(_StandIn):
+    """Stands where a layer of the prefix stood: answers with NaN of the right shape, at no cost in memory."""
+
+    def __init__(self, shape: tuple[int, ...], entry: dict[str, torch.Tensor], original: nn.Module):
+        super().__init__(entry, original)
+        self._shape = shape
+
     def forward(self, *args, **kwargs):
         z = self._entry["z"]
         return z.new_full((), torch.nan).expand(z.shape[0], *self._shape[1:])
 
 
-class _Enter(nn.Module):
+class _Enter(_StandIn):
     """Stands where the cut layer stood: answers with what the prefix computed."""
-
-    def __init__(self, entry: dict[str, torch.Tensor]):
-        super().__init__()
-        self._entry = entry
 
     def forward(self, *args, **kwargs):
         return self._entry["z"]
@@ -165,7 +168,7 @@ def _with_prefix_skipped(network: nn.Module, layer: str, trace: Trace, entry: di
     done = {call.name: call for call in before if call.name not in ancestors and not call.name.startswith(layer + ".")}
     outermost = [n for n in done if not any(n.startswith(other + ".") for other in done if other != n)]
     again = {call.name for call in calls[len(before) :]}  # a shared activation may run on both sides
-    replaced: dict[int, nn.Module] = {id(network.get_submodule(layer)): _Enter(entry)}
+    replaced: dict[int, nn.Module] = {id(cut := network.get_submodule(layer)): _Enter(entry, cut)}
     for name in outermost:
         original = network.get_submodule(name)
         if name not in again:
