@@ -175,7 +175,7 @@ class TransferMapDisplay:
             style = {"color": COLOURS[i % 7], "marker": MARKERS[i % len(MARKERS)]}
             (point,) = ax.plot(n, alike, markersize=11, markeredgecolor="white", zorder=3, linestyle="", **style)
             self.points_.append(point)
-            is_left = n < self.large_from
+            is_left = np.log(max(n, 1) / ends[0]) < 0.58 * np.log(ends[1] / ends[0])  # of the middle, or little beyond
             text = ax.annotate(
                 f"{as_text(name)}\nadvice: {self.strategies[i]}", (n, alike), (18 if is_left else -18, places[i]),
                 textcoords=("offset points", "data"), va="center", ha="left" if is_left else "right", fontsize="small",
