@@ -7,7 +7,7 @@ import pytest
 
 SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
-    {"_deadline", "_documented", "_forking"},
+    {"_callbacks", "_deadline", "_documented", "_forking"},
     {"_torch_datasets"},
     {"_array_api", "_memory", "_progress"},
     {

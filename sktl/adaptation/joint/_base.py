@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sktl._callbacks import CallbackSupportMixin
 from sktl._device import PRECISIONS, resolve_device
 from sktl._estimator import ModuleSharingMixin, NamedPartsMixin
 from sktl._magnitudes import check_finite
