@@ -15,7 +15,6 @@ _HEADLINES = {
     "AutoTransferRegressor": "sktl.advisor",
     "CNNCodesTransformer": "sktl.features",
     "DomainAdaptedClassifier": "sktl.adaptation",
-    "DomainAdaptedRegressor": "sktl.adaptation",
     "FineTunedClassifier": "sktl.finetuning",
     "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
@@ -37,7 +36,6 @@ __all__ = [
     "AutoTransferRegressor",
     "CNNCodesTransformer",
     "DomainAdaptedClassifier",
-    "DomainAdaptedRegressor",
     "FineTunedClassifier",
     "FineTunedRegressor",
     "Preprocessing",
@@ -58,7 +56,7 @@ __all__ = [
 if TYPE_CHECKING:
     from sktl._loading import load
     from sktl._memory import clear_memory
-    from sktl.adaptation import DomainAdaptedClassifier, DomainAdaptedRegressor, stack_domains
+    from sktl.adaptation import DomainAdaptedClassifier, stack_domains
     from sktl.advisor import AutoTransferClassifier, AutoTransferRegressor, SourceSelector, TransferAdvisor
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache

@@ -238,8 +238,8 @@ class Extractor:
         return np.clip(code, -largest, largest).astype(np.float16)
 
 
-def codes_or_nan(extractor: Extractor, source: PictureSource) -> np.ndarray:
-    """Return the codes, NaN for pictures that cannot be read, which one warning names."""
+def codes_and_failures(extractor: Extractor, source: PictureSource) -> tuple[np.ndarray, dict[int, str]]:
+    """Return the codes, NaN for pictures that cannot be read, and what is wrong with each of these, by index."""
     failures: dict[int, str] = {}
     while True:
         rest = np.setdiff1d(np.arange(len(source)), list(failures))
@@ -253,17 +253,23 @@ def codes_or_nan(extractor: Extractor, source: PictureSource) -> np.ndarray:
                 raise
             extractor = replace(extractor, watch=None)  # which has counted some of them
             continue
-        if failures:
-            warnings.warn(
-                PictureWarning(
-                    f"{len(failures)} of {len(source)} pictures cannot be read, and their codes are NaN: "
-                    f"{shorten(f'[{i}] {failures[i]}' for i in sorted(failures))}. np.isnan(codes).all(axis=1) finds "
-                    "them; this warning's attribute 'failures' says of all what is wrong.",
-                    {i: failures[i] for i in sorted(failures)},
-                ),
-                stacklevel=4,
-            )
-        return out
+        return out, {i: failures[i] for i in sorted(failures)}
+
+
+def codes_or_nan(extractor: Extractor, source: PictureSource) -> np.ndarray:
+    """Return the codes, NaN for pictures that cannot be read, which one warning names."""
+    out, failures = codes_and_failures(extractor, source)
+    if failures:
+        warnings.warn(
+            PictureWarning(
+                f"{len(failures)} of {len(source)} pictures cannot be read, and their codes are NaN: "
+                f"{shorten(f'[{i}] {failures[i]}' for i in failures)}. np.isnan(codes).all(axis=1) finds "
+                "them; this warning's attribute 'failures' says of all what is wrong.",
+                failures,
+            ),
+            stacklevel=4,
+        )
+    return out
 
 
 def as_size(image_size: Any) -> int | tuple[int, int] | None:

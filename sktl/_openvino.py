@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,12 @@ def core() -> Any:
     import openvino as ov
 
     return ov.Core()
+
+
+def bound_threads(most: int) -> None:
+    """Let models that are compiled from now on have so many threads at most, where OpenVINO is installed."""
+    if importlib.util.find_spec("openvino") is not None and not _was_lost:
+        core().set_property("CPU", {"INFERENCE_NUM_THREADS": most})
 
 
 def lose_after_fork() -> None:

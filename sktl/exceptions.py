@@ -14,6 +14,7 @@ __all__ = [
     "EngineWarning",
     "PictureWarning",
     "WeightsError",
+    "WorkerError",
 ]
 
 
@@ -36,6 +37,10 @@ class BadImageError(ValueError):
 
 class WeightsError(ValueError):
     """Weights that are missing, damaged, or that do not fit the network."""
+
+
+class WorkerError(RuntimeError):
+    """A worker of a cluster that cannot compute what the client would: other versions, other weights, or none."""
 
 
 class BackboneNotFoundError(ValueError):

@@ -28,7 +28,8 @@ class DiskCache(CodeCache):
     Parameters
     ----------
     path : str or path-like
-        The folder. It should be on a local disk: what LMDB needs of a file system, most network ones do not have.
+        The folder, on a local disk: what LMDB needs of a file system, those of a network do not have. On one of these
+        codes are computed without being stored, and the warning says so.
     max_bytes : int, default=None
         If given, the entries written first are forgotten when all of them take more than that. The file does not shrink
         then; its free pages are used again.

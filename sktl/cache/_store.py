@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from sktl.cache._file_system import network_file_system
 from sktl.cache._folder import check_folder, data_folder, foreign_version, mark_folder, reason_of
 from sktl.cache._integrity import inspect
 from sktl.cache._locks import BlockedError, SharedLock
@@ -155,6 +156,12 @@ class Store:
         return self._env
 
     def _open(self) -> None:
+        if (kind := network_file_system(self.root)) is not None:
+            raise OSError(
+                errno.ENOTSUP,
+                f"it lies on a network file system, {kind}, on which LMDB is not safe: give each machine a folder on a "
+                "disk of its own, or write the codes once, by sktl.features.codes_to_zarr",
+            )
         self._readonly = not self._is_writable()
         if not self._readonly:
             mark_folder(self.root)

@@ -33,6 +33,7 @@ from sktl.backbones import (
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
 from sktl.features._codes import CodesMixin
+from sktl.features._dask_blocks import first_block, kind_of_all
 from sktl.features._layer_names import LayerNamesMixin, layer_labels
 from sktl.features._missing import MISSING, WithGaps, gap_filler, present
 from sktl.images import PictureSource, as_pictures
@@ -59,11 +60,11 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         resolution. Several are concatenated. Layers differ in scale: take ``pooling="gem"`` for "all".
         Start with the default and, before a linear classifier, `Normalizer`: rows of unit length, as in
         `make_codes_classifier`.
-    pooling : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "tokenavg"}, default="auto"
+    pooling : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="auto"
         How a map becomes one vector. "auto" leaves "penultimate" as it enters the classifier, and takes the mean of
         other layers. Any other word pools, for "penultimate" the deepest layer before the classifier: mean, maximum,
         both, generalised mean (negatives count as zero), the whole map, means over a spatial pyramid. For a
-        transformer: over its patches alone; or "token", its class token, "tokenavg", it beside the patches' mean.
+        transformer: over its patches, or "token" for its class token.
     gem_power : float, default=3.0
         Power of the generalised mean of ``pooling="gem"``.
     pyramid_levels : tuple of int, default=(1, 2)
@@ -78,7 +79,6 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         rows of a 2-D X by what `fit` sees. In files it is about pixels of more than 8 bits.
     image_size : int or (int, int), default=None
         Height and width in pixels of what the network sees; None takes what the weights expect. Half costs a quarter.
-        timm's transformers take all multiples of their patch. Where a size is refused, the error names the nearest.
     preprocessing : Preprocessing or dict, default=None
         Replaces what comes with the weights, wholly, or the fields that a dict names (``{"crop_pct": 1.0}``).
     batch_size : int or "auto", default="auto"
@@ -248,7 +248,7 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         X : array-like or sequence of pictures
             Pictures as arrays of shape (n, H, W), (n, H, W, 1 | 3 | 4) or (n, 1 | 3, H, W), uint8 or float in [0, 1];
             a sequence, or a column, of file paths, PIL images or encoded pictures (bytes, base64 text, open files);
-            or a 2-D array of flattened images, one a row.
+            or a 2-D array of flattened images, one a row. Of a Dask collection its first block is looked at.
         y : None
             Ignored.
 
@@ -263,8 +263,8 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         return self
 
     def _learn(self, X: Any) -> None:
-        X, lacking = present(X, self.missing, self.root)
-        kind = understand(self, X, None)
+        X, lacking = present(first_block(given := X), self.missing, self.root)
+        kind = kind_of_all(given, understand(self, X, None), self.value_range)
         source = read(self, X, kind, reset=True)
         extractor = self._extractor()
         self._kind, self.value_range_, self.layers_ = kind, kind.value_range, extractor.recipe.layers

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import TransformerMixin
+from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 
-from sktl._callbacks import CallbackContext, CallbackSupportMixin, with_callbacks
 from sktl._modes import InPlainModes
 from sktl._progress import n_tasks, watched
+from sktl.features._dask_blocks import is_dask
 
 
 class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
@@ -50,12 +51,12 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
 
         Returns
         -------
-        ndarray of shape (n, n_features_out), float32
-            One code a row.
+        ndarray or Dask array of shape (n, n_features_out), float32
+            One code a row; of a Dask collection lazily, as in `transform`.
         """
         self._validate_params()  # type: ignore[attr-defined]
         self._learn(X)
-        return self._codes(X, y, "fit_transform")
+        return self._lazy(X) if is_dask(X) else self._codes(X, y, "fit_transform")
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the codes of rows. Works without `fit` too, but for pictures in a 2-D X with values beyond [0, 1].
@@ -63,13 +64,17 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
         Parameters
         ----------
         X : array-like or sequence
-            As in `fit`.
+            As in `fit`. Of a Dask array, a Series or column of a Dask data frame, or a Dask bag, nothing is computed
+            now: each block is a task, and the network is loaded once in each process that runs tasks. Engine and
+            precision are settled here for all of them.
 
         Returns
         -------
-        ndarray of shape (n, n_features_out), float32
+        ndarray or Dask array of shape (n, n_features_out), float32
             One code a row.
         """
+        if is_dask(X):
+            return self._lazy(X)
         if hasattr(self, "_skl_callbacks"):  # a context is kept on the estimator: on one of this call's own
             return copy.copy(self)._codes_with_callbacks(X)
         source, extractor = self._ready(X)
@@ -82,7 +87,7 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
         Parameters
         ----------
         X : array-like or sequence
-            As in `fit`.
+            As in `fit`. Blocks of a Dask collection are computed by the cluster's client, if there is one, a few ahead.
         block_size : int, default=1024
             Rows a block.
 
@@ -93,8 +98,17 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
         """
         if not isinstance(block_size, Integral) or block_size < 1:
             raise ValueError(f"block_size must be a number of rows, at least 1; got {block_size!r}.")
+        if is_dask(X):
+            from sktl.features._lazy_codes import iter_lazy_codes
+
+            return iter_lazy_codes(self, X, int(block_size))
         source, extractor = self._ready(X)
         return self._blocks(source, extractor, int(block_size))
+
+    def _lazy(self, X: Any) -> Any:
+        from sktl.features._lazy_codes import lazy_codes
+
+        return lazy_codes(self, X)
 
     @with_callbacks
     def _codes_with_callbacks(self, X: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sktl._array_api import take_rows
 from sktl._validation import shorten
-from sktl.images import looks_like_base64
+from sktl.images import is_url, looks_like_base64
 from sktl.texts import is_missing
 
 MISSING = ("error", "mean", "zero")
@@ -21,7 +21,7 @@ INDICATOR = "missing"
 
 def missing_rows(X: Any) -> np.ndarray | None:
     """Return which entries of one column are missing (None, NaN, empty text), bool (n,); None where X is no column."""
-    values = _column(X)
+    values = column_of(X)
     if values is None:
         return None
     return np.asarray(
@@ -49,23 +49,25 @@ def present(X: Any, missing: str, root: Any = None) -> tuple[Any, np.ndarray | N
         lacking = None
     if lacking is not None and lacking.any():
         X = take_rows(X, np.flatnonzero(~lacking))
-    if root is not None and (values := _column(X)) is not None:
-        X = [_in_root(item, Path(root)) for item in values]
+    if root is not None and (values := column_of(X)) is not None:
+        X = [_in_root(item, root) for item in values]
     return X, lacking if missing != "error" else None
 
 
-def _in_root(item: Any, root: Path) -> Any:
+def _in_root(item: Any, root: str | Path) -> Any:
     is_path = isinstance(item, os.PathLike) or (isinstance(item, str) and not looks_like_base64(item))
-    return root / item if is_path else item
+    if not is_path or is_url(item):
+        return item
+    return f"{str(root).rstrip('/')}/{os.fspath(item)}" if is_url(root) else Path(root) / item
 
 
-def _column(X: Any) -> list[Any] | None:
+def column_of(X: Any) -> list[Any] | None:
     """Return the entries of a column of objects or texts; None where X holds numbers, or several columns."""
     if isinstance(X, (list, tuple)):
         return list(X)
     columns = getattr(X, "column_names", None) if hasattr(X, "to_pydict") else getattr(X, "columns", None)
     if columns is not None:
-        return _column(X[next(iter(columns))]) if len(columns) == 1 else None
+        return column_of(X[next(iter(columns))]) if len(columns) == 1 else None
     if isinstance(X, np.ndarray):
         is_column = X.dtype.kind in "OUST" and (X.ndim == 1 or (X.ndim == 2 and X.shape[1] == 1))
         return X.ravel().tolist() if is_column else None

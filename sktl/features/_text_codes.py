@@ -20,6 +20,7 @@ from sktl.cache import CodeCache, open_cache
 from sktl.displays import ShowsWhatWasLearned
 from sktl.exceptions import WeightsError
 from sktl.features._codes import CodesMixin
+from sktl.features._dask_blocks import first_block
 from sktl.texts import (
     ENGINES,
     LONG_TEXTS,
@@ -164,7 +165,7 @@ class TextCodesTransformer(CodesMixin, ShowsWhatWasLearned, Documented, BaseEsti
         Parameters
         ----------
         X : sequence of str
-            A list, array or Series of texts, or one column of a data frame.
+            A list, array or Series of texts, or one column of a data frame; of a Dask collection its first block.
         y : None
             Ignored.
 
@@ -197,7 +198,7 @@ class TextCodesTransformer(CodesMixin, ShowsWhatWasLearned, Documented, BaseEsti
         return np.asarray([f"textcodestransformer{i}" for i in range(self._n_features_out)], dtype=object)
 
     def _learn(self, X: Any) -> None:
-        self._texts(X, reset=True)
+        self._texts(first_block(X), reset=True)
         recipe = self._extractor().recipe
         self.max_length_, self.prompt_, self.precision_ = recipe.max_length, recipe.prompt, recipe.precision
         self.encoder_fingerprint_, self._n_features_out = recipe.encoder.fingerprint, recipe.encoder.n_features

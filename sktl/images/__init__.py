@@ -15,6 +15,7 @@ from sktl.images._numeric_rows import is_nested, is_numeric_rows
 from sktl.images._row_value_range import row_value_range
 from sktl.images._shapes import check_row_width, infer_image_shape, one_picture
 from sktl.images._source import PictureSource
+from sktl.images._urls import is_url
 
 __all__ = [
     "as_pictures",

@@ -33,7 +33,13 @@ class EncodedPicture:
 
 
 def as_encoded(item: Any) -> Any:
-    """Return bytes, base64 text and open files as `EncodedPicture`, and any other item as it is."""
+    """Return bytes, base64 text and open files as `EncodedPicture`, and any other item as it is.
+
+    Tables of pictures in Parquet often have a column of pairs, ``{"bytes": ..., "path": ...}``, of which one may lack.
+    """
+    if _is_pair(item):
+        data, path = item.get("bytes"), item.get("path")
+        return EncodedPicture(bytes(data), str(path or "bytes")) if data is not None else path
     if isinstance(item, (bytes, bytearray, memoryview)):
         return EncodedPicture(bytes(item))
     if isinstance(item, str) and looks_like_base64(item):
@@ -51,9 +57,14 @@ def is_encoded(item: Any) -> bool:
     """Whether an item is an encoded picture in one of these forms."""
     return (
         isinstance(item, (bytes, bytearray, memoryview, EncodedPicture))
+        or _is_pair(item)
         or (isinstance(item, str) and looks_like_base64(item))
         or (hasattr(item, "read") and hasattr(item, "seek") and not hasattr(item, "shape"))
     )
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, dict) and "bytes" in item and item.keys() <= {"bytes", "path"}
 
 
 def looks_like_base64(text: str) -> bool:

@@ -25,6 +25,7 @@ from sktl.images._resample import write_scaled
 from sktl.images._shapes import picture_layout
 from sktl.images._source import PictureSource
 from sktl.images._threads import map_threaded
+from sktl.images._urls import is_url, read_url
 
 _HEADER_BYTES = 2**16
 LONGEST_NAME = 300  # characters; beyond that it is cut in messages
@@ -200,7 +201,7 @@ class ItemSource(PictureSource):
 
     def _header_fault(self, i: int) -> str | None:
         item = self._items[i]
-        if isinstance(item, DatasetPicture):  # there is nothing to look at before it is decoded
+        if isinstance(item, DatasetPicture) or is_url(item):  # nothing to look at before it is decoded, or dear to ask
             return None
         try:
             if not isinstance(item, Image.Image):
@@ -216,7 +217,7 @@ class ItemSource(PictureSource):
 
 def _held(path: str | EncodedPicture) -> AbstractContextManager[None]:
     """Let one large file be in memory at a time; those of others are no matter."""
-    if isinstance(path, EncodedPicture):
+    if isinstance(path, EncodedPicture) or is_url(path):
         return nullcontext()
     try:
         is_large = os.path.getsize(path) > LARGE_FILE
@@ -234,6 +235,8 @@ def _bytes_of(item: str | EncodedPicture) -> bytes:
 
 
 def _read_file(path: str) -> bytes:
+    if is_url(path):
+        return read_url(path)
     try:
         with open_file(path) as file:
             return read_file(file)
