@@ -23,6 +23,8 @@ import torch
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SKTL_DATA", REPOSITORY / "../shared/data")).resolve()
 RESULTS = Path(__file__).resolve().parent / "results"
+# Of DomainAdaptedClassifier: the same network for rows, whatever the loss, and nothing estimated of the classes.
+WITH_BOTTLENECK: dict[str, Any] = {"bottleneck": 256, "target_shares": None}
 PACKAGES = (
     "sktl",
     "torch",

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from _common import data_path
+from _common import WITH_BOTTLENECK, data_path
 from adaptation_accuracy import DOMAINS, PACS
 from aligners_accuracy import amazon, office
 from scipy import ndimage
@@ -132,6 +132,6 @@ def methods(data: str) -> dict[str, Any]:
     for loss, factor in (("cdan+e", 1), ("mcc", 1), ("mcc", 10), ("dann", 3)):
         term = get_loss(loss)
         term.set_params(weight=factor * term.weight)
-        network = DomainAdaptedClassifier(loss=term, max_epochs=10, random_state=0)
+        network = DomainAdaptedClassifier(loss=term, max_epochs=10, random_state=0, **WITH_BOTTLENECK)
         found[f"{loss} x {factor}"] = make_pipeline(*first, network)
     return found

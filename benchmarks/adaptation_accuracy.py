@@ -40,7 +40,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from _adaptation_peers import PEERS
-from _common import data_path, earlier_results, machine, parser, print_table, write_results
+from _common import WITH_BOTTLENECK, data_path, earlier_results, machine, parser, print_table, write_results
 from PIL import Image
 from skorch.callbacks import Callback
 from torch import nn
@@ -245,7 +245,7 @@ def one_run(task: dict[str, Any], loss: Any, seed: int, options: Any) -> dict[st
     settings = {"max_epochs": options.epochs or "auto", "batch_norm": options.batch_norm, **task["model"]}
     model = DomainAdaptedClassifier(
         loss=what, augment="shift" if loss in SHIFTED else None, random_state=seed,
-        callbacks=[oracle] if oracle else None, **settings,
+        callbacks=[oracle] if oracle else None, **WITH_BOTTLENECK, **settings,
     )  # fmt: skip
     start = time.perf_counter()
     model.fit(X, task["y"][keep], sample_domain=domain)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import earlier_results, machine, parser, print_table, write_results
+from _common import WITH_BOTTLENECK, earlier_results, machine, parser, print_table, write_results
 from adaptation_accuracy import DOMAINS, PACS
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -35,7 +35,7 @@ def one_pair(pictures: PACS, pair: str, seed: int, options: Any) -> dict[str, An
     order = np.random.default_rng(seed).permutation(len(Xt))
     tested = order[max(options.sizes) :]
     plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(Xs, ys)
-    alone = DomainAdaptedClassifier(loss=None, random_state=seed).fit(Xs, ys)
+    alone = DomainAdaptedClassifier(loss=None, random_state=seed, **WITH_BOTTLENECK).fit(Xs, ys)
     found: dict[str, Any] = {
         "logistic regression": float(plain.score(Xt[tested], yt[tested])),
         "none": float(alone.score(Xt[tested], yt[tested])),
@@ -44,7 +44,7 @@ def one_pair(pictures: PACS, pair: str, seed: int, options: Any) -> dict[str, An
         found[loss] = {}
         for size in options.sizes:
             X, y, _ = stack_domains(Xs, ys, Xt[order[:size]])
-            model = DomainAdaptedClassifier(loss=loss, random_state=seed).fit(X, y)
+            model = DomainAdaptedClassifier(loss=loss, random_state=seed, **WITH_BOTTLENECK).fit(X, y)
             found[loss][str(size)] = float(model.score(Xt[tested], yt[tested]))
     return found
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _common import machine, parser, print_table, write_results
+from _common import WITH_BOTTLENECK, machine, parser, print_table, write_results
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
@@ -53,7 +53,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     described, (pictures, labels) = machine(), digits()
     rows = pictures.reshape(len(pictures), -1)
-    general = DomainAdaptedClassifier(loss=None, max_epochs=3 if args.quick else 40, random_state=0)
+    general = DomainAdaptedClassifier(loss=None, max_epochs=3 if args.quick else 40, random_state=0, **WITH_BOTTLENECK)
     general.fit(rows[:N_LEARNED], labels[:N_LEARNED])
     clean = general.score(rows[N_LEARNED:], labels[N_LEARNED:])
     scored_rows = slice(N_LEARNED + N_ADAPTED, None)

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from _common import data_path, earlier_results, machine, parser, print_table, write_results
+from _common import WITH_BOTTLENECK, data_path, earlier_results, machine, parser, print_table, write_results
 from adaptation_accuracy import DOMAINS, PACS, Digits, lenet
 from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
@@ -160,7 +160,7 @@ def pacs_runs(options: Any) -> Iterator[Run]:
             if options.finetune:
                 source: Any = FineTunedClassifier(image_size=160, freeze_bn=False, random_state=seed)
             else:
-                source = DomainAdaptedClassifier(loss=None, label_smoothing=0.1, random_state=seed)
+                source = DomainAdaptedClassifier(loss=None, label_smoothing=0.1, random_state=seed, **WITH_BOTTLENECK)
             source.fit(Xs, ys)
             models = {
                 "source": source,
@@ -182,7 +182,7 @@ def electricity_runs(options: Any) -> Iterator[Run]:
     classifiers: dict[str, Any] = {
         "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
         "gradient boosting": HistGradientBoostingClassifier(max_iter=100),
-        "network": DomainAdaptedClassifier(loss=None),
+        "network": DomainAdaptedClassifier(loss=None, **WITH_BOTTLENECK),
     }
     for name, classifier in classifiers.items():
 

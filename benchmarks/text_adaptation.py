@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import data_path, earlier_results, machine, parser, print_table, write_results
+from _common import WITH_BOTTLENECK, data_path, earlier_results, machine, parser, print_table, write_results
 from scipy import sparse
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -93,7 +93,7 @@ def adapted(model: Any, X: Any, y: np.ndarray, X_target: Any) -> np.ndarray:
 def pair(words_of: tuple, codes_of: tuple, y: np.ndarray, quick: bool) -> dict[str, np.ndarray]:
     """Return the log-odds of the target rows by method; each argument is (source, target)."""
     (Ws, Wt), (Cs, Ct) = words_of, codes_of
-    network = DomainAdaptedClassifier(max_epochs=2 if quick else 5, random_state=0)
+    network = DomainAdaptedClassifier(loss="cdan+e", max_epochs=2 if quick else 5, random_state=0, **WITH_BOTTLENECK)
     found = {
         "tf-idf": words().fit(Ws, y).decision_function(Wt),
         "codes": meanings().fit(Cs, y).decision_function(Ct),

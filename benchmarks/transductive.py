@@ -15,13 +15,14 @@ shots, 75 queries, 1,000 tasks in each of the four domains, the same tasks for a
   brings to length one.
 - speed: one call on all tasks against the peer's loop, in turns, on the first domain; indexing of the codes included.
 
-Of the settings only BD-CSPN's sharpness was looked for on these data. Run
-``python benchmarks/transductive.py --peers FOLDER`` (``pip install --target FOLDER easyfsl``); `SKTL_DATA` names the
-folder of the data.
+Results are written after each setting; ``--resume`` goes on from the file. Of the settings only BD-CSPN's sharpness was
+looked for on these data. Run ``python benchmarks/transductive.py --peers FOLDER`` (``pip install --target FOLDER
+easyfsl``); `SKTL_DATA` names the folder of the data.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import time
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from _common import data_path, interleaved, machine, parser, peer, print_table, ratio, write_results
+from _common import RESULTS, data_path, interleaved, machine, parser, peer, print_table, ratio, write_results
 
 from sktl.features import CNNCodesTransformer
 from sktl.fewshot import EpisodeIndices, EpisodeSampler
@@ -185,6 +186,7 @@ def main() -> None:
     options.add_argument("--peers", help="a folder with easyfsl, put on the path")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--image-size", type=int, default=160, help="pixels a side (default: %(default)s)")
+    options.add_argument("--resume", action="store_true", help="go on from the results that are there")
     options.add_argument("--tasks", type=int, default=1000, help="tasks a setting (default: %(default)s)")
     args = options.parse_args()
     if args.peers:
@@ -192,20 +194,33 @@ def main() -> None:
     n_tasks, size, rounds = (20, 32, 1) if args.quick else (args.tasks, args.image_size, args.rounds)
     start, described = time.perf_counter(), machine()
     methods, reason = peer("easyfsl.methods")
-    gained: dict[str, Any] = {}
-    compared: dict[str, Any] = {}
-    speeds: dict[str, Any] = {}
+    path = args.output or RESULTS / "transductive.json"
+    earlier = json.loads(path.read_text()) if args.resume and path.exists() else {}
+    gained: dict[str, Any] = earlier.get("gains", {})
+    compared: dict[str, Any] = earlier.get("against_easyfsl", {})
+    speeds: dict[str, Any] = earlier.get("speed", {})
+    about = {
+        "machine": described,
+        "device": args.device,
+        "image_size": size,
+        "n_tasks": n_tasks,
+        "skipped": {} if reason is None else {"easyfsl": reason},
+    }
     for domain in DOMAINS[::3] if args.quick else DOMAINS:
         codes, y = codes_of(domain, size, 85 if args.quick else None)
         for shots in (1, 5):
             setting = f"{domain}, {shots} shot"
+            if setting in gained:
+                continue
             gained[setting] = gains(codes, y, shots, n_tasks, args.device)
             if methods is not None:
                 compared[setting] = against_peer(methods, codes, y, shots, n_tasks, args.device)
                 if domain == DOMAINS[0]:
                     sizes = (5, 20) if args.quick else (50, n_tasks)
                     speeds[f"{shots} shot"] = race(methods, codes, y, shots, sizes, rounds, args.device)
-            print(setting, "done", flush=True)
+            seconds = round(earlier.get("seconds", 0) + time.perf_counter() - start, 1)
+            content = {"seconds": seconds, "gains": gained, "against_easyfsl": compared, "speed": speeds}
+            write_results("transductive", about | content, args)
     for kind in ("balanced", "unbalanced"):
         print(f"\n{kind} queries: prototypes' accuracy, and what is gained")
         rows = [["prototypes", *(text(one[kind]["prototypes"]) for one in gained.values())]]
@@ -232,18 +247,6 @@ def main() -> None:
                 rows.append([f"{name}, {shot}", per_second["easyfsl"], *(per_second[w] for w in who),
                              *(times[w]["of_medians"] for w in who)])  # fmt: skip
         print_table(["", "easyfsl", "sktl, defaults", "its settings", "times as fast", "its settings"], rows)
-    content = {
-        "machine": described,
-        "device": args.device,
-        "seconds": round(time.perf_counter() - start, 1),
-        "image_size": size,
-        "n_tasks": n_tasks,
-        "skipped": {} if reason is None else {"easyfsl": reason},
-        "gains": gained,
-        "against_easyfsl": compared,
-        "speed": speeds,
-    }
-    write_results("transductive", content, args)
 
 
 if __name__ == "__main__":

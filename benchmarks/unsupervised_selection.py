@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import RESULTS, data_path, earlier_results, machine, parser, print_table, write_results
+from _common import RESULTS, WITH_BOTTLENECK, data_path, earlier_results, machine, parser, print_table, write_results
 from adaptation_accuracy import DOMAINS, PACS, Digits, lenet
 from scipy.stats import spearmanr, zscore
 from sklearn.model_selection import train_test_split
@@ -115,7 +115,12 @@ def one_training(
     recorder = Recorder(scorers, options.epochs, (X_held, y_held), (Xt, yt))
     mark = -1 if y.dtype.kind in "iu" else None
     model = DomainAdaptedClassifier(
-        loss=weighted(method, factor), max_epochs=max(options.epochs), selection=recorder, random_state=seed, **params
+        loss=weighted(method, factor),
+        max_epochs=max(options.epochs),
+        selection=recorder,
+        random_state=seed,
+        **WITH_BOTTLENECK,
+        **params,
     )
     start = time.perf_counter()
     labels = np.array([*y, *[mark] * len(Xt)], dtype=y.dtype if mark == -1 else object)

@@ -15,6 +15,7 @@ _HEADLINES = {
     "AutoTransferRegressor": "sktl.advisor",
     "CNNCodesTransformer": "sktl.features",
     "DomainAdaptedClassifier": "sktl.adaptation",
+    "DomainAdaptedRegressor": "sktl.adaptation",
     "FineTunedClassifier": "sktl.finetuning",
     "FineTunedRegressor": "sktl.finetuning",
     "Preprocessing": "sktl.backbones",
@@ -36,6 +37,7 @@ __all__ = [
     "AutoTransferRegressor",
     "CNNCodesTransformer",
     "DomainAdaptedClassifier",
+    "DomainAdaptedRegressor",
     "FineTunedClassifier",
     "FineTunedRegressor",
     "Preprocessing",
@@ -56,7 +58,7 @@ __all__ = [
 if TYPE_CHECKING:
     from sktl._loading import load
     from sktl._memory import clear_memory
-    from sktl.adaptation import DomainAdaptedClassifier, stack_domains
+    from sktl.adaptation import DomainAdaptedClassifier, DomainAdaptedRegressor, stack_domains
     from sktl.advisor import AutoTransferClassifier, AutoTransferRegressor, SourceSelector, TransferAdvisor
     from sktl.backbones import Preprocessing, list_backbones, list_layers
     from sktl.cache import open_cache

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from sktl._saving import Codec, read_model
-from sktl.adaptation import DomainAdaptedClassifier, PerDomainClassifier
+from sktl.adaptation import DomainAdaptedClassifier, DomainAdaptedRegressor, PerDomainClassifier
 from sktl.fewshot import ProtoNetClassifier
 from sktl.fewshot.meta_training import learner_classes
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
@@ -15,6 +15,7 @@ CLASSIFIERS = (
     FineTunedClassifier,
     FineTunedRegressor,
     DomainAdaptedClassifier,
+    DomainAdaptedRegressor,
     PerDomainClassifier,
     ProtoNetClassifier,
 )

@@ -1,6 +1,12 @@
 """Small cases of every estimator: how to make it, what to fit it on, and what it then gives."""
 
+import atexit
+import functools
+import importlib.util
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +57,7 @@ ROWS = RNG.normal(size=(24, 5)) + LABELS[:, None]
 PICTURES = RNG.integers(0, 255, (24, 12, 12, 3), dtype=np.uint8)
 MARKED = np.where(np.arange(24) % 2, LABELS, -1)
 VALUES = ROWS[:, :2] ** 2
+HALF_VALUES = np.where(np.arange(24)[:, None] % 2, VALUES, np.nan)
 EPISODES = {
     "n_way": 2, "n_shot": 1, "n_query": 1, "n_episodes": 4, "meta_batch_size": 2, "random_state": 0
 }  # fmt: skip
@@ -89,6 +96,18 @@ def _of_pictures(net: nn.Module, kind: Any = sktl.DomainAdaptedClassifier, **opt
     return kind(net, image_size=12, **SHORT, **options)
 
 
+@functools.cache
+def encoder() -> str:
+    """Write a tiny encoder of texts for as long as this process lives; its folder."""
+    from tests.texts.tiny_encoders import save_tiny_encoder
+
+    folder = tempfile.mkdtemp(prefix="sktl-encoder-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return save_tiny_encoder(Path(folder))
+
+
+TEXTS = [f"{'good' if label else 'bad'} film {i}, the book" * (1 + i % 3) for i, label in enumerate(LABELS)]
+HAS_TEXTS = importlib.util.find_spec("sentence_transformers") is not None
 NETWORK, ROW_NETWORK, HEAD = network(), row_network(), PrototypeHead()
 LEARNERS = (
     CNAPsLearner, ConditionalNeuralProcessLearner, InContextLearner, MAMLLearner, MANNLearner, MatchingNetLearner,
@@ -102,6 +121,10 @@ CASES = [
             NETWORK, image_size=12, engine="torch", cache=None, layers=["0", "penultimate"]
         ),
         PICTURES, LABELS,
+    ),
+    *(
+        Case(name, lambda: sktl.TextCodesTransformer(encoder(), cache=None), TEXTS, LABELS)
+        for name in ["TextCodesTransformer"] * HAS_TEXTS
     ),
     Case("FineTunedClassifier", lambda: sktl.FineTunedClassifier(**STEPS), ROWS, LABELS),
     Case(
@@ -128,6 +151,7 @@ CASES = [
     ),
     Case("FineTunedRegressor", lambda: sktl.FineTunedRegressor(**STEPS), ROWS, VALUES),
     Case("DomainAdaptedClassifier", _adapted, ROWS, MARKED),
+    Case("DomainAdaptedRegressor", lambda: sktl.DomainAdaptedRegressor(**SHORT), ROWS, HALF_VALUES),
     Case("DomainAdaptedClassifier-pictures", lambda: _of_pictures(NETWORK), PICTURES, MARKED),
     Case("DomainAdaptedClassifier-rows", lambda: sktl.DomainAdaptedClassifier(ROW_NETWORK, **SHORT), ROWS, MARKED),
     *(

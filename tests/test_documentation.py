@@ -17,6 +17,8 @@ sys.path.insert(0, str(DOC))
 
 import measured  # noqa: E402
 
+from tests.browser import CHROMIUM, DRIVER, MISSING, Browser, served  # noqa: E402
+
 PAGES = measured.pages()
 TEMPLATES = sorted(measured.TEMPLATES.rglob("*.md"))
 
@@ -135,6 +137,61 @@ def test_the_reference_has_every_public_name(site):
 
 def test_the_search_finds_names(site):
     assert "CNNCodesTransformer" in (site / "searchindex.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip(MISSING)
+    found = Browser(tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()
+
+
+SEEN = ["index.html", "gallery/plot_quickstart.html", "api/generated/sktl.features.CNNCodesTransformer.html",
+        "measured/index.html", "measured/codes.html", "choice.html"]  # fmt: skip
+LOOK = """
+const shade = color => color.match(/[0-9.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 765;
+const seen = getComputedStyle(document.querySelector("h1"));
+return {
+  width: document.documentElement.scrollWidth,
+  theme: document.documentElement.dataset.theme,
+  ground: shade(getComputedStyle(document.body).backgroundColor),
+  ink: shade(seen.color),
+  words: document.querySelector("article").innerText.length,
+  cut: [...document.querySelectorAll("article h1, article h2, article dt.sig")]
+    .filter(part => part.scrollWidth > part.clientWidth + 1).map(part => part.innerText.slice(0, 60)),
+  lost: [...document.images].filter(image => image.complete && !image.naturalWidth).map(image => image.src),
+};
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_pages_in_a_browser(site, browser, width, scheme):
+    """No error in the console, nothing wider than the screen or cut, ink that stands out, pictures that are there."""
+    with served(site) as address:
+        for page in SEEN:
+            browser.errors()
+            browser.open(f"{address}/{page}", width, scheme)
+            look = browser.run(LOOK)
+            where = f"{page} at {width} px, {scheme}"
+            assert browser.errors() == [], where
+            assert look["width"] <= width, where
+            assert look["theme"] == scheme, where
+            assert abs(look["ground"] - look["ink"]) > 0.5, where
+            assert (look["ground"] > 0.5) == (scheme == "light"), where
+            assert look["words"] > 300, where
+            assert look["cut"] == look["lost"] == [], where
+
+
+def test_the_search_answers_in_a_browser(site, browser):
+    with served(site) as address:
+        browser.open(f"{address}/search.html?q=CNNCodesTransformer")
+        first = browser.wait_for("return document.querySelector('#search-results li a')?.href")
+        assert first is not None
+        assert "CNNCodesTransformer" in first
+        assert browser.errors() == []
 
 
 def test_programs_find_the_pages(site):

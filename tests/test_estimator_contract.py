@@ -27,6 +27,7 @@ ESTIMATORS = [
     sktl.FineTunedRegressor(max_steps=STEPS),
     sktl.FineTunedRegressor(strategy="head"),
     sktl.DomainAdaptedClassifier(max_epochs=STEPS),
+    sktl.DomainAdaptedRegressor(max_epochs=STEPS),
     sktl.DomainAdaptedClassifier(max_epochs=STEPS, unlabelled=None),
     sktl.ProtoNetClassifier(),
     sktl.SourceSelector(LogisticRegression()),

@@ -7,7 +7,7 @@ import pytest
 
 SKTL = Path(__file__).resolve().parent.parent / "sktl"
 LAYERS = [
-    {"_deadline", "_documented", "_forking"},
+    {"_callbacks", "_deadline", "_documented", "_forking"},
     {"_torch_datasets"},
     {"_array_api", "_memory", "_progress"},
     {
@@ -19,6 +19,7 @@ LAYERS = [
         "_kept_outputs",
         "_label_matrix",
         "_logistic",
+        "_ridge",
         "_modes",
         "_openvino",
         "_preprocessing",
@@ -27,7 +28,7 @@ LAYERS = [
         "_warn_once",
     },
     {"_columns", "_digests", "_magnitudes", "_mixture", "_named"},
-    {"_codes", "_delegation", "_domains", "_labelled_score"},
+    {"_codes", "_delegation", "_domains", "_labelled_score", "_row_scalers"},
     {"backbones", "images", "texts", "training", "cache", "density_ratios"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"displays", "_text_extraction"},

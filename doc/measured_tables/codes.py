@@ -50,3 +50,24 @@ def unit_length_mean_gain() -> float:
     gains = [found["unit length"][row][setting]["mean"] - found["standardised"][row][setting]["mean"]
              for row in found["unit length"]]  # fmt: skip
     return 100 * float(np.mean(gains))
+
+
+def embedded_mean(network: str, shots: str) -> float:
+    """Return the mean accuracy in percent of an embedded network over all sets at so many labels a class."""
+    found = read("embedded_networks")["results"]
+    return float(np.mean([np.mean(cells[network][shots]) for cells in found.values()]))
+
+
+def table_embedded() -> str:
+    """Return accuracy and cost by data set and embedded network."""
+    found = read("embedded_networks")["results"]
+    networks = list(next(iter(found.values())))
+    rows = []
+    for data, cells in found.items():
+        for shots in ("5", "20"):
+            values = [cells[name][shots] for name in networks]
+            texts = [f"{np.mean(each):.1f} ± {np.std(each):.1f}" for each in values]
+            rows.append([f"{data}, {shots} a class", *bold_best(texts, [float(np.mean(each)) for each in values], 1)])
+    seconds = [np.mean([cells[name]["seconds_per_100"] for cells in found.values()]) for name in networks]
+    rows.append(["seconds of 100 pictures, one thread", *(f"{each:.1f}" for each in seconds)])
+    return table(["data", *networks], rows)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
-from operator import is_
+from itertools import chain
+from operator import is_, methodcaller
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 
 from sktl._identity._known import found, is_known_class, is_known_module
 from sktl._identity._walk import PLAIN
+
+_VALUES = methodcaller("values")
 
 
 class _CannotBeNotedError(Exception):
@@ -42,12 +45,17 @@ class Unchanged:
     def __init__(self, module: nn.Module):
         self._root = id(module)
         self._met: set[int] = set()
-        self._containers: list[tuple[Any, tuple | None, tuple]] = []  # mapping or items, its keys, its values
+        self._empty: list[Any] = []  # containers that hold nothing: most do
+        self._items: list[Any] = []  # lists, sets and what mappings have for keys
+        self._mappings: list[Mapping] = []
         self._classes: dict[type, tuple] = {}
         self._types: list[tuple[Any, type]] = []
         self._names: list[tuple[Any, str, Any]] = []
         self._tensors: list[tuple[Tensor, tuple, Any, bytes]] = []
         self._note_module(module)
+        self._lengths = list(map(len, self._items))
+        self._held = tuple(chain.from_iterable(self._items))
+        self._values = tuple(chain.from_iterable(map(_VALUES, self._mappings)))
 
     def holds(self, module: nn.Module) -> bool:
         """Whether the module is still made of the same."""
@@ -55,8 +63,11 @@ class Unchanged:
             id(module) == self._root
             and type(module) is self._type
             and all(type(value) is cls for value, cls in self._types)
-            and all(_holds(values, keys, now) for now, keys, values in self._containers)
-            and all(_holds(values, None, vars(cls).values()) for cls, values in self._classes.items())
+            and not any(self._empty)
+            and list(map(len, self._items)) == self._lengths
+            and all(map(is_, chain.from_iterable(self._items), self._held))
+            and all(map(is_, chain.from_iterable(map(_VALUES, self._mappings)), self._values))
+            and all(_holds(values, vars(cls).values()) for cls, values in self._classes.items())
             and all(found(home, name) is value for home, name, value in self._names)
             and all(_described(tensor) == as_was for tensor, as_was, _, _ in self._tensors)
             and all(xxhash.xxh3_128_digest(data) == digest for _, _, data, digest in self._tensors)
@@ -72,7 +83,7 @@ class Unchanged:
         if cls in (dict, OrderedDict):
             self._note_mapping(value)
         elif cls in (list, set, deque):
-            self._containers.append((value, None, tuple(value)))
+            (self._items if value else self._empty).append(value)
             self._note_all(value)
         elif cls in (tuple, frozenset):
             self._types.append((value, cls))  # its parts are the same as long as it lives
@@ -97,7 +108,11 @@ class Unchanged:
             self._note(value)
 
     def _note_mapping(self, value: Mapping) -> None:
-        self._containers.append((value, tuple(value), tuple(value.values())))
+        if not value:
+            self._empty.append(value)
+            return
+        self._items.append(value)
+        self._mappings.append(value)
         self._note_all(value)
         self._note_all(value.values())
 
@@ -135,12 +150,8 @@ def note_of(module: nn.Module) -> Unchanged | None:
         return None
 
 
-def _holds(values: tuple, keys: tuple | None, now: Any) -> bool:
-    if len(now) != len(values):
-        return False
-    if keys is None:
-        return all(map(is_, now, values))
-    return all(map(is_, now, keys)) and all(map(is_, now.values(), values))
+def _holds(values: tuple, now: Any) -> bool:
+    return len(now) == len(values) and all(map(is_, now, values))
 
 
 def _described(tensor: Tensor) -> tuple:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
@@ -17,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktl._array_api import rows_on_host
+from sktl._callbacks import CallbackSupportMixin
 from sktl._estimator import ModuleSharingMixin
 from sktl._inputs import ROWS, read
 from sktl._progress import duration

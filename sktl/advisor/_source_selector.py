@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
+from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_classes, marked_labels, row_weights
 from sktl._delegation import PredictsByEstimator, weight_argument
 from sktl._documented import Documented

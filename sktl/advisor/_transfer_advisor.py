@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sklearn.base import _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._callbacks import CallbackSupportMixin
 from sktl._estimator import ModuleSharingMixin
 from sktl.advisor._advice import AdviceReport
 from sktl.advisor._code import as_code

@@ -24,6 +24,7 @@ from sktl.backbones._surgery import (
     LayerOutputs,
     ParameterGroup,
     Suffix,
+    calling_owner,
     owner_of,
     parameter_groups,
     split_at,

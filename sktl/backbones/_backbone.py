@@ -185,8 +185,8 @@ class BackboneStore:
         """
         identity = module_identity(module, owner, setting)
         with self._lock:
-            backbone = self._alive.get(identity.fingerprint)
-            if backbone is None:
+            if (backbone := self._alive.get(identity.fingerprint)) is None:
+                check_network(module, "backbone")
                 own = copy.deepcopy(module).cpu().float()
                 backbone = Backbone(type(module).__name__, own, _preprocessing_of(module), identity)
             return self._keep(backbone)
@@ -272,7 +272,6 @@ def _loaded(backbone: Any, weights: Any, seed: int) -> Backbone:
             f"got {type(backbone).__name__}"
             + (f" that returned {type(module).__name__}." if module is not None else ".")
         )
-    check_network(module, "backbone")
     setting = (*_weights_reference(weights), None if module is backbone and weights is not None else seed)
     return STORE.given(_with_weights(module, weights, seed, keep_values=module is backbone), backbone, setting)
 
@@ -280,6 +279,7 @@ def _loaded(backbone: Any, weights: Any, seed: int) -> Backbone:
 def _with_weights(module: nn.Module, weights: Any, seed: int, keep_values: bool) -> nn.Module:
     if isinstance(weights, str) and weights == "default":
         return module
+    check_network(module, "backbone")
     if weights is None:
         module = copy.deepcopy(module) if keep_values else module
         with OwnDraws(seed):
@@ -303,9 +303,9 @@ def _weights_reference(weights: Any) -> tuple:
     path = Path(weights).expanduser().resolve()
     try:
         state = os.stat(path)
+        return ("file", str(path), state.st_mtime_ns, state.st_size)
     except OSError:
         return ("file", str(path))
-    return ("file", str(path), state.st_mtime_ns, state.st_size)
 
 
 def _preprocessing_of(module: nn.Module) -> Preprocessing:

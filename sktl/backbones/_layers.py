@@ -11,9 +11,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from sktl.backbones._class_token import find_class_token
 from sktl.backbones._graph import Graph, Record, has_weights, main_output, recorded
 from sktl.backbones._heads import PENULTIMATE, find_heads
 from sktl.backbones._layouts import Layout, find_layouts, shapes_elsewhere
+from sktl.backbones._sizes import nearest_sizes
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -43,6 +45,8 @@ class LayerInfo:
         Class and register tokens before a transformer's patches; None where they cannot be told from patches.
     grid : (int, int) or None
         Rows and columns that the patches form; None where it is not known.
+    class_token : int or None
+        Which of the tokens before the patches is the class token; None where there is none, or nothing tells.
     """
 
     name: str
@@ -54,6 +58,7 @@ class LayerInfo:
     is_stage: bool
     n_prefix_tokens: int | None = 0
     grid: tuple[int, int] | None = None
+    class_token: int | None = 0
 
 
 class LayerTable(tuple[LayerInfo, ...]):
@@ -102,6 +107,8 @@ class Trace:
         The classifiers' names; empty where there is none, and the network's own output is its code.
     input_shape : tuple of int
         (1, channels, height, width).
+    class_token : int or None
+        Which of a transformer's tokens is its class token.
     """
 
     calls: tuple[Call, ...]
@@ -109,6 +116,7 @@ class Trace:
     penultimate: str
     heads: tuple[str, ...]
     input_shape: tuple[int, ...]
+    class_token: int | None = None
 
     @property
     def head(self) -> str | None:
@@ -161,9 +169,12 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
             output = main_output(module(example.clone().requires_grad_()))
     except Exception as error:
         channels, height, width = example.shape[1:]
+        near = nearest_sizes(module, (height, width), channels)
+        such = f", such as {' or '.join(f'{a} x {b}' for a, b in near)}" if near else ""
         raise ValueError(
             f"The network {type(module).__name__} does not take pictures of {height} x {width} pixels and "
-            f"{channels} channels ({error}). Choose another image_size, or pictures of as many channels as it takes."
+            f"{channels} channels ({error}). Choose another image_size{such}, or pictures of as many channels as it "
+            "takes."
         ) from error
     node = output.grad_fn if output is not None else None
     graph = Graph(node)
@@ -183,7 +194,19 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
     if found is not None:
         entered = [(record, layout) for record, (_, layout) in zip(records, layouts) if record.name in heads]
         _add_penultimate(calls, entered)
-    return _describe(calls, rows, heads, example.shape)
+    trace = _describe(calls, rows, heads, example.shape)
+    del graph, node, output  # the activations of the whole pass
+    return with_class_token(trace, module, example)
+
+
+def with_class_token(trace: Trace, network: nn.Module, example: torch.Tensor) -> Trace:
+    """Return the trace with the class token noted, if the network puts tokens before those of patches."""
+    with_prefix = [row for row in trace.layers if row.kind == "tokens" and row.n_prefix_tokens]
+    if not with_prefix:
+        return trace
+    place = find_class_token(network, example, with_prefix[-1].name, with_prefix[-1].n_prefix_tokens or 0)
+    layers = LayerTable(replace(row, class_token=place) if row.n_prefix_tokens else row for row in trace.layers)
+    return replace(trace, layers=layers, class_token=place)
 
 
 def _add_penultimate(calls: list[Call], entered: Sequence[tuple[Record, Layout]]) -> None:
@@ -267,7 +290,8 @@ def _info(call: Call, deepest: int, total_macs: int, is_stage: bool) -> LayerInf
 def describe_call(call: Call, trace: Trace) -> LayerInfo:
     """Return the description of any layer, listed or not."""
     deepest = max(next(c.weights_passed for c in trace.calls if c.name == trace.penultimate), 1)
-    return _info(call, deepest, max(trace.calls[-1].macs_passed, 1), False)
+    info = _info(call, deepest, max(trace.calls[-1].macs_passed, 1), False)
+    return replace(info, class_token=trace.class_token) if info.n_prefix_tokens else info
 
 
 def _stages(body: Sequence[Call], deepest: int) -> set[str]:

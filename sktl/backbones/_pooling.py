@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sktl.backbones._layers import LayerInfo
 
-POOLINGS = ("auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token")
+POOLINGS = ("auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "tokenavg")
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Pooling:
 
     Parameters
     ----------
-    kind : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "whole"}
+    kind : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "tokenavg", "whole"}
         The mean ("auto", and "avg"), maximum, both; generalised mean (Radenovic et al., 2019); the whole map; means
-        over the cells of ever finer grids (Lazebnik et al., 2006); a transformer's class token. "whole" pools nothing
-        and loses nothing: what it flattens, `unflattened` gives back; the network goes on from there.
+        over the cells of ever finer grids (Lazebnik et al., 2006); a transformer's class token, or it and behind it
+        the mean of the patches. "whole" pools nothing and loses nothing: what it flattens, `unflattened` gives back;
+        the network goes on from there.
     gem_power : float
         The power p of the generalised mean: 1 is the mean, infinity the maximum.
     pyramid_levels : tuple of int
@@ -49,8 +50,12 @@ class Pooling:
             return output.flatten(1).float().clone(memory_format=torch.contiguous_format)
         if layer.kind == "vector":
             return output.flatten(1).float().clone()
-        if self.kind == "token":
-            return output[:, 0].float().clone()
+        if self.kind in ("token", "tokenavg"):
+            token = output[:, layer.class_token].float().clone()
+            if self.kind == "token":
+                return token
+            patches = output[:, layer.n_prefix_tokens :].float()  # (batch, patches, channels)
+            return torch.cat([token, patches.mean(dim=1)], dim=1)
         maps = self._as_maps(output, layer).float()  # (batch, channels, height, width)
         if self.kind == "flatten":
             return maps.flatten(1).clone(memory_format=torch.contiguous_format)
@@ -77,7 +82,7 @@ class Pooling:
         """
         if self.kind == "whole":
             return math.prod((layer.channels or 1, *layer.resolution))
-        if layer.kind == "vector":
+        if layer.kind == "vector" and self.kind not in ("token", "tokenavg"):
             return layer.channels
         if layer.kind == "unknown":
             raise ValueError(
@@ -89,13 +94,9 @@ class Pooling:
                 f"Nothing tells which of the {layer.resolution[0]} tokens of the layer {layer.name!r} are patches of "
                 "the picture. Take layers='penultimate' with pooling='auto', or another layer."
             )
-        if self.kind == "token":
-            if layer.kind != "tokens" or not layer.n_prefix_tokens:
-                raise ValueError(
-                    f"pooling='token' takes a transformer's class token, but the layer {layer.name!r} has none. "
-                    "Use pooling='avg'."
-                )
-            return layer.channels
+        if self.kind in ("token", "tokenavg"):
+            self._check_class_token(layer)
+            return layer.channels * (2 if self.kind == "tokenavg" else 1)
         cells = self._n_positions(layer)
         if self.kind == "flatten":
             return layer.channels * cells
@@ -107,6 +108,18 @@ class Pooling:
                 )
             return layer.channels * sum(level**2 for level in self.pyramid_levels)
         return layer.channels * (2 if self.kind == "avgmax" else 1)
+
+    def _check_class_token(self, layer: LayerInfo) -> None:
+        if layer.kind != "tokens" or not layer.n_prefix_tokens:
+            problem = f"the layer {layer.name!r} has none"
+        elif layer.class_token is None:
+            problem = (
+                f"nothing tells that one of the {layer.n_prefix_tokens} tokens before the patches of the layer "
+                f"{layer.name!r} is one: the network's own head reads none of them alone, and none is called so"
+            )
+        else:
+            return
+        raise ValueError(f"pooling={self.kind!r} takes a transformer's class token, but {problem}. Use pooling='avg'.")
 
     @staticmethod
     def _n_positions(layer: LayerInfo) -> int:

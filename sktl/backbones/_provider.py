@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 
 from torch import nn
 
 from sktl._preprocessing import Preprocessing
+from sktl.backbones._weights import load_strictly, read_state_dict
 
 
 class Provider(ABC):
@@ -27,6 +29,13 @@ class Provider(ABC):
     @abstractmethod
     def architecture(self, name: str) -> nn.Module:
         """Build the network of that public name with whatever values its constructor gives."""
+
+    def load_file(self, name: str, module: nn.Module, path: str | os.PathLike) -> None:
+        """Fill `module` with the tensors of a file, named as in the network.
+
+        Sources whose networks are published in other layouts too override it.
+        """
+        load_strictly(module, read_state_dict(path), origin=str(path))
 
     @abstractmethod
     def load_published(self, name: str, module: nn.Module, weights: str) -> None:

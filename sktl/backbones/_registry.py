@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import inspect
+import io
 import math
 import os
 from pathlib import Path
@@ -100,7 +102,31 @@ class TimmProvider(Provider):
         return name if super().canonical(name.split(".", 1)[0]) is not None else None  # a tag is kept
 
     def architecture(self, name: str) -> nn.Module:
-        return timm.create_model(self._architecture_name(name), pretrained=False)
+        plain = self._architecture_name(name)
+        try:  # position embeddings are interpolated where pictures are not of the trained size
+            return timm.create_model(plain, pretrained=False, dynamic_img_size=True)
+        except TypeError:  # a network without such embeddings, or one that cannot
+            return timm.create_model(plain, pretrained=False)
+
+    def load_file(self, name: str, module: nn.Module, path: str | os.PathLike) -> None:
+        """Fill `module` with a file in timm's layout, or in one that timm's own conversion for this network reads.
+
+        Such are those of the papers' authors, and of two towers (open_clip's), of which the image tower is taken.
+        """
+        tensors = read_state_dict(path)
+        try:
+            load_strictly(module, tensors, origin=str(path))
+        except WeightsError:
+            try:
+                given = {"state_dict": tensors}
+                plain = self._architecture_name(name)
+                with OwnDraws(0), contextlib.redirect_stdout(io.StringIO()):  # the conversion prints what it leaves out
+                    converted = timm.create_model(plain, pretrained=True, pretrained_cfg_overlay=given).state_dict()
+            except Exception:  # of whatever kind a layout that it does not know meets there
+                converted = None
+            if converted is None:
+                raise
+            load_strictly(module, converted, origin=str(path))
 
     def load_published(self, name: str, module: nn.Module, weights: str) -> None:
         tagged = self._tagged_name(name, weights)
@@ -242,7 +268,7 @@ def build_named(name: str, weights: object, seed: int) -> nn.Module:
     with OwnDraws(seed):
         module = provider.architecture(public)
     if looks_like_path(weights):
-        load_strictly(module, read_state_dict(weights), origin=str(weights))  # type: ignore[arg-type]
+        provider.load_file(public, module, weights)  # type: ignore[arg-type]
     elif weights is not None:
         provider.load_published(public, module, str(weights))
     return module

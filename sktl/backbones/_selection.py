@@ -14,7 +14,8 @@ def resolve_layers(layers: Any, trace: Trace, pooling: str = "auto") -> tuple[st
     """Turn names, fractions of depth, "penultimate" or "all", or a list of them, into layers' names.
 
     "penultimate" is what enters the classifier, and stays a name of its own. With a `pooling` other than "auto" it is
-    the deepest layer before the classifier, which is then pooled so.
+    the deepest layer before the classifier, which is then pooled so; where a transformer pools its tokens by attention,
+    the last that returns tokens.
 
     Raises
     ------
@@ -59,8 +60,8 @@ def _resolve_one(item: Any, trace: Trace, pooling: str) -> list[str]:
 
 
 def _penultimate(trace: Trace, pooling: str) -> str:
-    if pooling != "auto" and trace.heads:
-        return trace.penultimate
+    if pooling != "auto":
+        return _deepest_to_pool(trace)
     call = trace.call(PENULTIMATE)
     if call is None or call.shape is None or len(call.shape) < 2:
         listed = [row.name for row in trace.layers]
@@ -69,6 +70,12 @@ def _penultimate(trace: Trace, pooling: str) -> str:
             f"that tells which of its layers that is. Name a layer: one of {shorten(listed)}."
         )
     return PENULTIMATE
+
+
+def _deepest_to_pool(trace: Trace) -> str:
+    """Return the deepest layer before the classifier; before attention that pools, the last that returns tokens."""
+    with_tokens = [row.name for row in trace.layers if row.kind == "tokens"]
+    return with_tokens[-1] if with_tokens and trace.layers[-1].kind == "vector" else trace.penultimate
 
 
 def layer_info(name: str, trace: Trace) -> LayerInfo:

@@ -18,6 +18,7 @@ from sktl.displays._notebook import ShowsWhatWasLearned
 from sktl.displays._predictions import PredictionsDisplay
 from sktl.displays._saliency import SaliencyDisplay
 from sktl.displays._training_curve import TrainingCurveDisplay
+from sktl.displays._transfer_map import TransferMapDisplay
 
 __all__ = [
     "ConfidenceShiftDisplay",
@@ -31,4 +32,5 @@ __all__ = [
     "PredictionsDisplay",
     "SaliencyDisplay",
     "TrainingCurveDisplay",
+    "TransferMapDisplay",
 ]

@@ -19,6 +19,7 @@ from sktl._validation import did_you_mean
 from sktl.displays._axes import as_text, drawn_on, needed, panels
 from sktl.displays._fitted import parts_of
 from sktl.displays._pictures import framed, kind_of
+from sktl.displays._rollout import rolled_out, tokens_of
 from sktl.displays._rows import UNKNOWN, classes_of
 from sktl.images import as_pictures
 
@@ -27,11 +28,14 @@ REMEDY = "pip install sktl[explain]"
 
 @dataclasses.dataclass(eq=False)
 class SaliencyDisplay:
-    """Which parts of pictures speak for a class: Grad-CAM over the network's last maps.
+    """Which parts of pictures speak for a class: Grad-CAM over the network's last maps, or attention rolled out.
 
-    A network that is right for the wrong reason looks at a label, a ruler or the background. The maps are coarse, a
-    few cells a side, and show what raises the class's logit, not what lowers it. Needs captum
+    A network that is right for the wrong reason looks at a label, a ruler or the background. The maps of Grad-CAM are
+    coarse, a few cells a side, and show what raises the class's logit, not what lowers it. It needs captum
     (``pip install sktl[explain]``).
+
+    A transformer has no maps. Of it is shown from which patches what is classified was gathered: the attention of all
+    blocks, rolled out. This hardly depends on the class.
 
     Parameters
     ----------
@@ -44,7 +48,9 @@ class SaliencyDisplay:
     probabilities : ndarray of shape (n,) or None
         Of these classes.
     layer : str
-        Whose maps they are.
+        Whose maps they are, or whose tokens.
+    method : {"grad-cam", "roll-out"}
+        How they were found.
 
     Attributes
     ----------
@@ -57,7 +63,8 @@ class SaliencyDisplay:
     ----------
     .. [1] R. R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization",
        ICCV, 2017.
-    .. [2] J. Adebayo et al., "Sanity checks for saliency maps", NeurIPS, 2018.
+    .. [2] S. Abnar and W. Zuidema, "Quantifying attention flow in transformers", ACL, 2020.
+    .. [3] J. Adebayo et al., "Sanity checks for saliency maps", NeurIPS, 2018.
 
     Examples
     --------
@@ -76,6 +83,7 @@ class SaliencyDisplay:
     labels: list
     probabilities: np.ndarray | None
     layer: str
+    method: str = "grad-cam"
 
     @classmethod
     def from_estimator(
@@ -100,7 +108,8 @@ class SaliencyDisplay:
         target : label or array-like of shape (n,), default=None
             The class to explain, one for all or one a picture; by default the predicted one.
         layer : str, default=None
-            Name of a layer with maps, as in `sktl.list_layers`; by default the last whose maps have more than one cell.
+            Name of a layer with maps, as in `sktl.list_layers`; by default the last whose maps have more than one cell,
+            and for a transformer its attention.
         n_pictures : int, default=8
             At most.
         ax : matplotlib Axes, default=None
@@ -117,7 +126,6 @@ class SaliencyDisplay:
         TypeError, ValueError
             If the estimator has no network of pictures, the layer no maps, or a target is no class.
         """
-        attr = needed("captum.attr", cls.__name__, REMEDY)
         part, module, preprocessing = _deployed(estimator)
         if n_pictures < 1:
             raise ValueError(f"n_pictures must be at least 1; got {n_pictures!r}.")
@@ -128,14 +136,18 @@ class SaliencyDisplay:
         rows = np.arange(min(n_pictures, n_rows(X)))
         batch = source.batch(rows, preprocessing)
         with plain_modes():
-            pictures = batch.float().requires_grad_(True)
-            name, place = _layer_of(module, pictures[:1], layer)
+            pictures = batch.float()
             with torch.no_grad():
                 outputs = module(pictures)
             classes = getattr(part, "classes_", None)
             wanted = _targets(target, outputs, classes, n_rows(X), len(rows))
-            # L = relu(sum_k a_k A^k), a_k = mean over cells of d y_c / d A^k
-            maps = attr.LayerGradCam(module, place).attribute(pictures, target=wanted, relu_attributions=True)
+            tokens = tokens_of(module, (batch.shape[2], batch.shape[3])) if layer is None else None
+            found = None if tokens is None else rolled_out(module, pictures, tokens, wanted)
+            if tokens is not None and found is not None:
+                name, method, maps = tokens.name, "roll-out", found.unsqueeze(1)
+            else:
+                name, maps = _grad_cam(module, pictures, layer, wanted)
+                method = "grad-cam"
             maps = nn.functional.interpolate(maps.detach(), batch.shape[2:], mode="bilinear", align_corners=False)
         heat = maps[:, 0].double().numpy()
         highest = heat.max(axis=(1, 2), keepdims=True)
@@ -145,7 +157,7 @@ class SaliencyDisplay:
         if wanted is not None:
             labels = np.asarray(classes)[wanted.numpy()].tolist()
             shares = outputs.double().softmax(1)[torch.arange(len(rows)), wanted].numpy()
-        return cls(batch.permute(0, 2, 3, 1).numpy().copy(), heat, labels, shares, name).plot(ax)
+        return cls(batch.permute(0, 2, 3, 1).numpy().copy(), heat, labels, shares, name, method).plot(ax)
 
     def plot(self, ax: Any = None, *, cmap: str = "inferno", alpha: float = 0.6) -> SaliencyDisplay:
         """Draw the pictures, bright where the network finds the class.
@@ -178,6 +190,17 @@ class SaliencyDisplay:
             if self.labels[i] is not None and self.probabilities is not None:
                 panel.set_title(f"{as_text(self.labels[i])} {self.probabilities[i]:.0%}", fontsize="small")
         return self
+
+
+def _grad_cam(
+    module: nn.Module, pictures: torch.Tensor, layer: str | None, wanted: torch.Tensor | None
+) -> tuple[str, torch.Tensor]:
+    """Return the layer explained and its maps (n, 1, height, width)."""
+    attr = needed("captum.attr", SaliencyDisplay.__name__, REMEDY)
+    name, place = _layer_of(module, pictures[:1], layer)
+    # L = relu(sum_k a_k A^k), a_k = mean over cells of d y_c / d A^k
+    explained = attr.LayerGradCam(module, place)
+    return name, explained.attribute(pictures.requires_grad_(True), target=wanted, relu_attributions=True)
 
 
 def _deployed(estimator: Any) -> tuple[Any, nn.Module, Preprocessing]:
@@ -225,7 +248,7 @@ def _layer_of(module: nn.Module, picture: torch.Tensor, layer: str | None) -> tu
         hint = "" if layer is None else did_you_mean(layer, with_maps)
         raise ValueError(
             f"Grad-CAM needs a layer whose output are maps of more than one cell; {asked}.{hint} Larger pictures "
-            "(image_size) have larger maps; transformers have none."
+            "(image_size) have larger maps."
         )
     return found[0], module.get_submodule(found[0])
 

@@ -60,11 +60,11 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         resolution. Several are concatenated. Layers differ in scale: take ``pooling="gem"`` for "all".
         Start with the default and, before a linear classifier, `Normalizer`: rows of unit length, as in
         `make_codes_classifier`.
-    pooling : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token"}, default="auto"
+    pooling : {"auto", "avg", "max", "avgmax", "gem", "flatten", "pyramid", "token", "tokenavg"}, default="auto"
         How a map becomes one vector. "auto" leaves "penultimate" as it enters the classifier, and takes the mean of
         other layers. Any other word pools, for "penultimate" the deepest layer before the classifier: mean, maximum,
         both, generalised mean (negatives count as zero), the whole map, means over a spatial pyramid. For a
-        transformer: over its patches, or "token" for its class token.
+        transformer: over its patches alone; or "token", its class token, "tokenavg", it beside the patches' mean.
     gem_power : float, default=3.0
         Power of the generalised mean of ``pooling="gem"``.
     pyramid_levels : tuple of int, default=(1, 2)
@@ -79,6 +79,7 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         rows of a 2-D X by what `fit` sees. In files it is about pixels of more than 8 bits.
     image_size : int or (int, int), default=None
         Height and width in pixels of what the network sees; None takes what the weights expect. Half costs a quarter.
+        timm's transformers take all multiples of their patch. Where a size is refused, the error names the nearest.
     preprocessing : Preprocessing or dict, default=None
         Replaces what comes with the weights, wholly, or the fields that a dict names (``{"crop_pct": 1.0}``).
     batch_size : int or "auto", default="auto"

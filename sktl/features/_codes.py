@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import TransformerMixin
-from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 
+from sktl._callbacks import CallbackContext, CallbackSupportMixin, with_callbacks
 from sktl._modes import InPlainModes
 from sktl._progress import n_tasks, watched
 from sktl.features._dask_blocks import is_dask

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
 from sktl._array_api import n_rows, rows_on_host
+from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import class_labels, row_weights
 from sktl._deployment import Exportable
 from sktl._device import resolve_device

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import rows_on_host
+from sktl._callbacks import CallbackSupportMixin, with_callbacks
 from sktl._estimator import ModuleSharingMixin
 from sktl._inputs import InputKind
 from sktl._magnitudes import check_finite

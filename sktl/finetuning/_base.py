@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_length, row_weights
 from sktl._device import PRECISIONS, resolve_device
 from sktl._draws import seed_of

@@ -8,7 +8,8 @@ import numpy as np
 
 from sktl._columns import class_labels
 from sktl._label_matrix import is_label_matrix
-from sktl.finetuning._heads import LinearHead, chosen_scaler, solve_classifier
+from sktl._row_scalers import chosen_scaler
+from sktl.finetuning._heads import LinearHead, solve_classifier
 from sktl.finetuning._losses import ValidationStep
 from sktl.finetuning._multilabel import LabelStep, LabelValidationStep, checked_matrix, solve_labels
 from sktl.finetuning._targets import as_class_numbers

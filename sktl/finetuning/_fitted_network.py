@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sktl._forking import ForkSafeLock
 from sktl.backbones import SmallBatches
 from sktl.finetuning._frozen import RestNetwork
-from sktl.finetuning._lora import LoRA, adapted_layers, merge_adapters
+from sktl.finetuning._lora import LoRA, adapted_layers, adapters, merge_adapters
 from sktl.finetuning._networks import PictureSpec, RowSpec
 from sktl.training import as_tensors, to_arrays
 
@@ -127,7 +127,7 @@ def _changed(module: nn.Module, spec: PictureSpec | RowSpec) -> dict[str, Tensor
     else:
         base = spec.build().state_dict()
     changed = {}
-    replaced = {f"{name}.parametrizations.weight.original" for name in adapted_layers(module)}
+    replaced = {f"{name}.original" for name in adapters(module)}
     for name, value in module.state_dict().items():
         if name in replaced:
             continue

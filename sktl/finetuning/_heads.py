@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from sktl._logistic import distinct, held_out_loss, looked_at, solve_logistic
-from sktl._magnitudes import standardiser
+from sktl._logistic import distinct, solve_logistic
+from sktl._ridge import chosen_ridge
 from sktl.training import to_largest
 
 RIDGES = np.logspace(-5, 3, 17)  # strengths to choose from, for each unit of the rows' total weight
-SAME = 1e-5  # rows of standardised codes that are nearer than that are one: rounding tells them apart
 ABSENT = 10.0  # logits below the lowest intercept
 
 
@@ -52,35 +51,6 @@ def solve_classifier(
     return LinearHead(weight, bias, solution.n_iter, solution.C)
 
 
-def column_scaler(rows: np.ndarray, weight: np.ndarray | None, target: Any = None) -> StandardScaler:
-    """Return a scaler by each column's own deviation."""
-    del target
-    return standardiser(rows, None if weight is None else to_largest(weight))
-
-
-def common_scaler(rows: np.ndarray, weight: np.ndarray | None) -> StandardScaler:
-    """Return a scaler by one deviation, that of all columns together."""
-    scaler = column_scaler(rows, weight)
-    scaler.scale_ = np.full_like(scaler.scale_, np.sqrt(scaler.var_.mean()) or 1.0)
-    return scaler
-
-
-def chosen_scaler(rows: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> StandardScaler:
-    """Return a scaler by each column's own deviation, or by one of all, whichever tells more of rows held out.
-
-    Columns of a table have units of their own. Those of a network's codes, or of words, have one in common, and few
-    rows tell little of each column's deviation.
-    """
-    classes, codes = np.unique(target, return_inverse=True)
-    kind: Any = column_scaler
-    if rows.shape[1] > 1 and len(classes) > 1:
-        weights = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
-        seen, labels, counts = looked_at(*distinct(rows, codes, weights))
-        counts /= counts.mean()  # only their ratios count here
-        kind = min((column_scaler, common_scaler), key=lambda one: held_out_loss(seen, labels, counts, one))
-    return kind(rows, weight)
-
-
 def solve_regressor(
     codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None, alpha: float | str
 ) -> LinearHead:
@@ -93,7 +63,7 @@ def solve_regressor(
     codes = np.asarray(codes, dtype=np.float64)
     scaler = _standardisation(codes, sample_weight)
     standard = scaler.transform(codes)
-    alpha = _chosen_ridge(standard, target, sample_weight) if isinstance(alpha, str) else float(alpha)
+    alpha = chosen_ridge(standard, target, sample_weight, RIDGES)[0] if isinstance(alpha, str) else float(alpha)
     model = Ridge(alpha)
     model.fit(standard, target, sample_weight=sample_weight)
     return _folded(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), scaler, 1, alpha)
@@ -107,31 +77,6 @@ def n_distinct(codes: np.ndarray) -> int:
 
 def _standardisation(codes: np.ndarray, sample_weight: np.ndarray | None) -> StandardScaler:
     return StandardScaler().fit(codes, sample_weight=None if sample_weight is None else to_largest(sample_weight))
-
-
-def _chosen_ridge(codes: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    rows, means, total = _distinct(codes, np.asarray(target, dtype=np.float64), weight)
-    if len(rows) < 2:
-        return float(total.sum())
-    # min over alpha of sum_g w_g ||y_g - f_{-g}(x_g)||^2, for the spread of y within g is the same for all
-    return float(RidgeCV(RIDGES * total.sum()).fit(rows, means, sample_weight=total).alpha_)
-
-
-def _distinct(codes: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows that differ, each with the weighted mean of its targets and the sum of its weights."""
-    # Rows that are alike lie side by side on any line.
-    along = codes @ np.random.default_rng(0).normal(size=codes.shape[1])
-    order = np.argsort(along, kind="stable")
-    codes, target, weight = codes[order], target[order], weight[order]
-    first = [0]
-    for i in range(1, len(codes)):
-        if np.abs(codes[i] - codes[first[-1]]).max() > SAME:
-            first.append(i)
-    total = np.add.reduceat(weight, first)
-    columns = (-1,) + (1,) * (target.ndim - 1)
-    sums = np.add.reduceat(target * weight.reshape(columns), first, axis=0)
-    return codes[first], sums / total.reshape(columns), total
 
 
 def _folded(weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, n_iter: int, penalty: float) -> LinearHead:

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from sktl._documented import Documented
 from sktl._estimator import NamedPartsMixin
 
-ADAPTED = (nn.Linear, nn.Conv2d)
+ADAPTED = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)
 
 
 class LoRA(Documented, BaseEstimator):
@@ -27,7 +27,8 @@ class LoRA(Documented, BaseEstimator):
     predictions, which therefore cost nothing more, and a pickle holds the thin matrices only.
 
     Departs from the paper: all linear layers and convolutions get an adapter, not only those of attention; depthwise
-    and other grouped convolutions are left out, for their matrices are thin already.
+    and other grouped convolutions are left out, for their matrices are thin already. Queries, keys and values that one
+    matrix makes (in timm's transformers, and in PyTorch's own attention) share one adapter.
 
     Parameters
     ----------
@@ -69,16 +70,18 @@ class LoRA(Documented, BaseEstimator):
             name: layer
             for name, layer in network.named_modules()
             if isinstance(layer, ADAPTED)
-            and not parametrize.is_parametrized(layer, "weight")
+            and not parametrize.is_parametrized(layer, weight_name(layer))
+            and getattr(layer, weight_name(layer)) is not None
             and getattr(layer, "groups", 1) == 1
         }
-        weights = {id(layer.weight) for name, layer in layers.items() if wanted(name)}
+        weights = {id(getattr(layer, weight_name(layer))) for name, layer in layers.items() if wanted(name)}
         changes: dict[int, LowRankChange] = {}  # by the identity of the weight
         for name, layer in layers.items():
-            key = id(layer.weight)
+            weight = getattr(layer, weight_name(layer))
+            key = id(weight)
             if key in weights:
-                changes[key] = changes.get(key) or LowRankChange(layer.weight, self.rank, scale, generator)
-                parametrize.register_parametrization(layer, "weight", changes[key], unsafe=True)
+                changes[key] = changes.get(key) or LowRankChange(weight, self.rank, scale, generator)
+                parametrize.register_parametrization(layer, weight_name(layer), changes[key], unsafe=True)
                 adapted.append(name)
         return adapted
 
@@ -115,25 +118,37 @@ def merge_adapters(network: nn.Module) -> nn.Module:
     changed: dict[int, nn.Parameter] = {}  # by the identity of the weight as it was
     for layer in dict.fromkeys(network.get_submodule(name) for name in adapted_layers(network)):
         changes: Any = layer.parametrizations
-        original = changes["weight"].original
+        attribute = weight_name(layer)
+        original = changes[attribute].original
         if id(original) not in changed:
-            weight: Any = layer.weight
+            weight: Any = getattr(layer, attribute)
             changed[id(original)] = nn.Parameter(weight.detach().clone(), original.requires_grad)
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-        layer.weight = changed[id(original)]
+        parametrize.remove_parametrizations(layer, attribute, leave_parametrized=False)
+        setattr(layer, attribute, changed[id(original)])
     return network
 
 
-def adapted_layers(network: nn.Module) -> list[str]:
-    """Return the names of the layers that have an adapter; other parametrisations, such as weight norm, are none."""
+def weight_name(layer: nn.Module) -> str:
+    """Return what a layer calls the matrix that an adapter changes."""
+    return "in_proj_weight" if isinstance(layer, nn.MultiheadAttention) else "weight"
+
+
+def adapters(network: nn.Module) -> list[str]:
+    """Return the names of the adapted weights' parametrisations; others, such as weight norm, are none."""
     return [
-        name.removesuffix(".parametrizations.weight.0")
+        name.removesuffix(".0")
         for name, part in network.named_modules(remove_duplicate=False)  # layers may share their adapter
         if isinstance(part, LowRankChange)
     ]
 
 
+def adapted_layers(network: nn.Module) -> list[str]:
+    """Return the names of the layers that have an adapter."""
+    return [name.partition(".parametrizations.")[0] for name in adapters(network)]
+
+
 def plain_name(name: str) -> str:
     """Return the weight's own name, of it or of its adapter's parameters."""
-    layer, is_adapted, _ = name.partition(".parametrizations.weight.0.")
-    return f"{layer}.weight" if is_adapted and name.endswith((".A", ".B")) else name
+    layer, is_adapted, rest = name.partition(".parametrizations.")
+    weight, _, part = rest.partition(".")
+    return f"{layer}.{weight}" if is_adapted and part in ("0.A", "0.B") else name

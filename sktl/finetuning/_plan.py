@@ -11,8 +11,8 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sktl.backbones import PENULTIMATE, Trace, layer_info, owner_of, parameter_groups, resolve_layers
-from sktl.finetuning._lora import LoRA, adapted_layers, plain_name
+from sktl.backbones import PENULTIMATE, Trace, calling_owner, layer_info, owner_of, parameter_groups, resolve_layers
+from sktl.finetuning._lora import LoRA, adapters, plain_name
 from sktl.finetuning._networks import PictureSpec, RowSpec
 from sktl.finetuning._strategies import Strategy
 
@@ -99,7 +99,7 @@ def make_plan(
     if adapter is not None and trained:
         layers = {owner_of(name) for name in trained}
         adapter.attach(module, layers.__contains__, seed)
-        trained = {f"{name}.parametrizations.weight.0.{part}" for name in adapted_layers(module) for part in "AB"}
+        trained = {f"{name}.0.{part}" for name in adapters(module) for part in "AB"}
     ranks = {depth: i for i, depth in enumerate(sorted(set(depths.values()), reverse=True))}  # 0 is next to the head
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -138,13 +138,13 @@ def _layers(spec: PictureSpec | RowSpec, freeze_until: Any) -> tuple[dict[str, f
     if freeze_until is not None:
         frozen = order[: frozen_end(freeze_until, trace) + 1]
     out = set(frozen) | (set() if spec.layer == PENULTIMATE else beyond)
-    groups = parameter_groups(spec.load().module, trace)
-    depths = {
-        name: group.depth
-        for group in groups
-        for name, _ in group.parameters
-        if (owner := owner_of(name)) not in out and owner not in trace.heads and not (frozen and owner == "")
-    }
+    groups, called = parameter_groups(spec.load().module, trace), set(order)
+    depths = {}
+    for group in groups:
+        for name, _ in group.parameters:
+            owner = calling_owner(name, called)
+            if owner not in out and owner not in trace.heads and not (frozen and owner == ""):
+                depths[name] = group.depth
     return depths, frozen
 
 

@@ -18,12 +18,13 @@ from sktl._extraction import Extractor, cache_for
 from sktl._inputs import InputKind
 from sktl._preprocessing import Preprocessing
 from sktl._progress import stage
+from sktl._row_scalers import column_scaler
 from sktl.backbones import CodeRecipe, agreeing_precision, auto_batch_size
 from sktl.cache import CodeCache
 from sktl.finetuning._batch_changes import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
 from sktl.finetuning._budget import Budget, budget_for
-from sktl.finetuning._heads import LinearHead, column_scaler, n_distinct
+from sktl.finetuning._heads import LinearHead, n_distinct
 from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._networks import PictureSpec, RowSpec, randomise

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import sklearn
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
+from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_classes, domain_column, marked_labels
 from sktl._delegation import PredictsByEstimator
 from sktl._documented import Documented

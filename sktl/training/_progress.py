@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sklearn.callback import CallbackContext
+from sktl._callbacks import CallbackContext
 
 
 @dataclass

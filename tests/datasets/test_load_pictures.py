@@ -83,8 +83,10 @@ def test_a_folder_with_nothing_is_named(tmp_path):
     (mine / "b.csv").write_text("1")
     with pytest.raises(ValueError, match=r"mine' has no pictures.*\.csv"):
         load_pictures(mine)
-    with pytest.raises(NotADirectoryError, match=r"b\.csv"):
-        load_pictures(mine / "b.csv")
+    (mine / "b.txt").write_text("1")
+    with pytest.raises(NotADirectoryError, match=r"or a table \(\.csv.*b\.txt"):
+        load_pictures(mine / "b.txt")
+    (mine / "b.txt").unlink()
     write(mine / "a.png")
     with pytest.raises(ValueError, match="1 pictures lie beside each other"):
         load_pictures(mine)

@@ -1,10 +1,13 @@
+import copy
 import importlib
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sktl.displays import SaliencyDisplay
@@ -99,3 +102,80 @@ def test_without_captum_the_error_says_what_to_install(monkeypatch, model, pictu
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ImportError, match=r"SaliencyDisplay needs captum, .*: pip install sktl\[explain\]"):
         SaliencyDisplay.from_estimator(model, pictures[0])
+
+
+def transformer(kind):
+    mean, attention = {"global_pool": "avg"}, {"global_pool": "map", "class_token": False}
+    settings = {"class token": {}, "mean": mean, "attention": attention}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = VisionTransformer(
+            img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=2, **settings[kind]
+        )
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.2 * torch.randn(parameter.shape))
+    return network.eval()
+
+
+def rolled_out_by_hand(network, x, reads):
+    """Return the shares of patches by (mean of heads + identity) / 2, block after block."""
+    kept = []
+    for block in network.blocks:
+        block.attn.register_forward_pre_hook(lambda module, args: kept.append((module, args[0])))
+    network(x)
+    share = None
+    for module, z in kept:
+        n, tokens, width = z.shape
+        q, k, _ = module.qkv(z).reshape(n, tokens, 3, 2, width // 2).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(2, 3) * module.scale).softmax(-1).mean(1)
+        mixed = (weights + torch.eye(tokens)) / 2
+        share = mixed if share is None else mixed @ share
+    read = share[:, 0] if reads == "class token" else share[:, 1:].mean(1)
+    return read[:, 1:].reshape(-1, 1, 4, 4)
+
+
+@pytest.mark.parametrize("kind", ["class token", "mean"])
+def test_attention_of_a_transformer_is_rolled_out(kind, pictures, monkeypatch):
+    X, y = pictures
+    monkeypatch.setitem(sys.modules, "captum.attr", None)  # it needs none
+    model = FineTunedClassifier(transformer(kind), strategy="head", image_size=32, device="cpu").fit(X, y)
+    display = SaliencyDisplay.from_estimator(model, X, n_pictures=3)
+    assert display.method == "roll-out"
+    network = copy.deepcopy(model.torch_module_)
+    inner = next(part for part in network.modules() if isinstance(part, VisionTransformer))
+    entered = []
+    inner.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
+    with torch.no_grad():
+        network(torch.from_numpy(display.pictures).permute(0, 3, 1, 2).float())
+        maps = rolled_out_by_hand(inner, entered[0], kind)
+    maps = nn.functional.interpolate(maps, (32, 32), mode="bilinear")[:, 0]
+    atol = 0.02 if kind == "mean" else 1e-4  # a norm stands between the patches' mean and their attention
+    np.testing.assert_allclose(display.heat, maps / maps.amax((1, 2), keepdim=True), atol=atol)
+    assert display.labels == model.predict(X[:3]).tolist()
+
+
+def test_attention_that_pools_and_pytorchs_own(pictures):
+    X, y = pictures
+    with torch.random.fork_rng(devices=[]):
+        own = OwnAttention().eval()
+    for network in (transformer("attention"), own):
+        model = FineTunedClassifier(network, strategy="head", image_size=32, device="cpu").fit(X, y)
+        display = SaliencyDisplay.from_estimator(model, X, n_pictures=2)
+        assert display.method == "roll-out"
+        assert display.heat.shape == (2, 32, 32)
+        np.testing.assert_allclose(display.heat.max((1, 2)), 1, atol=1e-6)
+        plt.close("all")
+
+
+class OwnAttention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 8, 8)
+        self.token = nn.Parameter(torch.ones(1, 1, 8))
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        z = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.block(torch.cat([self.token.expand(len(z), -1, -1), z], 1))[:, 0])

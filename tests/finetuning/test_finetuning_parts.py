@@ -10,11 +10,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 from torch import nn
 
+from sktl._row_scalers import chosen_scaler
 from sktl.features import LogisticRegressionLOO
 from sktl.finetuning import STRATEGIES, FineTunedClassifier, LoRA
 from sktl.finetuning._batch_changes import mixture
 from sktl.finetuning._budget import Budget, budget_for, hyper_rule
-from sktl.finetuning._heads import chosen_scaler, solve_classifier, solve_regressor
+from sktl.finetuning._heads import solve_classifier, solve_regressor
 from sktl.finetuning._lora import merge_adapters
 from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._networks import RowSpec

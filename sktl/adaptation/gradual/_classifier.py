@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, rows_on_host
+from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import domain_column
 from sktl._delegation import has
 from sktl._draws import seed_of

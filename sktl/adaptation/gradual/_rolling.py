@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
+from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_classes, domain_column, marked_labels, sorted_names
 from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented

@@ -123,7 +123,7 @@ class FittedNetwork:
         self, network: Any, batch: Tensor, size: int, key: tuple, what: tuple[str, ...]
     ) -> dict[tuple[str, ...], Tensor]:
         """Return what is to be run for which outputs: one batch for all, unless one of them alone is filled up."""
-        fed = {}
+        fed: dict[tuple[str, ...], Tensor] = {}
         for name in what:
             alone = partial(_run_one, network, name=name)
             fed[name,] = self.small_batches.fed(batch, size, alone, (*key, name == "features"))

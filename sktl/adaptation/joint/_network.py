@@ -16,6 +16,8 @@ from sktl._functional import check_network
 from sktl._inputs import LUMINANCE
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._domain_batch_norm import DomainBatchNorm, Split, separate
+from sktl.adaptation.joint._residual_rows import ResidualRows
+from sktl.adaptation.joint._row_body import RowBody
 from sktl.backbones import cut_head, declared_channels, load_backbone
 from sktl.images import PictureSource
 
@@ -39,6 +41,18 @@ class NormedLinear(nn.Module):
         # w = g v / ||v||
         weight = self.length * self.direction / self.direction.norm(dim=1, keepdim=True)
         return nn.functional.linear(features, weight, self.bias)
+
+
+@torch.no_grad()
+def set_head(classifier: nn.Module, weight: Tensor, bias: Tensor) -> None:
+    """Write a solved head into the classifier."""
+    classifier.bias.copy_(bias)  # type: ignore[operator, union-attr]
+    if not isinstance(classifier, NormedLinear):
+        classifier.weight.copy_(weight)  # type: ignore[operator, union-attr]
+        return
+    length = weight.norm(dim=1, keepdim=True)
+    classifier.length.copy_(length)
+    classifier.direction.copy_(torch.where(length > 0, weight, classifier.direction))
 
 
 HEADS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "weight_norm": NormedLinear}
@@ -153,6 +167,8 @@ class Plan:
         Whether the backbone learns at a tenth of the rate.
     is_own : bool
         Whether it is the library's own network for rows, which takes standardised ones.
+    is_linear : bool
+        Whether that one starts as a linear model.
     """
 
     backbone: nn.Module
@@ -161,6 +177,7 @@ class Plan:
     n_channels: int
     is_pretrained: bool
     is_own: bool
+    is_linear: bool = False
 
     def build(
         self, n_classes: int, bottleneck: int | None, head: str, *, is_separate: bool, seed: int
@@ -176,10 +193,30 @@ class Plan:
         return network
 
 
-def plan_rows(backbone: Any, weights: Any, n_columns: int, seed: int) -> Plan:
-    """Return the plan for feature rows: a small MLP of our own, or the user's module."""
+def plan_rows(
+    backbone: Any,
+    weights: Any,
+    n_columns: int,
+    seed: int,
+    n_features: int | None = None,
+    *,
+    is_regression: bool = False,
+) -> Plan:
+    """Return the plan for feature rows: a network of our own, or the user's module.
+
+    Ours is the one that starts as a linear model where `n_features` is given, or as a ridge regression, else a small
+    MLP.
+    """
+    if isinstance(backbone, str) and is_regression:
+        with OwnDraws(seed):
+            residual = ResidualRows(n_columns, hidden_units(n_columns))
+        return Plan(residual, n_columns + hidden_units(n_columns), None, 0, is_pretrained=False, is_own=True)
+    if isinstance(backbone, str) and n_features is not None:
+        with OwnDraws(seed):
+            start = RowBody(n_columns, n_features)
+        return Plan(start, n_features, None, 0, is_pretrained=False, is_own=True, is_linear=True)
     if isinstance(backbone, str):
-        n_hidden = min(max(n_columns, HIDDEN[0]), HIDDEN[1])
+        n_hidden = hidden_units(n_columns)
         with OwnDraws(seed):
             body = nn.Sequential(nn.Linear(n_columns, n_hidden), nn.ReLU())
         nn.init.zeros_(body[0].bias)  # type: ignore[arg-type]
@@ -187,6 +224,11 @@ def plan_rows(backbone: Any, weights: Any, n_columns: int, seed: int) -> Plan:
     module = fresh_module(backbone, weights, seed)
     example = torch.linspace(-1, 1, 2 * n_columns).reshape(2, n_columns)
     return Plan(module, _n_codes(module, example, "rows"), None, 0, is_pretrained=False, is_own=False)
+
+
+def hidden_units(n_columns: int) -> int:
+    """Return the units of the library's own networks for rows."""
+    return min(max(n_columns, HIDDEN[0]), HIDDEN[1])
 
 
 def plan_pictures(

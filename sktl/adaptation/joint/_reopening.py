@@ -7,50 +7,30 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sktl._deployment import DeployedNetwork, Exportable
 from sktl._estimator import OpenNetwork
-from sktl._inputs import InputKind, read
-from sktl._magnitudes import scaled
-from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._fitted_network import FittedNetwork
-from sktl.adaptation.joint._network import flat
-from sktl.adaptation.joint._training import ROW_OPTIONS
+from sktl.adaptation.joint._row_body import RowBody
 
 
-class Reopenable(Exportable):
+class Reopenable:
     """Mixin of the domain-adapted classifier; see `OpenNetwork`."""
 
     _learned: FittedNetwork
-    _kind: InputKind
-    _scaler: Any
     _dtype: str
     _is_pretrained: bool
-
-    def _read(self, X: Any) -> Any:
-        data = read(self, X, self._kind, reset=False, **ROW_OPTIONS)
-        return data if self._scaler is None else scaled(data, self._scaler)
 
     def _open(self) -> OpenNetwork:
         learned = self._learned
         network = copy.deepcopy(learned.network).requires_grad_(True).eval()
         network.split.n_source = None  # all rows to come are the target's
+        if isinstance(network.backbone, RowBody):
+            network.backbone.holds_statistics = False
         return OpenNetwork(
             network, network.features, network.classifier, tuple(network.backbone.parameters()), self._is_pretrained,
             learned.preprocessing, learned.n_channels, getattr(torch, self._dtype),
         )  # fmt: skip
-
-    def _deployed(self) -> tuple[DeployedNetwork, Preprocessing | int]:
-        check_is_fitted(self, "n_iter_")
-        learned = self._learned
-        with learned.lock:
-            network = copy.deepcopy(learned.network)
-        preprocessing = learned.preprocessing
-        body = flat(network, learned.n_channels)
-        width = getattr(self, "n_features_in_", 0)
-        return DeployedNetwork(body, self._scaler), width if preprocessing is None else preprocessing
 
     def _closed(self, module: nn.Module) -> Any:
         learned, closed = self._learned, copy.copy(self)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sktl._columns import domain_column
 from sktl._validation import shorten
-from sktl.adaptation.joint._labels import UNLABELLED
+from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import DomainLoss
 
 
@@ -45,7 +45,7 @@ class Roles:
 
 
 def assign(
-    codes: np.ndarray,
+    y: Target,
     sample_domain: Any,
     target_domain: Any,
     weights: np.ndarray | None,
@@ -61,8 +61,9 @@ def assign(
     ValueError
         If domains are missing, too few, or of a wrong length, or a loss needs rows that are not there.
     """
-    takes_part = np.ones(len(codes), dtype=bool) if weights is None else weights > 0
-    is_labelled = codes != UNLABELLED
+    is_labelled = y.is_labelled
+    n_rows = len(is_labelled)
+    takes_part = np.ones(n_rows, dtype=bool) if weights is None else weights > 0
     if not takes_part.any():
         raise ValueError("No row is left to learn from: all have a weight of zero.")
     if sample_domain is None:
@@ -71,11 +72,11 @@ def assign(
                 f"target_domain={target_domain!r} names a domain, but fit was given no sample_domain. Pass one domain "
                 "a row, or leave target_domain=None: unlabelled rows are then the target."
             )
-        of_row, is_target = np.zeros(len(codes), dtype=np.intp), ~is_labelled
+        of_row, is_target = np.zeros(n_rows, dtype=np.intp), ~is_labelled
         is_target_domain = np.array([False, True])[: 1 + int(is_target.any())]
         names = np.array(["source", "target"])[: len(is_target_domain)]
     else:
-        names, of_row = _domains(sample_domain, len(codes))
+        names, of_row = _domains(sample_domain, n_rows)
         targets = _targets(names, of_row, is_labelled, takes_part, target_domain)
         is_target, is_target_domain = np.isin(of_row, targets), np.isin(np.arange(len(names)), targets)
     sources = [
@@ -89,11 +90,11 @@ def assign(
             f"{left_out} unlabelled rows of source domains take no part in training; give labels, or name their domain "
             "in target_domain.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
     labelled = np.flatnonzero(is_target & is_labelled & takes_part)
     roles = Roles(sources, labelled, target, names, is_target_domain)
-    _check(roles, codes, losses, has_domains=sample_domain is not None)
+    _check(roles, y, losses, has_domains=sample_domain is not None)
     return roles
 
 
@@ -128,11 +129,11 @@ def _targets(
     return without if len(without) else np.flatnonzero(n_labelled < n_rows)
 
 
-def _check(roles: Roles, codes: np.ndarray, losses: list[DomainLoss], *, has_domains: bool) -> None:
+def _check(roles: Roles, y: Target, losses: list[DomainLoss], *, has_domains: bool) -> None:
     labelled = roles.labelled
     if len(labelled) == 0:
         raise ValueError("No labelled row is left to learn from: all have a weight of zero.")
-    if len(np.unique(codes[labelled])) < 2:
+    if y.is_class and len(np.unique(y.values[labelled])) < 2:
         raise ValueError("The labelled rows of weight above zero are of one class; at least 2 classes are needed.")
     needing = [type(loss).__name__ for loss in losses if loss.needs_target]
     for loss in losses:
@@ -154,16 +155,17 @@ def _check(roles: Roles, codes: np.ndarray, losses: list[DomainLoss], *, has_dom
     if needing and len(roles.target) == 0:
         warnings.warn(
             "No row is unlabelled, so there is no target to adapt to: this is plain supervised training. Mark target "
-            "rows in y as unlabelled (-1, or '-1' among labels of text).",
+            "rows in y as unlabelled (" + ("-1, or '-1' among labels of text)." if y.is_class else "NaN)."),
             UserWarning,
-            stacklevel=7,
+            stacklevel=8,
         )
-    of_source = np.concatenate(roles.sources) if roles.sources else labelled
-    n_only = len(np.setdiff1d(codes[roles.target_labelled], codes[of_source]))
-    if n_only and roles.sources:
+    if not y.is_class or not roles.sources:
+        return
+    n_only = len(np.setdiff1d(y.values[roles.target_labelled], y.values[np.concatenate(roles.sources)]))
+    if n_only:
         warnings.warn(
             f"{n_only} classes have labels in the target only. They are learned from these rows; aligning the domains "
             "assumes that both hold the same classes.",
             UserWarning,
-            stacklevel=7,
+            stacklevel=8,
         )

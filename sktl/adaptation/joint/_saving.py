@@ -1,4 +1,4 @@
-"""An adapted classifier as one file: its whole network as tensors, and how it is rebuilt."""
+"""An adapted estimator as one file: its whole network as tensors, and how it is rebuilt."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from sktl._saving import Codec, SavedModel, check_tensors, params_of, read_model
 from sktl.adaptation import losses
 from sktl.adaptation.joint._description import described, named_backbone, rebuilt
 from sktl.adaptation.joint._fitted_network import FittedNetwork
-from sktl.adaptation.joint._network import HEADS, HIDDEN, AdaptedNetwork, fresh_module
+from sktl.adaptation.joint._network import HEADS, HIDDEN, AdaptedNetwork, fresh_module, hidden_units
 from sktl.adaptation.losses import DomainLoss
 from sktl.exceptions import WeightsError
 
 ATTRIBUTES = (
-    "classes_", "n_iter_", "history_", "best_epoch_", "n_features_in_", "feature_names_in_", "learning_rate_",
+    "classes_", "n_outputs_", "_is_single", "n_iter_", "history_", "best_epoch_", "n_features_in_",
+    "feature_names_in_", "learning_rate_",
     "batch_size_", "steps_per_epoch_", "max_epochs_", "n_trained_", "n_parameters_", "domains_", "is_target_domain_",
+    "loss_", "bottleneck_", "optimizer_", "target_shares_",
 )  # fmt: skip
 DTYPES = ("float32", "bfloat16", "float16")
 MOST_UNITS = 2**20
@@ -33,10 +35,10 @@ CODEC = Codec(
 
 
 class Savable(InPlainModes):
-    """Mixin of the domain-adapted classifier."""
+    """Mixin of the domain-adapted estimators."""
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted classifier to one safetensors file: its network, and JSON; no pickle.
+        """Write the fitted estimator to one safetensors file: its network, and JSON; no pickle.
 
         The file is written whole or not at all.
 
@@ -51,11 +53,11 @@ class Savable(InPlainModes):
             If it cannot be written; what stood there before is left.
         """
         check_is_fitted(self, "n_iter_")
-        save_classifier(self, path)
+        save_estimator(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike, *, backbone: Any = None) -> Any:
-        """Return the classifier that `save` wrote.
+        """Return the estimator that `save` wrote.
 
         Parameters
         ----------
@@ -74,8 +76,8 @@ class Savable(InPlainModes):
             return _loaded(saved, backbone)
 
 
-def save_classifier(estimator: Any, path: str | os.PathLike) -> None:
-    """Write a fitted classifier."""
+def save_estimator(estimator: Any, path: str | os.PathLike) -> None:
+    """Write a fitted estimator."""
     params, left_out = params_of(estimator, CODEC)
     learned: FittedNetwork = estimator._learned
     network = learned.network
@@ -87,7 +89,9 @@ def save_classifier(estimator: Any, path: str | os.PathLike) -> None:
         "n_channels": learned.n_channels, **described(network, is_own=learned.is_own),
     }  # fmt: skip
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
-    write_model(path, estimator, header, tensors | tensors_of_scaler(estimator._scaler, "_scaler"))
+    for name in ("_scaler", "_target_scaler"):
+        tensors |= tensors_of_scaler(getattr(estimator, name, None), name)
+    write_model(path, estimator, header, tensors)
 
 
 def _loaded(saved: SavedModel, backbone: Any) -> Any:
@@ -102,7 +106,8 @@ def _loaded(saved: SavedModel, backbone: Any) -> Any:
     if not isinstance(kind, InputKind) or kind.is_rows != (preprocessing is None):
         raise ValueError("its network does not go with its input")
     own = {name.removeprefix("network/"): t for name, t in saved.tensors.items() if name.startswith("network/")}
-    network = _network(saved, estimator, own, len(attributes["classes_"]), preprocessing)
+    n_outputs = len(attributes["classes_"]) if "classes_" in attributes else attributes["n_outputs_"]
+    network = _network(saved, estimator, own, n_outputs, preprocessing)
     expected = network.state_dict()
     check_tensors(saved.where, own, expected, needed=expected)
     network.load_state_dict(own)
@@ -113,6 +118,11 @@ def _loaded(saved: SavedModel, backbone: Any) -> Any:
     estimator._is_pretrained = header["is_pretrained"] is True
     n_columns = header["n_columns"]
     estimator._scaler = saved.scaler("_scaler", n_columns) if header["is_own"] is True else None
+    target_scaler = saved.scaler("_target_scaler", n_outputs)
+    if target_scaler is not None:
+        estimator._target_scaler = target_scaler
+    elif "classes_" not in attributes:
+        raise ValueError("the scaler of its targets is missing")
     estimator._learned = FittedNetwork(network, preprocessing, header["n_channels"], header["is_own"] is True)
     estimator._learned.name = estimator.backbone if header["is_given"] is False else None
     return estimator
@@ -137,13 +147,23 @@ def _network(
         raise ValueError("it does not say how pictures are prepared")
     backbone = None
     if header["is_own"] is True:
-        if n_columns is None or tensors["backbone.0.weight"].shape != (n_codes, n_columns) or n_codes > HIDDEN[1]:
+        if n_columns is None or not _is_of_rows(header, tensors, n_codes, n_columns):
             raise ValueError("its sizes are not those of its tensors")
     elif header["is_given"] is False:
         backbone = named_backbone(estimator.backbone, preprocessing)
     else:
         backbone = fresh_module(estimator.backbone, "default", 0)
     return rebuilt(header, backbone, n_classes, preprocessing, n_channels or 0)
+
+
+def _is_of_rows(header: dict[str, Any], tensors: dict[str, Any], n_codes: int, n_columns: int) -> bool:
+    """Whether the library's own network for rows has the sizes that a file describes."""
+    if header.get("is_regression") is True:
+        n_hidden = hidden_units(n_columns)
+        return n_codes == n_columns + n_hidden and tensors["backbone.first.weight"].shape == (n_hidden, n_columns)
+    if header.get("is_linear") is True:
+        return tensors["backbone.directions.weight"].shape == (n_codes, n_columns)
+    return tensors["backbone.0.weight"].shape == (n_codes, n_columns) and n_codes <= HIDDEN[1]
 
 
 def _size(saved: SavedModel, name: str) -> int | None:

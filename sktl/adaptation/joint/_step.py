@@ -1,8 +1,9 @@
-"""One training step: one pass of both domains, cross entropy on labels, and the losses on slices."""
+"""One training step: one pass of both domains, what is learned of the labelled rows, and the losses on slices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,8 +38,33 @@ class Training(nn.Module):
                 state.close()  # type: ignore[operator]
 
 
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Mean cross entropy of rows with class numbers; `label_smoothing` of the label is spread over all classes."""
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        """Return the mean; weights have mean 1 over the training."""
+        if weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        losses = classification_losses(logits, labels, label_smoothing=self.label_smoothing)
+        return weighted_mean(losses, weights).loss
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """Mean squared error of rows with numbers, over rows and outputs."""
+
+    def __call__(self, outputs: Tensor, values: Tensor, weights: Tensor | None) -> Tensor:
+        """Return the mean; weights have mean 1 over the training."""
+        if weights is None:
+            return F.mse_loss(outputs, values)
+        return weighted_mean((outputs - values).pow(2).mean(1), weights).loss
+
+
 class AdaptationStep:
-    """Cross entropy of the labelled rows plus the losses.
+    """What is learned of the labelled rows, plus the losses.
 
     Parameters
     ----------
@@ -46,14 +72,14 @@ class AdaptationStep:
         What is added.
     layout : Layout
         Which rows of a batch are which.
-    label_smoothing : float
-        Share of the label that is spread over all classes.
+    supervised : callable(outputs, labels, weights) -> Tensor
+        The mean loss of labelled rows; weights may be None.
     """
 
-    def __init__(self, losses: Sequence[DomainLoss], layout: Layout, label_smoothing: float):
+    def __init__(self, losses: Sequence[DomainLoss], layout: Layout, supervised: Callable[..., Tensor]):
         self.losses = list(losses)
         self.layout = layout
-        self.label_smoothing = label_smoothing
+        self.supervised = supervised
         self.names = _unique([type(loss).__name__.lower() for loss in losses])
 
     def __call__(self, module: Any, batch: DomainBatch) -> StepResult:
@@ -75,12 +101,7 @@ class AdaptationStep:
             module.network, batch.X, layout.mean_weights,
         )  # fmt: skip
         share = min([loss.supervised_share(batch.progress) for loss in self.losses], default=1.0)
-        of_labelled = logits[: layout.n_labelled]
-        if batch.weights is None:
-            supervised = F.cross_entropy(of_labelled, batch.labels, label_smoothing=self.label_smoothing)
-        else:
-            losses = classification_losses(of_labelled, batch.labels, label_smoothing=self.label_smoothing)
-            supervised = weighted_mean(losses, batch.weights).loss
+        supervised = self.supervised(logits[: layout.n_labelled], batch.labels, batch.weights)
         parts = {"supervised": supervised.detach()}
         total = supervised if share == 1 else share * supervised
         for name, loss, state in zip(self.names, self.losses, module.states):

@@ -20,44 +20,29 @@ from sktl._magnitudes import length_scaler, scaled, standardiser
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.adaptation._batches import DomainBatches, Layout, taker
 from sktl.adaptation._row_changes import change_for, second_change_for
+from sktl.adaptation.joint._budget import budget_for
 from sktl.adaptation.joint._checkpoint import kept_adaptation
 from sktl.adaptation.joint._domain_batch_norm import estimate_statistics
 from sktl.adaptation.joint._fitted_network import FittedNetwork
 from sktl.adaptation.joint._keep_best import KeepBest
-from sktl.adaptation.joint._labels import encode
 from sktl.adaptation.joint._network import AdaptedNetwork, Plan, plan_pictures, plan_rows
+from sktl.adaptation.joint._residual_rows import start_solved, target_ratio
+from sktl.adaptation.joint._resolved import Options, resolve
 from sktl.adaptation.joint._roles import Roles, assign
+from sktl.adaptation.joint._row_start import LinearModel, Part, RowStart, linear_model, n_features_of, row_start
+from sktl.adaptation.joint._shares import MUCH, distance, drawn_by, given_shares, warn_of_shares
 from sktl.adaptation.joint._step import AdaptationStep, Training
+from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import DomainLoss, get_losses
 from sktl.training import PRETRAINED_SHARE, KeepEpochs, TrainingNet, to_largest
 
 LABELLED_TARGET_SHARE = 4  # one row in so many of the target's half has a label, where there are any
-LEAST_UPDATES = 300  # for feature rows, where the user leaves the length of training open
-SGD_RATE, SGD_RATE_OF_ROWS, ADAM_RATE = 0.01, 0.03, 1e-3
+SGD_RATE, SGD_RATE_OF_ROWS, SGD_RATE_OF_REGRESSION, ADAM_RATE = 0.01, 0.03, 0.003, 1e-3
 STATISTICS_BATCH = 256
+LARGEST_GRADIENT = 5.0  # norm over a batch of a regression: numbers, unlike classes, may lie far out
+LARGEST_DECAY, LARGEST_DECAY_OF_BODY = 10.0, 0.1  # of ridge penalties as decay
+WEIGHT_DECAY = 1e-3
 ROW_OPTIONS: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """Rows of each domain in a batch, batches an epoch, and epochs."""
-
-    batch_size: int
-    steps_per_epoch: int
-    max_epochs: int
-
-
-def budget_for(estimator: Any, n_largest: int, plan: Plan) -> Budget:
-    """Return how long to train: what the user leaves open goes by the largest part of the data."""
-    if estimator.batch_size == "auto":
-        size = 32 if plan.is_pretrained else 64
-    else:
-        size = min(int(estimator.batch_size), n_largest)  # no row of the largest part twice
-    steps = -(-n_largest // size) if estimator.steps_per_epoch == "auto" else int(estimator.steps_per_epoch)
-    epochs = (10 if plan.is_pretrained else 20) if estimator.max_epochs == "auto" else int(estimator.max_epochs)
-    if plan.is_own and estimator.max_epochs == "auto" and estimator.steps_per_epoch == "auto":
-        epochs = max(epochs, -(-LEAST_UPDATES // steps))
-    return Budget(size, steps, epochs)
 
 
 @dataclasses.dataclass
@@ -70,8 +55,8 @@ class DomainTraining:
         Its parameters are read, nothing is written to it.
     data : array, CSR matrix or PictureSource
         All rows.
-    codes : int64 array
-        Class codes; -1 where a row is unlabelled.
+    y : Target
+        What is learned of the labelled rows.
     weights : float64 array or None
         One a row; those of labelled rows have mean 1 in what batches draw.
     losses : list of DomainLoss
@@ -86,11 +71,12 @@ class DomainTraining:
 
     estimator: Any
     data: Any
-    codes: np.ndarray
-    n_classes: int
+    y: Target
     weights: np.ndarray | None
     roles: Roles
     losses: list[DomainLoss]
+    options: Options
+    shares: Any
     plan: Plan
     device: torch.device
     seeds: np.ndarray
@@ -99,20 +85,50 @@ class DomainTraining:
 
     def __post_init__(self) -> None:
         roles = self.roles
+        self.penalty: float | None = None  # of the ridge regression that training starts as
         self.scaler: StandardScaler | None = None
+        self.start: RowStart | None = None
+        self.uses_target = any(loss.needs_target for loss in self.losses)
         is_sparse = sparse.issparse(self.data)
-        if self.plan.is_own and not (
-            is_sparse and self.estimator.bottleneck is not None
-        ):  # its batch norm scales those
+        self.differing_shares: tuple[np.ndarray, np.ndarray] | None = None
+        is_estimated, is_given = isinstance(self.shares, str), isinstance(self.shares, np.ndarray)
+        if self.plan.is_linear:
+            model = linear_model(self.data, self._part())
+            self._shares_of(model)
+            self.start = row_start(self.data, self._part(), model)
+            self.data, self.scaler = self.start.data, self.start.scaler
+        elif self.plan.is_own and not (is_sparse and self.options.bottleneck is not None):  # batch norm scales those
             rows = np.union1d(roles.labelled, roles.target)
             weights = None if self.weights is None else self.weights[rows]
             of_rows = length_scaler if is_sparse else standardiser
             self.scaler = of_rows(self.data[rows], weights)
+            if is_estimated and self.uses_target and roles.sources and not is_sparse:
+                self._shares_of(linear_model(self.data, self._part()))
             self.data = scaled(self.data, self.scaler)
-        self.uses_target = any(loss.needs_target for loss in self.losses)
+        if isinstance(self.shares, str) or not self.uses_target:
+            self.shares = None
+        looks_at_features = any(loss.aligns_features for loss in self.losses)
+        self.weighs_classes = looks_at_features and self.uses_target and (is_given or self.differing_shares is not None)
         self.budget = budget_for(self.estimator, self._n_largest(), self.plan)
         if self.weights is not None:
             self.weights = self.weights / self._mean_weight(self.weights)
+
+    def _part(self) -> Part:
+        roles = self.roles
+        source = np.concatenate(roles.sources) if roles.sources else roles.target_labelled
+        target = roles.target if self.uses_target else roles.target[:0]
+        return Part(
+            self.y.values, self.y.n_outputs, self.weights, source, target, roles.labelled,
+            self.estimator.batch_norm == "separate", self.shares,
+        )  # fmt: skip
+
+    def _shares_of(self, model: LinearModel) -> None:
+        """Take over what a linear model says of the classes' shares."""
+        source = self._part().source
+        prior = np.bincount(self.y.values[source], minlength=self.y.n_outputs) / len(source)
+        if isinstance(self.shares, str) and model.shares is not None and distance(model.shares, prior) > MUCH:
+            self.differing_shares = (model.shares, prior)
+        self.shares = model.shares
 
     @property
     def dtype(self) -> torch.dtype:
@@ -121,6 +137,11 @@ class DomainTraining:
         if self.plan.preprocessing is None or (is_auto and not self.plan.is_pretrained):
             return torch.float32
         return resolve_precision(self.estimator.precision, self.device)
+
+    @property
+    def starts_linear(self) -> bool:
+        """Whether the network is the library's own for the rows of a regression, and its last layer takes all of it."""
+        return self.plan.is_own and not self.y.is_class and self.options.bottleneck is None
 
     def _n_largest(self) -> int:
         n_sources = [len(rows) * len(self.roles.sources) for rows in self.roles.sources]
@@ -135,13 +156,31 @@ class DomainTraining:
     def network(self) -> AdaptedNetwork:
         """Return the network as training finds it."""
         e = self.estimator
-        n_bottleneck = None if e.bottleneck is None else int(e.bottleneck)
-        is_separate = e.batch_norm == "separate" and self.uses_target
+        is_separate = e.batch_norm == "separate" and self.uses_target and self.start is None
         network = self.plan.build(
-            self.n_classes, n_bottleneck, e.head, is_separate=is_separate, seed=int(self.seeds[0])
+            self.y.n_outputs, self.options.bottleneck, e._head, is_separate=is_separate, seed=int(self.seeds[0])
         )
+        if self.starts_linear:
+            rows = self.roles.labelled
+            weights = None if self.weights is None else self.weights[rows]
+            self.penalty = start_solved(
+                network.backbone,  # type: ignore[arg-type]
+                network.classifier,  # type: ignore[arg-type]
+                self.data[rows],
+                self.y.values[rows],
+                weights,
+                target_ratio(self.data, rows, self.roles.target),  # type: ignore[arg-type]
+            )
         if self.plan.preprocessing is not None and (self.device.type == "cpu" or self.dtype != torch.float32):
             network.use_channels_last()
+        if self.start is not None:
+            self.start.write(network)
+        return network
+
+    def ended(self, network: AdaptedNetwork) -> AdaptedNetwork:
+        """Return the trained network; without a target it goes back a part of the way to where it started."""
+        if self.start is not None and not self.uses_target:
+            self.start.go_back(network)
         return network
 
     def layout(self) -> tuple[Layout, list[tuple[np.ndarray, int]]]:
@@ -155,7 +194,9 @@ class DomainTraining:
         has_second_view = any(loss.needs_second_view for loss in self.losses)
         means = None if self.weights is None else tuple(float(self.weights[rows].mean()) for rows in sources)
         layout = Layout((share,) * len(sources), n_labelled, n_labelled + n_other, has_second_view, means)
-        parts = [(rows, share) for rows in sources]
+        weighs = self.weighs_classes
+        drawn = [drawn_by(rows, self.y.values, self.shares) for rows in sources] if weighs else sources
+        parts = [(rows, share) for rows in drawn]
         parts += [(target_labelled, n_labelled)] if n_labelled else []
         parts += [(roles.target, n_other)] if n_other else []
         return layout, parts
@@ -167,7 +208,7 @@ class DomainTraining:
         weights = None if self.weights is None else torch.from_numpy(self.weights.astype(np.float32)).to(self.device)
         return DomainBatches(
             self._take(),
-            torch.from_numpy(self.codes).to(self.device),
+            torch.from_numpy(self.y.values).to(self.device),
             weights,
             parts,
             layout,
@@ -188,15 +229,24 @@ class DomainTraining:
         e = self.estimator
         if e.learning_rate != "auto":
             return float(e.learning_rate)
-        of_sgd = SGD_RATE_OF_ROWS if self.plan.is_own else SGD_RATE
-        return of_sgd if e.optimizer == "sgd" else ADAM_RATE
+        of_rows = SGD_RATE_OF_ROWS if self.y.is_class else SGD_RATE_OF_REGRESSION
+        of_sgd = of_rows if self.plan.is_own else SGD_RATE
+        return of_sgd if self.options.optimizer == "sgd" else ADAM_RATE
+
+    def weight_decay(self, largest: float) -> float:
+        """Return the decay of weights, that of a chosen penalty up to `largest`."""
+        decay = self.estimator.weight_decay
+        if decay != "auto":
+            return float(decay)
+        return WEIGHT_DECAY if self.penalty is None else min(self.penalty, largest)
 
     def resolved(self, network: AdaptedNetwork) -> dict[str, Any]:
         """Return what "auto" became, as fitted attributes."""
         return {
             "learning_rate_": self.learning_rate, "batch_size_": self.budget.batch_size,
             "steps_per_epoch_": self.budget.steps_per_epoch, "max_epochs_": self.budget.max_epochs,
-            "augment_": self.estimator.augment,
+            "augment_": self.estimator.augment, "loss_": self.options.loss, "bottleneck_": self.options.bottleneck,
+            "optimizer_": self.options.optimizer, "target_shares_": self.shares,
             "domains_": self.roles.domains, "is_target_domain_": self.roles.is_target_domain,
             "n_trained_": sum(p.numel() for p in network.parameters() if p.requires_grad),
             "n_parameters_": sum(p.numel() for p in network.parameters()),
@@ -205,23 +255,28 @@ class DomainTraining:
     def net(self, network: AdaptedNetwork, layout: Layout, selection: KeepBest | None) -> TrainingNet:
         """Return the loop."""
         e = self.estimator
-        training = Training(network, self.losses, self.n_classes, int(self.seeds[1]))
+        training = Training(network, self.losses, self.y.n_outputs, int(self.seeds[1]))
         rate = self.learning_rate
         body = [p for p in network.backbone.parameters() if p.requires_grad]
         of_body = {id(p) for p in body}
         rest = [p for p in training.parameters() if p.requires_grad and id(p) not in of_body]
         groups = [
-            {"params": rest, "lr": rate},
-            {"params": body, "lr": rate * (PRETRAINED_SHARE if self.plan.is_pretrained else 1.0)},
+            {"params": rest, "lr": rate, "weight_decay": self.weight_decay(LARGEST_DECAY)},
+            {
+                "params": body,
+                "lr": rate * (PRETRAINED_SHARE if self.plan.is_pretrained else 1.0),
+                "weight_decay": self.weight_decay(LARGEST_DECAY_OF_BODY),
+            },
         ]
         own: list[tuple[str, Any]] = [] if selection is None else [("sktl_selection", selection)]
         own += [] if self.keeper is None else [("sktl_checkpoint", self.keeper)]
         return TrainingNet(
-            training, AdaptationStep(self.losses, layout, float(e.label_smoothing)), optimizer=e.optimizer,
-            param_groups=groups, weight_decay=float(e.weight_decay), schedule=e.schedule,
-            max_epochs=self.budget.max_epochs, split=None, dtype=self.dtype, keep_last_good=True, classify=True,
-            device=self.device, random_state=int(self.seeds[3]), callbacks=[*(e.callbacks or []), *own],
-            verbose=int(e.verbose),
+            training, AdaptationStep(self.losses, layout, e._supervised()), optimizer=self.options.optimizer,
+            param_groups=groups, weight_decay=self.weight_decay(LARGEST_DECAY), schedule=e.schedule,
+            clip_norm=None if self.y.is_class else LARGEST_GRADIENT,
+            max_epochs=self.budget.max_epochs, split=None, dtype=self.dtype, keep_last_good=True,
+            classify=self.y.is_class, device=self.device, random_state=int(self.seeds[3]),
+            callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose),
         )  # fmt: skip
 
     def learned(self, network: AdaptedNetwork) -> FittedNetwork:
@@ -249,36 +304,46 @@ class DomainTraining:
 
         Everything that can be wrong with the input is found here, before any work is done.
         """
-        losses = get_losses(estimator.loss)
-        for loss in losses:
+        for loss in () if isinstance(estimator.loss, str) and estimator.loss == "auto" else get_losses(estimator.loss):
             loss._validate_params()
         device = resolve_device(estimator.device)
         refuse_silent_targets(X, y, estimator)
-        codes, classes = encode(y, estimator.unlabelled, type(estimator).__name__)
         kind = understand(estimator, X, estimator.backbone)
+        options = resolve(estimator, is_own=kind.is_rows and isinstance(estimator.backbone, str))
+        losses = options.losses
+        estimator._check_losses(losses)
         data = read(estimator, X, kind, reset=True, **ROW_OPTIONS)
         n_rows = data.shape[0] if kind.is_rows else len(data)
-        check_length(codes, n_rows, "y")
-        weight = None
-        if sample_weight is not None:
-            weight = to_largest(row_weights(sample_weight, n_rows))
-        roles = assign(codes, sample_domain, estimator.target_domain, weight, losses)
+        weight = None if sample_weight is None else to_largest(row_weights(sample_weight, n_rows))
+        target = estimator._target(y, weight)
+        check_length(target.values, n_rows, "y")
+        shares = given_shares(estimator.target_shares, target.learned["classes_"]) if target.is_class else None
+        roles = assign(target, sample_domain, estimator.target_domain, weight, losses)
         if len(roles.target) == 0:
             losses = [loss for loss in losses if not loss.needs_target]
         seed = seed_of(estimator.random_state)
         keeper = saved = None
         if lasting is not None:
-            keeper, saved, seed = kept_adaptation(estimator, data, codes, weight, roles, seed, lasting)
+            keeper, saved, seed = kept_adaptation(estimator, data, target.values, weight, roles, seed, lasting)
         seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
         e = estimator
         if kind.is_rows:
-            plan = plan_rows(e.backbone, e.weights, data.shape[1], int(seeds[0]))
+            n_features = (
+                n_features_of(data.shape[1], target.n_outputs) if options.starts_linear and target.is_class else None
+            )
+            plan = plan_rows(
+                e.backbone, e.weights, data.shape[1], int(seeds[0]), n_features, is_regression=not target.is_class
+            )
         else:
             plan = plan_pictures(e.backbone, e.weights, data, e.image_size, e.preprocessing, int(seeds[0]))
-        training = cls(estimator, data, codes, len(classes), weight, roles, losses, plan, device, seeds, keeper, saved)
+        training = cls(
+            estimator, data, target, weight, roles, losses, options, shares, plan, device, seeds, keeper, saved
+        )
+        if training.differing_shares is not None:
+            warn_of_shares(*training.differing_shares, target.learned["classes_"])
         dtype = str(training.dtype).removeprefix("torch.")
         return training, {
-            "classes_": classes,
+            **target.learned,
             "_kind": kind,
             "_dtype": dtype,
             "_is_pretrained": plan.is_pretrained,

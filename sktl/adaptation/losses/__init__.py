@@ -9,6 +9,7 @@ from sktl.adaptation.losses._cdan import CDAN, entropy_weights, outer_product
 from sktl.adaptation.losses._cmd import CMD, central_moments
 from sktl.adaptation.losses._coral import CORAL, coral
 from sktl.adaptation.losses._dann import DANN
+from sktl.adaptation.losses._dare_gram import DAREGRAM, inverse_gram_distances
 from sktl.adaptation.losses._deepjdot import DeepJDOT, exact_plan, joint_cost, sinkhorn_plan
 from sktl.adaptation.losses._dsan import DSAN, local_mmd
 from sktl.adaptation.losses._entropy import Entropy, entropy
@@ -36,6 +37,7 @@ __all__ = [
     "CMD",
     "CORAL",
     "DANN",
+    "DAREGRAM",
     "DSAN",
     "IRM",
     "JAN",
@@ -67,6 +69,7 @@ __all__ = [
     "get_loss",
     "get_losses",
     "invariance_penalty",
+    "inverse_gram_distances",
     "joint_cost",
     "joint_mmd",
     "local_mmd",

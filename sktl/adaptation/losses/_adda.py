@@ -70,6 +70,7 @@ class ADDA(DomainLoss):
     [1.0, 0.0]
     """
 
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "pretraining": [Interval(Real, 0, 1, closed="neither")],

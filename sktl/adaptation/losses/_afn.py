@@ -38,6 +38,7 @@ class AFN(DomainLoss):
     AFN(step=0.5)
     """
 
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {"weight": at_least(0), "step": at_least(0)}
 
     def __init__(self, weight: float = 0.05, *, step: float = 1.0):

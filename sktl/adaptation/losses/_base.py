@@ -25,9 +25,9 @@ class View:
     features : Tensor (n, n_features)
         What enters the classifier.
     logits : Tensor (n, n_classes)
-        What leaves it.
+        What leaves it; (n, n_outputs) estimates in a regression.
     labels : Tensor (n_labelled,), int64
-        Class codes of the first rows.
+        Class numbers of the first rows; (n_labelled, n_outputs) standardised values in a regression.
     weights : Tensor (n_labelled,) or None
         Sample weights of the same rows.
     sizes : tuple of int
@@ -101,8 +101,14 @@ class View:
         return self.labels[: self.n_source]
 
     def source_risks(self) -> list[Tensor]:
-        """Return the weighted mean cross entropy of each source domain; weights are set against their domain's mean."""
-        losses = F.cross_entropy(self.source_logits, self.source_labels, reduction="none")
+        """Return the weighted mean loss of each source domain; weights are set against their domain's mean.
+
+        The loss is the cross entropy, or the squared error in a regression.
+        """
+        if self.source_labels.is_floating_point():
+            losses = (self.source_logits - self.source_labels).pow(2).mean(1)
+        else:
+            losses = F.cross_entropy(self.source_logits, self.source_labels, reduction="none")
         if self.weights is None:
             return [part.mean() for part in losses.split(self.sizes)]
         weighted = losses * self.weights[: self.n_source]
@@ -120,6 +126,8 @@ class DomainLoss(Documented, BaseEstimator):
     needs_target: ClassVar[bool] = True
     n_sources: ClassVar[int] = 1  # source domains that it needs at least
     needs_second_view: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = True  # False where predictions alone are looked at
+    needs_classes: ClassVar[bool] = True  # False: `DomainAdaptedRegressor` takes it too
     _parameter_constraints: ClassVar[dict] = {"weight": [Interval(Real, 0, None, closed="left")]}
 
     def build(self, n_features: int, n_classes: int, network: nn.Module) -> nn.Module | None:

@@ -43,6 +43,7 @@ class BSP(DomainLoss):
     BSP(n_largest=2)
     """
 
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "n_largest": [Interval(Integral, 1, None, closed="left")],

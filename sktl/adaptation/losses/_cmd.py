@@ -62,6 +62,7 @@ class CMD(DomainLoss):
     3
     """
 
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "n_moments": [Interval(Integral, 1, MOST_LAYERS, closed="both")],

@@ -58,6 +58,7 @@ class CORAL(DomainLoss):
     False
     """
 
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "between": [StrOptions({"domains", "sources"})],

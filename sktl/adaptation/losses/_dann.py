@@ -40,6 +40,7 @@ class DANN(DomainLoss):
     DANN(n_hidden=128, weight=0.5)
     """
 
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "n_hidden": [Interval(Integral, 1, MOST_UNITS, closed="both")],

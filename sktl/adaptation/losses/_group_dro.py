@@ -61,6 +61,7 @@ class GroupDRO(DomainLoss):
 
     needs_target: ClassVar[bool] = False
     n_sources: ClassVar[int] = 2
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {"weight": at_least(0), "rate": at_least(0)}
 
     def __init__(self, weight: float = 1.0, *, rate: float = 0.01):

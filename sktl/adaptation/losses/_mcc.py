@@ -54,6 +54,7 @@ class MCC(DomainLoss):
     MCC(temperature=2.5)
     """
 
+    aligns_features: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "temperature": [Interval(Real, 0, None, closed="neither")],

@@ -105,6 +105,7 @@ class MixStyle(DomainLoss):
     """
 
     needs_target: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="neither")],

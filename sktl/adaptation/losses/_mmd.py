@@ -65,6 +65,7 @@ class MMD(DomainLoss):
     MMD(weight=0.5)
     """
 
+    needs_classes: ClassVar[bool] = False
     _parameter_constraints: ClassVar[dict] = {
         "weight": at_least(0),
         "n_kernels": [Interval(Integral, 1, MOST_LAYERS, closed="both")],

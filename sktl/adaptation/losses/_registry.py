@@ -16,6 +16,7 @@ from sktl.adaptation.losses._cdan import CDAN
 from sktl.adaptation.losses._cmd import CMD
 from sktl.adaptation.losses._coral import CORAL
 from sktl.adaptation.losses._dann import DANN
+from sktl.adaptation.losses._dare_gram import DAREGRAM
 from sktl.adaptation.losses._deepjdot import DeepJDOT
 from sktl.adaptation.losses._dsan import DSAN
 from sktl.adaptation.losses._entropy import Entropy
@@ -38,6 +39,7 @@ LOSSES: dict[str, Callable[[], DomainLoss]] = {
     "cmd": CMD,
     "dsan": DSAN,
     "deepjdot": DeepJDOT,
+    "dare_gram": DAREGRAM,
     "dann": DANN,
     "cdan": CDAN,
     "cdan+e": partial(CDAN, entropy=True),

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
+from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_length, domain_column, row_weights
 from sktl._delegation import has
 from sktl._domains import found_domains

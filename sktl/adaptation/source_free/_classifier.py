@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval
 
+from sktl._callbacks import CallbackSupportMixin
 from sktl._device import resolve_device
 from sktl._draws import seed_of
 from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sktl._callbacks import CallbackSupportMixin
 from sktl._delegation import has
 from sktl._device import resolve_device
 from sktl._draws import seed_of

@@ -115,4 +115,4 @@ class MultipleScorers(Documented, BaseEstimator):
                 raise TypeError(
                     f"scorers[{name!r}] must be a name of DOMAIN_SCORERS or a scorer without true labels; got {one!r}."
                 )
-        return given
+        return given  # type: ignore[return-value]

@@ -1,0 +1,107 @@
+"""How frequent each class is in the target: estimated with the source's linear model, and what follows of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+PRIOR = 1.0  # how much the source's shares count for beside all target rows
+ROUNDS, STEPS = 8, 100
+TOLERANCE = 1e-6
+MUCH = 0.25  # half the sum of differences between shares, from which the classes are weighed
+SPREAD_ROWS = 20  # a source row is drawn for so many places at most
+
+
+def estimated_shares(
+    rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, means: np.ndarray, prior: np.ndarray
+) -> np.ndarray:
+    """Return the classes' shares in the target, or the source's where they do not differ much.
+
+    The shares say where the centre of the target's rows lies, and the centre decides what is predicted: both are found
+    in turns. Within a turn it is expectation and maximisation (Saerens et al. 2002), drawn half-way to the source's
+    shares: a model that the shift misleads is not to be believed.
+
+    Parameters
+    ----------
+    rows : array (n, n_columns)
+        Target rows, their mean 0.
+    weight, bias : array (n_classes, n_columns), (n_classes,)
+        The source's linear model, of rows with mean ``prior @ means``.
+    means : array (n_classes, n_columns)
+        Of the source's classes.
+    prior : array (n_classes,)
+        The source's shares, none 0.
+    """
+    # x_t + sum_c (g_c - p_c) mu_c is where a target row lies among the source's
+    g = prior
+    logits = rows @ weight.T + bias - np.log(prior)
+    of_means = means @ weight.T
+    for _ in range(ROUNDS):
+        before, moved = g, logits + (g - prior) @ of_means
+        for _ in range(STEPS):
+            # g <- (sum_i p(c | x_i; g) + a n p_c) / (n + a n)
+            new = (softmax(moved + np.log(np.maximum(g, 1e-12)), axis=1).mean(0) + PRIOR * prior) / (1 + PRIOR)
+            done, g = np.abs(new - g).sum() < TOLERANCE, new
+            if done:
+                break
+        if np.abs(g - before).sum() < TOLERANCE:
+            break
+    return g if distance(g, prior) > MUCH else prior
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Return half the sum of the differences between shares, 0 to 1."""
+    return float(np.abs(one - other).sum() / 2)
+
+
+def given_shares(value: Any, classes: np.ndarray) -> Any:
+    """Return shares as the user gave them, (n_classes,), or the word or None.
+
+    Raises
+    ------
+    ValueError
+        If they are no shares of the classes.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        known = classes.tolist()
+        unknown = [label for label in value if label not in known]
+        if unknown:
+            raise ValueError(f"target_shares names {unknown[:5]}, which are no classes in y; these are {known[:10]}.")
+        value = [value.get(label, 0.0) for label in known]
+    found = np.asarray(value, dtype=np.float64)
+    if found.shape != classes.shape or not np.isfinite(found).all() or (found < 0).any() or found.sum() <= 0:
+        raise ValueError(
+            f"target_shares must hold a share of 0 or more for each of the {len(classes)} classes in sorted order, not "
+            f"all 0; got {str(value)[:80]}. A dict may name the classes."
+        )
+    return found / found.sum()
+
+
+def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray) -> None:
+    """Say that the classes' shares seem to differ."""
+    order = np.argsort(shares - prior)
+    rare, frequent = ([str(classes[i]) for i in some[:3]] for some in (order, order[::-1]))
+    warnings.warn(
+        f"Classes seem to have other shares in the target than in the source: more of {', '.join(frequent)}, less of "
+        f"{', '.join(rare)}. The source's classes are weighed by the estimate in target_shares_, which errs with the "
+        "model. Pass target_shares if you know them, or None to take them as equal.",
+        UserWarning,
+        stacklevel=7,
+    )
+
+
+def drawn_by(rows: np.ndarray, codes: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return source rows so often that their classes have these shares, each at least once where its share is not 0."""
+    counts = np.bincount(codes[rows], minlength=len(shares))
+    ratio = np.divide(shares, counts / len(rows), out=np.zeros(len(shares)), where=counts > 0)
+    largest = ratio.max()
+    if largest <= 0:
+        return rows
+    places = np.ceil(SPREAD_ROWS * ratio / largest).astype(int)[codes[rows]]
+    return np.repeat(rows, places)
