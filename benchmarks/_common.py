@@ -31,6 +31,7 @@ PACKAGES = (
     "torchvision",
     "timm",
     "openvino",
+    "nncf",
     "scikit-learn",
     "skorch",
     "joblib",

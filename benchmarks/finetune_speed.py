@@ -74,12 +74,12 @@ class Task:
         return np.stack([np.asarray(resize(Image.open(path).convert("RGB"))) for path in paths])
 
 
-def of_sktl(task: Task, mode: str) -> float:
+def of_sktl(task: Task, mode: str, precision: str = "auto") -> float:
     model = FineTunedClassifier(
         "mobilenet_v2", weights=data_path("weights/mobilenet_v2-tf-ptq.pth"), strategy=mode,
         freeze_until=f"features.{LAST_FROZEN}" if mode == "last" else None, image_size=task.size,
         max_epochs=task.epochs, max_steps=10**9, batch_size=task.batch, learning_rate=RATE[mode], device=task.device,
-        early_stopping=False, random_state=0,
+        early_stopping=False, random_state=0, precision=precision,
     )  # fmt: skip
     start = time.perf_counter()
     model.fit(task.X, task.y)
@@ -168,7 +168,12 @@ def of_fastai(task: Task, mode: str) -> float:
     return seconds
 
 
-CONTENDERS = {"sktl": of_sktl, "fastai": of_fastai, "skorch": of_skorch}
+CONTENDERS = {
+    "sktl": of_sktl,
+    "sktl bfloat16": partial(of_sktl, precision="bfloat16"),  # on CPUs with instructions for it
+    "fastai": of_fastai,
+    "skorch": of_skorch,
+}
 
 
 def run(options, device: str, in_memory: bool) -> dict:

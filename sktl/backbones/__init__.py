@@ -16,6 +16,13 @@ from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
 from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
 from sktl.backbones._provider import Provider
+from sktl.backbones._quantisation import (
+    CODE_PRECISIONS,
+    N_CALIBRATION,
+    Calibration,
+    photographs,
+    resolve_code_precision,
+)
 from sktl.backbones._recipe import CodeRecipe, block_recipe
 from sktl.backbones._registry import list_backbones
 from sktl.backbones._selection import layer_info, resolve_layers

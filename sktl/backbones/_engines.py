@@ -64,7 +64,8 @@ def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_p
     """Return the name of the engine that would run `recipe`, without building it.
 
     "auto" is OpenVINO on a CPU in float32, if it is installed, for work that repays compiling: many pictures, or a
-    network that is compiled already. In a process forked off one that had loaded OpenVINO it is PyTorch.
+    network that is compiled already. In a process forked off one that had loaded OpenVINO it is PyTorch. In 8 bits it
+    is OpenVINO always.
 
     Parameters
     ----------
@@ -78,6 +79,8 @@ def planned_engine(requested: str, recipe: CodeRecipe, device: torch.device, n_p
         How many pictures are to be run now.
     """
     key = _key(recipe, device)
+    if recipe.dtype == torch.int8:
+        return "openvino"
     if requested == "torch" or key in _refused:
         return "torch"
     if requested == "openvino":
@@ -99,6 +102,11 @@ def get_engine(
     -----
     EngineWarning
         Once per network, if OpenVINO was to run it and cannot; PyTorch does then.
+
+    Raises
+    ------
+    ValueError
+        If the network cannot run in the 8 bits that the recipe asks for.
     """
     key = _key(recipe, device)
     with _lock:
@@ -123,26 +131,36 @@ def resuming_engine(recipe: CodeRecipe, start: str, device: torch.device) -> Eng
 
 
 def _key(recipe: CodeRecipe, device: torch.device) -> tuple:
-    return (recipe.backbone.fingerprint, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.dtype, device)
+    shown = recipe.layers, recipe.pooling, recipe.preprocessing, recipe.dtype, recipe.calibration
+    return (recipe.backbone.fingerprint, *shown, device)
 
 
 def _openvino(key: tuple, recipe: CodeRecipe, requested: str) -> Engine | None:
     try:
-        if key[-1].type != "cpu" or recipe.dtype != torch.float32:
+        if key[-1].type != "cpu" or recipe.dtype not in (torch.float32, torch.int8):
             raise RuntimeError("it runs on the CPU in float32 only")
         return _kept(recipe.backbone, ("openvino", *key), lambda: OpenVINOEngine(recipe))
     except Exception as error:  # OpenVINO raises types of its own for each layer that it does not know
+        if recipe.dtype == torch.int8:
+            raise ValueError(
+                f"precision='int8': {recipe.backbone.name!r} cannot run in 8 bits here: {_first_line(error)}. Use "
+                "precision='float32', or a calibration by pictures of your own."
+            ) from error
         if len(_refused) >= MOST_REFUSED:
             _refused.clear()
         _refused.add(key)
         advice = " (pip install openvino)" if isinstance(error, ImportError) else ""
         warnings.warn(
             f"engine={requested!r}: OpenVINO cannot run {recipe.backbone.name!r}{advice}: "
-            f"{(str(error) or type(error).__name__).splitlines()[0]}. PyTorch computes the codes instead.",
+            f"{_first_line(error)}. PyTorch computes the codes instead.",
             EngineWarning,
             stacklevel=2,
         )
         return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _kept(backbone: Backbone, key: tuple, build: Callable[[], Engine]) -> Engine:

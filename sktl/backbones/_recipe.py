@@ -11,6 +11,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.backbones._backbone import Backbone
 from sktl.backbones._layers import LayerInfo
 from sktl.backbones._pooling import Pooling
+from sktl.backbones._quantisation import Calibration
 from sktl.backbones._selection import layer_info
 
 CODE_FORMAT = 2  # raise it when the same recipe comes to mean other codes
@@ -31,11 +32,13 @@ class CodeRecipe:
     preprocessing : Preprocessing
         From a picture to the network's input.
     dtype : torch.dtype
-        What layers compute in.
+        What layers compute in; int8 goes with a `calibration`.
     draft : bool
         Whether big JPEG files are decoded at a reduced scale.
     storage : {"float32", "float16"}
         What codes are kept in.
+    calibration : Calibration or None
+        What the ranges of layers in 8 bits are learned from.
     """
 
     backbone: Backbone
@@ -45,6 +48,7 @@ class CodeRecipe:
     dtype: torch.dtype
     draft: bool = True
     storage: str = "float32"
+    calibration: Calibration | None = None
 
     @property
     def infos(self) -> tuple[LayerInfo, ...]:
@@ -83,6 +87,7 @@ class CodeRecipe:
         common: tuple = (CODE_FORMAT, torch.__version__, self.backbone.fingerprint, self.pooling, self.preprocessing,
                   self.dtype, self.draft, engine, device.type)  # fmt: skip
         common += () if self.storage == "float32" else (self.storage,)
+        common += () if self.calibration is None else (self.calibration,)
         return [xxhash.xxh3_128_digest(repr((*common, layer)).encode()) for layer in self.layers]
 
 

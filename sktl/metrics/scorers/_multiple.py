@@ -98,6 +98,7 @@ class MultipleScorers(Documented, BaseEstimator):
             return {name: float(one._score(view, split[repr(one.unlabelled)])) for name, one in scorers.items()}
 
     def _by_name(self) -> dict[str, DomainScorer]:
+        given: dict[str, Any]
         if isinstance(self.scorers, Mapping):
             given = dict(self.scorers)
         else:
