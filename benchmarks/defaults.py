@@ -8,7 +8,7 @@ where the interval leaves out zero by more than half a point, else it is a tie.
 - `make_codes_classifier()` (its part behind the codes) against standardised codes with logistic regression, and against
   unit length with ``C=100``: accuracy and log-loss;
 - ``FineTunedClassifier(strategy="head")`` and `FineTunedClassifier()` on codes as rows against logistic regression;
-- `FineTunedClassifier()` on pictures at 96 pixels against ``strategy="head"``, which it starts from;
+- `FineTunedClassifier()` on pictures at 96 and 224 pixels against ``strategy="head"``, which it starts from;
 - `ProtoNetClassifier()` against prototypes of raw codes, with 1 and 5 rows a class;
 - ``DomainAdaptedClassifier(loss=None)`` and `DomainAdaptedClassifier()` against logistic regression on the source:
   codes of PACS' domains and of digits, SURF, words of Amazon's reviews, electricity in time, 30 and 100 made-up classes
@@ -61,7 +61,8 @@ from sktl import (
 )
 
 IMAGE_SIZE, OF_EACH_CLASS, TESTED = 128, 70, 30
-TUNED_SIZE = 96
+TUNED_SIZES = 96, 224
+TUNED_LARGE = ("hymenoptera", "pacs_photo", "pacs_cartoon")
 TUNED_ON = ("hymenoptera", "pacs_photo", "pacs_art_painting", "pacs_cartoon", "pacs_sketch", "omniglot30")
 MARGIN = 0.5  # points
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
@@ -160,13 +161,13 @@ def held_pictures() -> dict[str, Rows]:
     return {name: (np.array(X, dtype=object) if isinstance(X, list) else X, np.asarray(y)) for name, X, y in found}
 
 
-def tuned(name: str, n_shots: int) -> Callable[[int], Figures]:
+def tuned(name: str, n_shots: int, size: int) -> Callable[[int], Figures]:
     """Return what compares fine-tuning on few pictures of a set with the head that it starts from."""
 
     def run(repeat: int) -> Figures:
         (X, y), (X_test, y_test) = few(held_pictures()[name], n_shots, repeat)
         ours, head = (
-            FineTunedClassifier(image_size=TUNED_SIZE, random_state=0, **options).fit(_listed(X), y)
+            FineTunedClassifier(image_size=size, random_state=0, **options).fit(_listed(X), y)
             for options in ({}, {"strategy": "head"})
         )
         return beside(ours, head, (_listed(X_test), y_test))
@@ -279,7 +280,11 @@ def cases(found: dict[str, Rows]) -> Iterator[Case]:
         run = on(rows, 5, lambda: FineTunedClassifier(random_state=0), logistic)
         yield Case(f"FineTunedClassifier, rows | logistic regression | {name}, 5 a class", both, run)
     for n, name in itertools.product(SHOTS, TUNED_ON):
-        yield Case(f"FineTunedClassifier, pictures | its head | {name}, {n} a class", both, tuned(name, n))
+        run = tuned(name, n, TUNED_SIZES[0])
+        yield Case(f"FineTunedClassifier, pictures | its head | {name}, {n} a class", both, run)
+    for name in TUNED_LARGE:
+        run = tuned(name, 5, TUNED_SIZES[1])
+        yield Case(f"FineTunedClassifier, pictures of 224 px | its head | {name}, 5 a class", both, run)
     yield from adaptations(found)
 
 
