@@ -99,7 +99,8 @@ class CodesFolder:
 
     def failures(self) -> dict[int, str]:
         """Return what is wrong with each row that cannot be read, of all blocks that are done."""
-        names, found = self._names("blocks"), {}
+        names = self._names("blocks")
+        found: dict[int, str] = {}
         done = self.finished(with_failures=False)  # some of them after their pictures were repaired
         for number, one in self._reports(names).items():
             found |= {} if number in done else one or {}

@@ -33,8 +33,9 @@ class DomainAdaptedRegressor(MultiOutputMixin, RegressorMixin, DomainAdapted):
     for numbers, one a row or several, which are standardised inside.
 
     Start with the default loss, MMD [1]_: of the losses it fell behind ``loss=None`` least on pictures and rows.
-    DARE-GRAM, "dare_gram" [2]_, is made for regressions. Gains are small: a few points of explained variance. Losses that ask for classes, such as "cdan" or "mcc", are refused. On feature rows the network starts as
-    ridge regression, and its penalty is what training decays weights by: where nothing is to be gained, it stays there.
+    DARE-GRAM, "dare_gram" [2]_, is made for regressions. Gains are small: a few points of explained variance. Losses
+    that ask for classes, such as "cdan" or "mcc", are refused. On feature rows the network starts as ridge regression,
+    and its penalty is what training decays weights by: where nothing is to be gained, it stays there.
 
     Parameters
     ----------
