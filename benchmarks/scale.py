@@ -83,7 +83,7 @@ def many(n: int) -> da.Array:
 
 
 def cluster_of(n_workers: int) -> LocalCluster:
-    return LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None, memory_limit="4GiB")
+    return LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0", memory_limit="4GiB")
 
 
 def worker_pids(client: Client) -> list[int]:
@@ -95,34 +95,31 @@ def processor_seconds(pids: list[int]) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def speed(quick: bool) -> dict[str, Any]:
-    n, size, rounds = (64, 64, 1) if quick else (384, 224, 3)
+def speed(client: Client, quick: bool, rounds: int) -> dict[str, Any]:
+    n, size = (128, 48) if quick else (128, 224)
     pictures = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
     transformer = CNNCodesTransformer(image_size=size, engine="torch", device="cpu", n_jobs=1)
-    lazy = transformer.transform(da.from_array(pictures, chunks=(32 if quick else 64, -1, -1, -1)))
-    clusters = {f"{k} worker{'s' * (k > 1)}": cluster_of(k) for k in (1, 2)}
-    clients = {name: Client(cluster, set_as_default=False) for name, cluster in clusters.items()}
+    lazy = transformer.transform(da.from_array(pictures, chunks=(64, -1, -1, -1)))
+    workers = {"1 worker": list(client.scheduler_info()["workers"])[:1], "2 workers": None}
     found: dict[str, dict[str, list[float]]] = {}
 
     def timed(name: str) -> np.ndarray:
-        pids = [os.getpid(), *(worker_pids(clients[name]) if name in clients else [])]
+        pids = [os.getpid(), *worker_pids(client)]
         before, start = processor_seconds(pids), time.perf_counter()
-        codes = clients[name].compute(lazy).result() if name in clients else transformer.transform(pictures)
+        codes = (
+            client.compute(lazy, workers=workers[name]).result() if name in workers else transformer.transform(pictures)
+        )
         seconds = found.setdefault(name, {"seconds": [], "processor_seconds": []})
         seconds["seconds"].append(round(time.perf_counter() - start, 3))
         seconds["processor_seconds"].append(round(processor_seconds(pids) - before, 3))
         return codes
 
-    names = ["plain", *clusters]
-    expected = timed("plain")
-    agreement = max(float(np.abs(timed(name) - expected).max()) for name in clusters)
+    names = ["plain", *workers]
+    agreement = float(np.abs(timed("2 workers") - timed("plain")).max())
     found.clear()  # the first ones have loaded the network
     for number in range(rounds):
         for name in names[number % 3 :] + names[: number % 3]:
             timed(name)
-    for name in clients:
-        clients[name].close()
-        clusters[name].close()
     median = {name: statistics.median(each["seconds"]) for name, each in found.items()}
     work = {name: statistics.median(each["processor_seconds"]) for name, each in found.items()}
     return {
@@ -134,28 +131,27 @@ def speed(quick: bool) -> dict[str, Any]:
         "found": found,
         "pictures_a_second": {name: round(n / seconds, 1) for name, seconds in median.items()},
         "pictures_a_processor_second": {name: round(n / seconds, 1) for name, seconds in work.items()},
-        "overhead": {name: round(work[name] / work["plain"] - 1, 4) for name in clusters},
+        "overhead": {name: round(work[name] / work["plain"] - 1, 4) for name in workers},
         "two_against_one": round(median["1 worker"] / median["2 workers"], 3),
     }
 
 
-def growth_of(n: int) -> dict[str, Any]:
-    """Write the codes of n pictures; called in a process of its own, whose memory is looked at."""
-    with tempfile.TemporaryDirectory() as folder, cluster_of(2) as cluster, Client(cluster) as client:
+def growth(client: Client, n: int) -> dict[str, Any]:
+    """Write the codes of n pictures, and watch what memory the processes have."""
+    workers = worker_pids(client)
+    largest = {"client and scheduler": 0, "worker": 0}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            ours = psutil.Process().memory_info().rss
+            theirs = max(psutil.Process(pid).memory_info().rss for pid in workers)
+            largest["client and scheduler"] = max(largest["client and scheduler"], ours)
+            largest["worker"] = max(largest["worker"], theirs)
+
+    with tempfile.TemporaryDirectory() as folder:
         transformer = small_transformer()
         codes_to_zarr(transformer, many(2 * BLOCK), f"{folder}/first", block_size=BLOCK)  # the network is loaded
-        workers = worker_pids(client)
-        largest = {"client and scheduler": 0, "worker": 0}
-        at_start = max(psutil.Process(pid).memory_info().rss for pid in workers)
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(0.2):
-                ours = psutil.Process().memory_info().rss
-                theirs = max(psutil.Process(pid).memory_info().rss for pid in workers)
-                largest["client and scheduler"] = max(largest["client and scheduler"], ours)
-                largest["worker"] = max(largest["worker"], theirs)
-
         watcher = threading.Thread(target=watch)
         watcher.start()
         before, start = processor_seconds([os.getpid(), *workers]), time.perf_counter()
@@ -165,15 +161,14 @@ def growth_of(n: int) -> dict[str, Any]:
         ended.set()
         watcher.join()
         size = sum(path.stat().st_size for path in Path(folder, "codes").rglob("*") if path.is_file())
-        last = codes[-1:].compute()
-        assert np.isfinite(last).all()
+        assert np.isfinite(codes[-1:].compute()).all()
     return {
         "pictures": n,
         "seconds": round(seconds, 2),
         "processor_seconds": round(work, 2),
         "memory_mib": {name: round(value / 2**20) for name, value in largest.items()},
-        "worker_at_start_mib": round(at_start / 2**20),
         "bytes_a_picture": round(size / n, 1),
+        "load": round(os.getloadavg()[0], 2),
     }
 
 
@@ -196,7 +191,7 @@ def kills(quick: bool, until: float) -> dict[str, Any]:
         while True:
             (folder / "workers.json").unlink(missing_ok=True)
             process = subprocess.Popen(
-                [sys.executable, __file__, "--child", "killed", str(n), str(folder)], start_new_session=True,
+                [sys.executable, __file__, "--child", str(n), str(folder)], start_new_session=True,
                 stderr=subprocess.DEVNULL,
             )  # fmt: skip
             while not (folder / "workers.json").exists() and process.poll() is None:
@@ -237,7 +232,7 @@ def kills(quick: bool, until: float) -> dict[str, Any]:
 def storage(quick: bool) -> dict[str, Any]:
     """Return what a linear classifier is right on from codes kept in several forms, and bytes a code."""
     paths = sorted(data_path("pacs").glob("*/*/*.jpg"))
-    n, size = (200, 64) if quick else (2500, 112)
+    n, size = (200, 64) if quick else (1500, 112)
     chosen = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))[:n]]
     y = np.array([path.parent.name for path in chosen])
     codes = CNNCodesTransformer(image_size=size, device="cpu").transform([str(path) for path in chosen])
@@ -268,39 +263,32 @@ def quantised(codes: np.ndarray, train: np.ndarray, parts: int) -> np.ndarray:
     return out
 
 
-def in_child(*arguments: str) -> Any:
-    out = subprocess.run(
-        [sys.executable, __file__, "--child", *arguments], capture_output=True, text=True, check=True, timeout=1200
-    )
-    return json.loads(out.stdout.strip().splitlines()[-1])
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
-        what, n = sys.argv[2], int(sys.argv[3])
-        if what == "growth":
-            print(json.dumps(growth_of(n)))
-        else:
-            killed_run(Path(sys.argv[4]), n)
+        killed_run(Path(sys.argv[3]), int(sys.argv[2]))
         return
     options = parser(__doc__, rounds=3)
     options.add_argument("--minutes", type=float, default=10, help="no part begins later (default: %(default)s)")
+    options.add_argument("--sizes", type=int, default=3, help="how many of 1e4, 1e5 and 1e6 (default: %(default)s)")
     options.add_argument("--resume", action="store_true", help="keep the parts that an earlier run has written")
     options = options.parse_args()
     until = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)
     path = options.output or RESULTS / "scale.json"
     results = json.loads(path.read_text()) if options.resume and path.exists() else {"machine": machine()}
-    sizes = [2000, 4000] if options.quick else [10_000, 100_000, 1_000_000]
+    sizes = [2000, 4000] if options.quick else [10_000, 100_000, 1_000_000][: options.sizes]
 
     def part(name: str, work: Any) -> None:
         if name not in results and time.monotonic() < until:
             results[name] = work()
             write_results("scale", results, options)
 
-    part("speed", lambda: speed(options.quick))
-    for n in sizes:
-        part(f"growth_{n}", lambda n=n: in_child("growth", str(n)))
+    names = ["speed", *(f"growth_{n}" for n in sizes)]
+    if not set(names) <= set(results):
+        with cluster_of(2) as cluster, Client(cluster) as client:
+            part("speed", lambda: speed(client, options.quick, 1 if options.quick else options.rounds))
+            for n in sizes:
+                part(f"growth_{n}", lambda n=n: growth(client, n))
     part("storage", lambda: storage(options.quick))
     part("kills", lambda: kills(options.quick, until))
     report(results, sizes)
