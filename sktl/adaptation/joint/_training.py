@@ -256,18 +256,16 @@ class DomainTraining:
         """Return the loop."""
         e = self.estimator
         training = Training(network, self.losses, self.y.n_outputs, int(self.seeds[1]))
-        rate = self.learning_rate
+        rate, share = self.learning_rate, PRETRAINED_SHARE if self.plan.is_pretrained else 1.0
         body = [p for p in network.backbone.parameters() if p.requires_grad]
         of_body = {id(p) for p in body}
         rest = [p for p in training.parameters() if p.requires_grad and id(p) not in of_body]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": rest, "lr": rate, "weight_decay": self.weight_decay(LARGEST_DECAY)},
-            {
-                "params": body,
-                "lr": rate * (PRETRAINED_SHARE if self.plan.is_pretrained else 1.0),
-                "weight_decay": self.weight_decay(LARGEST_DECAY_OF_BODY),
-            },
+            {"params": body, "lr": rate * share, "weight_decay": self.weight_decay(LARGEST_DECAY_OF_BODY)},
         ]
+        if all(groups[0][name] == groups[1][name] for name in ("lr", "weight_decay")):
+            groups = [groups[0] | {"params": [*rest, *body]}]  # a group has a kernel of its own
         own: list[tuple[str, Any]] = [] if selection is None else [("sktl_selection", selection)]
         own += [] if self.keeper is None else [("sktl_checkpoint", self.keeper)]
         return TrainingNet(

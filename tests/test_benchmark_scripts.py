@@ -1,0 +1,44 @@
+"""Scripts whose runs take other machines, or long, work where they are small."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+def run(script, *options):
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_rows_for_a_gpu_run_on_a_cpu_and_resume(tmp_path):
+    pytest.importorskip("psutil")
+    path = tmp_path / "found.json"
+    options = ["--device", "cpu", "--quick", "--output", path]
+    shown = run("on_gpu.py", *options)
+    found = json.loads(path.read_text())["results"]
+    assert len(found) == 7
+    for name, row in found.items():
+        assert row["status"] == "done" or row["status"].startswith("left out: This benchmark needs"), (name, row)
+        assert name in shown
+    assert found["extraction, resnet18"]["limits"]["by_matmul"] > 0
+    assert found["adaptation, MLP"]["status"] == "done"
+    done = sum(row["status"] == "done" for row in found.values())
+    assert done >= 4
+    path.write_text(json.dumps({"results": {name: {**row, "status": "done"} for name, row in found.items()}}))
+    assert "done" not in run("on_gpu.py", *options, "--resume").split("| row |")[0]
+
+
+def test_memory_is_measured_in_processes_of_their_own(tmp_path):
+    pytest.importorskip("psutil")
+    path = tmp_path / "found.json"
+    run("memory.py", "--quick", "--output", path, "--families", "CORALAligner")
+    found = json.loads(path.read_text())["results"]["CORALAligner"]
+    assert set(found) == {"200", "2000"}
+    assert all(cell["then"] >= 0 and "error" not in cell for cell in found.values())
