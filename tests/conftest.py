@@ -51,8 +51,9 @@ def global_generators_stay_as_found():
     """No test may find Python's, NumPy's or torch's generators moved by the library."""
     import random
 
-    import sklearn.callback  # noqa: F401 - imports rich, which draws an identifier from Python's generator
     import torch
+
+    import sktl._callbacks  # noqa: F401 - imports rich, which draws an identifier from Python's generator
 
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     yield
