@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sktl._torch_datasets import opened
 
 OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 NO_ARRAYS = (str, bytes, os.PathLike, Mapping, AbstractSet, Iterator, type)
+COLUMN_OPTIONS = signature(validation.column_or_1d).parameters  # no input_name before scikit-learn 1.8
 REMEDIES: dict[type, str] = {
     str: " One path or text is [{0}]; the pictures of a folder are paths, labels = sktl.datasets.load_pictures({0}).",
     os.PathLike: " One path is [{0}]; the pictures of a folder are paths, labels = sktl.datasets.load_pictures({0}).",
@@ -139,7 +141,7 @@ def column_or_1d(values: Any, **options: Any) -> Any:
     if not hasattr(values, "iloc") and hasattr(values, "__array__"):  # pandas' Categorical, Series of polars
         values = np.asarray(values)
     with sklearn.config_context(array_api_dispatch=False):
-        return validation.column_or_1d(values, **options)
+        return validation.column_or_1d(values, **{key: options[key] for key in options if key in COLUMN_OPTIONS})
 
 
 def _of_tensor(values: Tensor, name: str) -> np.ndarray:
