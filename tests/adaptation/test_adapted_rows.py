@@ -31,7 +31,7 @@ def quick(**params):
 @pytest.fixture(scope="module")
 def alone(moved):
     """What the source teaches without adaptation."""
-    return quick(loss=None, max_epochs=50).fit(*moved[:2])
+    return quick(loss=None, bottleneck=256, max_epochs=50).fit(*moved[:2])
 
 
 @pytest.fixture(scope="module")

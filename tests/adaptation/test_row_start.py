@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from sktl._draws import OwnDraws
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.adaptation.joint._network import HEADS, set_head
 from sktl.adaptation.joint._row_body import RowBody
@@ -32,15 +33,15 @@ def stacked(source, target):
 
 @pytest.fixture(scope="module")
 def few_of_many():
-    """Six rows of each of 60 classes; the target is moved."""
-    source = classes_of(60, 6, 300, spread=1.6)
-    return source, classes_of(60, 4, 300, spread=1.6, moved=RNG.normal(size=300), seed=1)
+    """Six rows of each of 40 classes; the target is moved."""
+    source = classes_of(40, 6, 100, spread=2.5)
+    return source, classes_of(40, 5, 100, spread=2.5, moved=np.random.default_rng(3).normal(size=100), seed=1)
 
 
 @pytest.fixture(scope="module")
 def three_of_nine():
     """A source of nine classes, and a target that has three of them and is moved."""
-    X, y = classes_of(9, 60, spread=2.0, moved=0.8 * RNG.normal(size=40), seed=2)
+    X, y = classes_of(9, 60, spread=2.0, moved=0.8 * np.random.default_rng(3).normal(size=40), seed=2)
     return classes_of(9, 30, spread=2.0), (X[y < 3], y[y < 3])
 
 
@@ -59,16 +60,18 @@ class TestStart:
         start = row_start(X, part(y, 100, 5))
         n_features = start.directions.shape[0]
         network = torch.nn.Module()
-        network.backbone = RowBody(n_columns, n_features)
-        network.classifier = HEADS[head](n_features, 5)
+        with OwnDraws(0):
+            network.backbone = RowBody(n_columns, n_features)
+            network.classifier = HEADS[head](n_features, 5)
         start.write(network)
         with torch.no_grad():
             features = network.backbone.eval()(torch.from_numpy(start.data).float())
             logits = network.classifier(features).numpy()
         model = linear_model(X, part(y, 100, 5))
         np.testing.assert_allclose(logits, model.data @ model.weight.T + model.bias, atol=2e-3)
-        for rows in (model.data[:100], model.data[100:]):
-            np.testing.assert_allclose(rows.mean(0), 0, atol=1e-9)
+        np.testing.assert_allclose(model.data[:100].mean(0), 0, atol=1e-9)
+        shift = X[:100].mean(0) - X[100:].mean(0)  # of 150 rows and 5 of the source's, the mean is that of the 155
+        np.testing.assert_allclose(model.data[100:].mean(0) * model.scaler.scale_, -shift * 5 / 155, atol=1e-9)
         assert np.square(features.numpy()).sum(1).mean() == pytest.approx(256, rel=0.02)
 
     def test_head_is_that_of_logistic_regression(self):
@@ -88,10 +91,10 @@ class TestStart:
         np.testing.assert_allclose(beyond @ beyond.T, np.eye(8), atol=1e-9)
 
     def test_a_head_is_written_into_each_kind(self):
-        weight, bias = torch.randn(3, 7), torch.randn(3)
-        rows = torch.randn(5, 7)
+        weight, bias, rows = (torch.from_numpy(RNG.normal(size=shape)).float() for shape in ((3, 7), 3, (5, 7)))
         for kind in HEADS.values():
-            classifier = kind(7, 3)
+            with OwnDraws(0):
+                classifier = kind(7, 3)
             set_head(classifier, weight, bias)
             torch.testing.assert_close(classifier(rows), rows @ weight.T + bias)
 
@@ -121,7 +124,8 @@ class TestNoLossToTheSimpleModel:
         adapted = DomainAdaptedClassifier(random_state=0).fit(X, y).score(Xt, yt)
         random_start = DomainAdaptedClassifier(bottleneck=256, random_state=0).fit(X, y).score(Xt, yt)
         assert alone > base - 0.03
-        assert adapted > max(base + 0.05, random_start)
+        assert adapted > base + 0.05
+        assert adapted > random_start
 
     def test_sparse_rows(self):
         rng = np.random.default_rng(0)
@@ -155,11 +159,9 @@ class TestShares:
         assert plain.target_shares_ is None
         known = DomainAdaptedClassifier(target_shares={0: 1, 1: 1, 2: 1}, random_state=0).fit(X, y)
         np.testing.assert_allclose(known.target_shares_, np.r_[np.full(3, 1 / 3), np.zeros(6)])
-        alone = DomainAdaptedClassifier(loss=None, random_state=0).fit(X, y)
         scores = [each.score(*target) for each in (known, model, plain)]
         assert scores[0] > scores[2] + 0.05
         assert scores[1] > scores[2] + 0.05
-        assert scores[1] > alone.score(*target) - 0.02
 
     def test_of_equal_classes_nothing_is_said(self, moved):
         X, y, _ = moved
@@ -177,19 +179,25 @@ class TestShares:
         assert known > plain + 0.05
 
     def test_estimate_by_hand(self):
-        # Two classes far apart in one column; three quarters of the target's rows are of the second.
-        rows = np.r_[np.full(100, -3.0), np.full(300, 1.0)][:, None]
-        found = estimated_shares(
-            rows, np.array([[-10.0], [10.0]]), np.zeros(2), np.array([[-2.0], [2.0]]), np.array([0.5, 0.5])
-        )
-        np.testing.assert_allclose(found, [0.5, 0.5])  # (1/4 + 1/2) / 2 is too near to 1/2 to be believed
-        rows = np.r_[np.full(10, -3.8), np.full(190, 0.2)][:, None]
-        three = np.vstack([rows, rows + 0.0])
-        means = np.array([[-2.0], [2.0], [30.0], [40.0]])
-        prior = np.full(4, 0.25)
-        weight, bias = np.array([[-5.0], [5.0], [5.0], [5.0]]), np.array([0.0, 0.0, -900.0, -900.0])
-        found = estimated_shares(three - three.mean(0), weight, bias, means - means.mean(0), prior)
-        assert found[2:].sum() == pytest.approx(0.25, abs=0.02)
+        # Four classes in one column.
+        means, prior = np.array([[-3.0], [-1.0], [1.0], [3.0]]), np.full(4, 0.25)
+        weight = 20 * means
+        bias = -10 * np.square(means[:, 0])
+        rows = np.tile([[-1.0], [1.0]], (50, 1))  # the two classes in the middle, and the centre stays
+        found = estimated_shares(rows, weight, bias, means, prior)
+        assert found.differ
+        np.testing.assert_allclose(found.shares, [1 / 8, 3 / 8, 3 / 8, 1 / 8], atol=1e-3)  # (1/2 + 1/4) / 2
+        even = np.tile(means, (30, 1))
+        same = estimated_shares(even, weight, bias, means, prior)
+        assert not same.differ
+        np.testing.assert_array_equal(same.shares, prior)
+
+    def test_an_estimate_that_collapses_is_not_believed(self):
+        means, prior = np.array([[-3.0, 0], [0.0, 3], [3.0, 0], [0, -3]]), np.full(4, 0.25)
+        rows = np.tile([[-40.0, 0.0]], (50, 1))  # nothing but the first class, wherever the centre is
+        found = estimated_shares(rows, means, np.zeros(4), means, prior)
+        assert found.differ
+        np.testing.assert_array_equal(found.shares, prior)
 
     def test_rows_are_drawn_by_shares(self):
         codes = np.r_[np.zeros(10), np.ones(30)].astype(int)

@@ -30,7 +30,7 @@ def table():
 @pytest.fixture(scope="module")
 def source(table):
     X, y = table
-    return DomainAdaptedClassifier(loss=None, max_epochs=2, random_state=0).fit(X[:100], y[:100])
+    return DomainAdaptedClassifier(loss=None, bottleneck=32, max_epochs=2, random_state=0).fit(X[:100], y[:100])
 
 
 class TestRouting:

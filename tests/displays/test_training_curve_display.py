@@ -47,9 +47,9 @@ def test_adaptation_shows_parts_and_the_chosen_epoch(two_domains):
     scores = iter([0.1, 0.9, 0.2])
     model = DomainAdaptedClassifier(max_epochs=3, selection=lambda *_: next(scores), random_state=0).fit(X, known)
     display = TrainingCurveDisplay.from_estimator(model)
-    assert list(display.losses) == ["train_loss", "train_supervised", "train_cdan"]
+    assert list(display.losses) == ["train_loss", "train_supervised", "train_mcc"]
     np.testing.assert_allclose(
-        np.add(shown(display, "train_supervised"), shown(display, "train_cdan")),
+        np.add(shown(display, "train_supervised"), shown(display, "train_mcc")),
         shown(display, "train_loss"),
         rtol=1e-5,
     )

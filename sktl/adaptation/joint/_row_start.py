@@ -13,7 +13,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
 
-from sktl._logistic import solve_logistic
+from sktl._logistic import chosen_penalty, distinct, solve_logistic
 from sktl._magnitudes import length_scaler, scaled
 from sktl._row_scalers import column_scaler, common_scaler
 from sktl.adaptation.joint._network import set_head
@@ -28,6 +28,9 @@ RIDGES = 10.0 ** np.arange(-2, 4)  # times the number of columns
 MOST_VALUES = 2**27  # of sparse rows that are made dense for the head
 ABSENT = 10.0  # logits below the lowest intercept, for a class without rows
 MAX_ITER = 100
+FEW_TARGET_ROWS = 5
+MOST_WORK = 2e9  # rows^3 times classes, for the choice of the penalty
+LEAST_A_CLASS, MIDDLE = 10, 100.0
 FEW_ROWS = 400  # labelled rows for which training without a target goes half its way
 
 
@@ -100,15 +103,21 @@ class LinearModel:
     basis : array (n_features, n_columns) or None
         Principal directions, where rows are too many and wide for a head on all columns.
     shares : array (n_classes,) or None
-        Estimated shares of the classes in the target; None where nothing was estimated.
+        Shares of the classes in the target, estimated or given; None where nothing is known of them.
+    prior : array (n_classes,) or None
+        Those in the source.
+    shares_differ : bool
+        Whether the estimate says so.
     """
 
     data: Any
     scaler: StandardScaler
     weight: np.ndarray
     bias: np.ndarray
-    basis: np.ndarray | None
-    shares: np.ndarray | None
+    basis: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    prior: np.ndarray | None = None
+    shares_differ: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,10 +146,10 @@ def linear_model(data: Any, part: Part) -> LinearModel:
         seen = np.concatenate([_spread(part.labelled), _spread(part.target)])
         basis = principal(scaled_data[seen], n_features_of(rows.shape[1], part.n_classes))
         weight, bias = _head(rows @ basis.T, codes, counts, part.n_classes)
-        return LinearModel(scaled_data, scaler, weight @ basis, bias, basis, None)
+        return LinearModel(scaled_data, scaler, weight @ basis, bias, basis)
     dense = rows.toarray() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64)
     weight, bias = _head(dense, codes, counts, part.n_classes)
-    model = LinearModel(scaled_data, scaler, weight, bias, None, None)
+    model = LinearModel(scaled_data, scaler, weight, bias)
     if part.is_separate and len(part.target) and len(part.source) and not sparse.issparse(rows):
         _move_to_shares(model, part)
     return model
@@ -155,13 +164,15 @@ def _move_to_shares(model: LinearModel, part: Part) -> None:
     prior = prior / prior.sum()
     if not prior.all():
         return
+    model.prior = prior
     rows = model.data[part.source]
     means = np.stack([
         np.average(rows[known == k], axis=0, weights=part.weights_of(part.source[known == k]))
         for k in range(part.n_classes)
     ])  # fmt: skip
     if isinstance(part.shares, str):
-        model.shares = estimated_shares(model.data[part.target], model.weight, model.bias, means, prior)
+        found = estimated_shares(model.data[part.target], model.weight, model.bias, means, prior)
+        model.shares, model.shares_differ = found
     else:
         model.shares = part.shares
     # mean of the target's rows = sum_c g_c mu_c
@@ -206,7 +217,7 @@ def _scaled(data: Any, part: Part) -> tuple[Any, StandardScaler]:
         scaler = kind(data[both], of(both))
         return scaler.transform(data), scaler
     of_source, scaler = kind(data[part.source], of(part.source)), kind(data[target], of(target))
-    _guard(of_source, scaler)
+    _draw_near(scaler, of_source, len(target), is_common=kind is common_scaler)
     done = scaler.transform(data)
     done[part.source] = of_source.transform(data[part.source])
     return done, scaler
@@ -232,10 +243,17 @@ def _kind(rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> An
     return common_scaler if errors[0] < errors[1] else column_scaler
 
 
-def _guard(of_source: StandardScaler, scaler: StandardScaler) -> None:
-    """Give a column that is constant in the target the source's deviation: the future may bring other values."""
-    constant = scaler.var_ == 0
-    scaler.scale_[constant] = of_source.scale_[constant]
+def _draw_near(scaler: StandardScaler, of_source: StandardScaler, n_target: int, *, is_common: bool) -> None:
+    """Draw the target's moments to the source's, as if the target had some rows more with these."""
+    # m = m_s + n / (n + n_0) (m_t - m_s), and so the deviation
+    share = n_target / (n_target + FEW_TARGET_ROWS)
+    here, there = (
+        np.full_like(one.scale_, np.sqrt(one.var_.mean())) if is_common else np.sqrt(one.var_)
+        for one in (of_source, scaler)
+    )
+    scale = here + share * (there - here)
+    scaler.mean_ = of_source.mean_ + share * (scaler.mean_ - of_source.mean_)
+    scaler.scale_ = np.where(scale > 0, scale, 1.0)
 
 
 def principal(rows: Any, n_components: int) -> np.ndarray:
@@ -253,11 +271,27 @@ def _spread(rows: np.ndarray, most: int = SEEN) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)] if len(rows) else rows
 
 
+def _penalty(rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> float | str:
+    """Return "auto", a C that was chosen on a part of the rows, or a middle one where that part would be too small."""
+    n, n_classes = len(rows), codes.max() + 1
+    most = int((MOST_WORK / n_classes) ** (1 / 3))
+    if min(rows.shape) <= most:
+        return "auto"
+    counts = np.ones(n) if weights is None else weights / weights.mean()
+    if most < LEAST_A_CLASS * n_classes:
+        centred = rows - np.average(rows, axis=0, weights=counts)
+        return MIDDLE / float(np.average(np.square(centred).sum(1), weights=counts))
+    seen = _spread(np.argsort(codes, kind="stable"), most)
+    return chosen_penalty(
+        *distinct(rows[seen], np.unique(codes[seen], return_inverse=True)[1], counts[seen]), MAX_ITER
+    )[0]
+
+
 def _head(
     rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     classes, present = np.unique(codes, return_inverse=True)
-    solution = solve_logistic(rows, present, weights, "auto", MAX_ITER)
+    solution = solve_logistic(rows, present, weights, _penalty(rows, present, weights), MAX_ITER)
     weight, bias = solution.weight, solution.bias
     if len(weight) == 1:  # logits z of two classes are (-z/2, z/2)
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

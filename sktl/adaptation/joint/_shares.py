@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import softmax
@@ -12,23 +12,32 @@ from scipy.special import softmax
 PRIOR = 1.0  # how much the source's shares count for beside all target rows
 ROUNDS, STEPS = 8, 100
 TOLERANCE = 1e-6
-MUCH = 0.25  # half the sum of differences between shares, from which the classes are weighed
+MUCH = 0.22  # half the sum of differences between predicted and source's shares, from which they are said to differ
+COLLAPSED = 0.36  # the same of an estimate that draws ever more rows to one class: it is not to be believed
 SPREAD_ROWS = 20  # a source row is drawn for so many places at most
+
+
+class Estimate(NamedTuple):
+    """Shares of the classes in the target, the source's where no other could be told, and whether they differ."""
+
+    shares: np.ndarray  # (n_classes,)
+    differ: bool
 
 
 def estimated_shares(
     rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, means: np.ndarray, prior: np.ndarray
-) -> np.ndarray:
-    """Return the classes' shares in the target, or the source's where they do not differ much.
+) -> Estimate:
+    """Return the classes' shares in the target.
 
     The shares say where the centre of the target's rows lies, and the centre decides what is predicted: both are found
     in turns. Within a turn it is expectation and maximisation (Saerens et al. 2002), drawn half-way to the source's
-    shares: a model that the shift misleads is not to be believed.
+    shares: a model that the shift misleads is not to be believed. Where predictions with equal shares are not far from
+    these, nothing is changed.
 
     Parameters
     ----------
     rows : array (n, n_columns)
-        Target rows, their mean 0.
+        Target rows, their mean about 0.
     weight, bias : array (n_classes, n_columns), (n_classes,)
         The source's linear model, of rows with mean ``prior @ means``.
     means : array (n_classes, n_columns)
@@ -36,10 +45,13 @@ def estimated_shares(
     prior : array (n_classes,)
         The source's shares, none 0.
     """
+    logits = rows @ weight.T + bias
+    predicted = np.bincount(logits.argmax(1), minlength=len(prior)) / len(rows)
+    if distance(predicted, prior) <= MUCH:
+        return Estimate(prior, False)
     # x_t + sum_c (g_c - p_c) mu_c is where a target row lies among the source's
-    g = prior
-    logits = rows @ weight.T + bias - np.log(prior)
-    of_means = means @ weight.T
+    g, of_means = prior, means @ weight.T
+    logits = logits - np.log(prior)
     for _ in range(ROUNDS):
         before, moved = g, logits + (g - prior) @ of_means
         for _ in range(STEPS):
@@ -50,7 +62,7 @@ def estimated_shares(
                 break
         if np.abs(g - before).sum() < TOLERANCE:
             break
-    return g if distance(g, prior) > MUCH else prior
+    return Estimate(prior if distance(g, prior) > COLLAPSED else g, True)
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -87,10 +99,16 @@ def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray) -
     """Say that the classes' shares seem to differ."""
     order = np.argsort(shares - prior)
     rare, frequent = ([str(classes[i]) for i in some[:3]] for some in (order, order[::-1]))
+    if np.array_equal(shares, prior):
+        what = "How, cannot be told: the model is misled too much, and the source's shares are taken."
+    else:
+        what = (
+            f"There seem to be more of {', '.join(frequent)}, less of {', '.join(rare)}. The source's classes are "
+            "weighed by the estimate in target_shares_, which goes half the way."
+        )
     warnings.warn(
-        f"Classes seem to have other shares in the target than in the source: more of {', '.join(frequent)}, less of "
-        f"{', '.join(rare)}. The source's classes are weighed by the estimate in target_shares_, which errs with the "
-        "model. Pass target_shares if you know them, or None to take them as equal.",
+        f"Classes seem to have other shares in the target than in the source. {what} Pass target_shares if you know "
+        "them, or None to take them as equal.",
         UserWarning,
         stacklevel=7,
     )

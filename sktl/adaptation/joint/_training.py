@@ -30,7 +30,7 @@ from sktl.adaptation.joint._residual_rows import start_solved, target_ratio
 from sktl.adaptation.joint._resolved import Options, resolve
 from sktl.adaptation.joint._roles import Roles, assign
 from sktl.adaptation.joint._row_start import LinearModel, Part, RowStart, linear_model, n_features_of, row_start
-from sktl.adaptation.joint._shares import MUCH, distance, drawn_by, given_shares, warn_of_shares
+from sktl.adaptation.joint._shares import drawn_by, given_shares, warn_of_shares
 from sktl.adaptation.joint._step import AdaptationStep, Training
 from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import DomainLoss, get_losses
@@ -124,10 +124,9 @@ class DomainTraining:
 
     def _shares_of(self, model: LinearModel) -> None:
         """Take over what a linear model says of the classes' shares."""
-        source = self._part().source
-        prior = np.bincount(self.y.values[source], minlength=self.y.n_outputs) / len(source)
-        if isinstance(self.shares, str) and model.shares is not None and distance(model.shares, prior) > MUCH:
-            self.differing_shares = (model.shares, prior)
+        if model.shares_differ:
+            assert model.shares is not None and model.prior is not None
+            self.differing_shares = (model.shares, model.prior)
         self.shares = model.shares
 
     @property
