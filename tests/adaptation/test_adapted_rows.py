@@ -208,7 +208,7 @@ class TestBadInput:
     def test_labelled_domains_without_a_target(self, three_domains):
         X, y, truth, domain = three_domains
         full = np.r_[y[:150], truth]
-        with pytest.raises(ValueError, match="CDAN need target rows, but every row is labelled"):
+        with pytest.raises(ValueError, match="MCC need target rows, but every row is labelled"):
             quick().fit(X, full, sample_domain=domain)
         quick(target_domain="t").fit(X, full, sample_domain=domain)
 
