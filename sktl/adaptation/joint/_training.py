@@ -125,7 +125,8 @@ class DomainTraining:
     def _shares_of(self, model: LinearModel) -> None:
         """Take over what a linear model says of the classes' shares."""
         if model.shares_differ:
-            assert model.shares is not None and model.prior is not None
+            assert model.shares is not None
+            assert model.prior is not None
             self.differing_shares = (model.shares, model.prior)
         self.shares = model.shares
 
