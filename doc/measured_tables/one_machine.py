@@ -55,6 +55,12 @@ def table_scorer_cost() -> str:
     return table(["network", "what", "seconds", "predictions"], rows, left=2)
 
 
+def scorer_predictions(what: str) -> float:
+    """Return what a score costs, in predictions of the same rows."""
+    (cell,) = read("scorer_cost")["results"].values()
+    return cell["predictions"][what]["of_medians"]
+
+
 def table_memory() -> str:
     """Return the peaks of memory by family and number of rows, in megabytes."""
     results = read("memory")["results"]
