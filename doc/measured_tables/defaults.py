@@ -12,3 +12,13 @@ def table_defaults() -> str:
         for ours, base, metric, *counts, mean, _ in read("defaults")["summary"]
     ]
     return table(["default", "baseline", "measure", "wins", "ties", "losses", "mean gain"], rows, left=3)
+
+
+def lost_defaults() -> str:
+    """Return which cases are lost, in a sentence."""
+    lost = [
+        f"{ours}, {metric.removeprefix('-')}: {cases}"
+        for ours, _, metric, *_, cases in read("defaults")["summary"]
+        if cases
+    ]
+    return f"Lost: {'; '.join(lost)}." if lost else "No case is lost."
