@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sktl.adaptation import DomainAdaptedClassifier
+from sktl.adaptation.joint._resolved import resolve
 from sktl.adaptation.losses import LOSSES, get_loss
 
 ROOT = Path(__file__).parents[2]
@@ -29,4 +30,5 @@ def test_the_default_is_the_best_by_unsupervised_choice():
     means: dict[str, float] = {}
     for row in rows:
         means[row["method"]] = means.get(row["method"], 0.0) + n_pairs[row["data"]] * row["unsupervised"] / 26
-    assert DomainAdaptedClassifier().loss == max(means, key=means.get)
+    # that of pictures; rows that start as a linear model are measured in benchmarks/defaults.py
+    assert resolve(DomainAdaptedClassifier(), is_own=False).loss == max(means, key=means.get)
