@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,6 +16,7 @@ import torch
 from sktl._forking import ForkSafeLock
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "accelerate")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -134,6 +138,19 @@ def keep_freed_memory() -> None:
     32 MiB, and twice as much stays at the heap's end: one block of that size, never touched, settles both.
     """
     torch.empty(2**25 - 2**17, dtype=torch.uint8)
+
+
+def keep_freed_memory_on_workers() -> None:
+    """Do the same in a process of a cluster, where the C library was told to hand freed memory back at once.
+
+    Dask starts workers with MALLOC_TRIM_THRESHOLD_=65536, which also fixes the threshold above which blocks are mapped
+    one by one. A network then takes more than twice the processor's time.
+    """
+    if "MALLOC_TRIM_THRESHOLD_" in os.environ and sys.platform.startswith("linux"):
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 2**25)
+            mallopt(_M_TRIM_THRESHOLD, 2**26)
 
 
 _exact_lock = ForkSafeLock()

@@ -75,15 +75,9 @@ def predicted(n: int) -> float:
     return 100 * (cell["processor_seconds"] / expected - 1)
 
 
-def core_hours(pictures: float, road: str = "2 workers") -> float:
+def core_hours(pictures: float, road: str = "1 worker") -> float:
     """Return the hours of one core for so many pictures of 224 pixels, by the measured processor time."""
     return pictures / read("scale")["speed"]["pictures_a_processor_second"][road] / SECONDS_AN_HOUR
-
-
-def kills(name: str, of: str | None = None) -> int:
-    """Return one number of the part on kills."""
-    found = read("scale")["kills"][name]
-    return found if of is None else found[of]
 
 
 def storage_of(name: str, what: str) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import sktl
+from sktl._device import keep_freed_memory_on_workers
 from sktl._extraction import Extractor, codes_and_failures
 from sktl._forking import ForkSafeLock
 from sktl._memory import Remembered, emptied_on_request
@@ -75,6 +76,7 @@ class Job:
 
     def _open(self) -> tuple[Any, Any]:
         self._check_versions()
+        keep_freed_memory_on_workers()
         with plain_modes():
             transformer = pickle.loads(self.payload)
             if getattr(transformer, "n_jobs", 1) is None:

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from counting_network import counting_network, n_seen
 from PIL import Image
 
 from sktl import CNNCodesTransformer, TextCodesTransformer
+from sktl._device import keep_freed_memory_on_workers
 from sktl.exceptions import BadImageError, WorkerError
 from sktl.features import _job
 from sktl.features._lazy_codes import job_for
@@ -184,6 +186,20 @@ class TestBlocks:
         next(blocks)
         blocks.close()
         assert threading.active_count() == before
+
+
+def test_workers_keep_freed_memory(monkeypatch):
+    """Dask has the C library of workers hand it back at once, which doubles what a network costs."""
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("sktl._device.ctypes.CDLL", lambda name: library)
+    monkeypatch.setattr("sktl._device.sys.platform", "linux")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    keep_freed_memory_on_workers()
+    assert not calls
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    keep_freed_memory_on_workers()
+    assert dict(calls) == {-3: 2**25, -1: 2**26}  # of glibc: what is mapped by itself, and what is handed back
 
 
 class TestFaults:
