@@ -6,6 +6,7 @@ from sktl.reweighting._registry import WEIGHTERS, get_weighter
 from sktl.reweighting._reweighted import ReweightedClassifier, ReweightedRegressor
 from sktl.reweighting._rlls import RLLS
 from sktl.reweighting._saerens import SaerensEM
+from sktl.reweighting._tradaboost import TrAdaBoostClassifier
 
 __all__ = [
     "BBSE",
@@ -15,5 +16,6 @@ __all__ = [
     "ReweightedClassifier",
     "ReweightedRegressor",
     "SaerensEM",
+    "TrAdaBoostClassifier",
     "get_weighter",
 ]
