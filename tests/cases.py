@@ -26,10 +26,13 @@ from sktl.aligners import (
     CORALAligner,
     DomainStandardizer,
     GeodesicFlowKernel,
+    JointDistributionAligner,
     LabelledOnly,
     MarginalizedDenoiser,
+    StructuralCorrespondence,
     SubspaceAligner,
     TransferComponentAnalysis,
+    TransferKernelLearning,
 )
 from sktl.fewshot import (
     CNAPsLearner,
@@ -48,7 +51,7 @@ from sktl.fewshot import (
     SNAILLearner,
 )
 from sktl.fewshot.heads import PrototypeHead
-from sktl.reweighting import ReweightedClassifier
+from sktl.reweighting import ReweightedClassifier, TrAdaBoostClassifier
 from sktl.safety import SafelyAdaptedClassifier
 
 RNG = np.random.default_rng(0)
@@ -184,13 +187,14 @@ CASES = [
     *(
         Case(kind.__name__, kind, ROWS, MARKED)
         for kind in (
-            CORALAligner, DomainStandardizer, GeodesicFlowKernel, MarginalizedDenoiser, SubspaceAligner,
-            TransferComponentAnalysis,
+            CORALAligner, DomainStandardizer, GeodesicFlowKernel, JointDistributionAligner, MarginalizedDenoiser,
+            StructuralCorrespondence, SubspaceAligner, TransferComponentAnalysis, TransferKernelLearning,
         )
     ),
     Case("LabelledOnly", lambda: LabelledOnly(LogisticRegression()), ROWS, MARKED),
     Case("ReweightedClassifier", lambda: ReweightedClassifier(LogisticRegression()), ROWS, MARKED),
     Case("ReweightedClassifier-em", lambda: ReweightedClassifier(LogisticRegression(), weighter="em"), ROWS, MARKED),
+    Case("TrAdaBoostClassifier", lambda: TrAdaBoostClassifier(n_estimators=5, random_state=0), ROWS, MARKED),
     Case("SourceSelector", lambda: sktl.SourceSelector(LogisticRegression(), random_state=0), ROWS, MARKED),
     Case(
         "PerDomainClassifier",

@@ -18,7 +18,7 @@ from sktl._domains import SOURCE, TARGET, Domains, found_domains
 from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
 from sktl._validation import shorten
-from sktl.aligners._guard import check_steps_leave_out
+from sktl.aligners._guard import check_steps_leave_out, marks_among, watched
 from sktl.displays import ShowsWhatWasLearned
 
 
@@ -48,6 +48,7 @@ class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, 
     def _map(self, X: Any, domains: Domains) -> Any:
         """Return rows, each mapped as its domain asks; X may be written to unless it is sparse."""
 
+    @watched
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, *, sample_domain: Any = None) -> Aligner:
         """Learn how the domains differ.
@@ -140,7 +141,9 @@ class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, 
         X = self._read(X, reset=True)
         labels = as_labels(y)
         check_length(labels, X.shape[0], "y")
-        check_steps_leave_out(~is_labelled(labels, self.unlabelled), labels, name)
+        marked = ~is_labelled(labels, self.unlabelled)
+        check_steps_leave_out(marked, labels, name)
+        self._marks = marks_among(marked, labels)
         domains = found_domains(labels, sample_domain, self.unlabelled, self.target_domain)
         self.domains_ = domains.names
         self.is_target_domain_ = domains.targets
@@ -154,6 +157,12 @@ class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, 
         else:
             _warn_of_one_domain(name, has_target=bool(domains.is_target.any()))
         return X, domains
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was learned; a pipeline with a memory finds aligners fitted before, in other pipelines."""
+        super().__setstate__(state)
+        marks = state.get("_marks", np.zeros(0))
+        check_steps_leave_out(np.ones(len(marks), dtype=bool), marks, type(self).__name__)
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         formats = ("csr", "csc") if self._takes_sparse else False

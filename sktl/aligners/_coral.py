@@ -6,6 +6,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils._param_validation import Interval
 
 from sktl._domains import Domains
@@ -21,6 +22,9 @@ class CORALAligner(Aligner):
     matched too, which changes nothing where both domains are standardised, as the paper asks. And `regularization`
     is counted in the domain's mean variance of a column, which is 1 in standardised columns, so that rows of any scale
     give the same answer. With fewer rows than columns, it is what keeps the covariances invertible.
+
+    X may be sparse: covariances are then found without making it dense. The output is dense, for mapped rows have no
+    zeros; with tens of thousands of columns, put a ``TruncatedSVD`` before.
 
     Parameters
     ----------
@@ -61,6 +65,7 @@ class CORALAligner(Aligner):
     array([1, 0])
     """
 
+    _takes_sparse = True
     _parameter_constraints: ClassVar[dict] = {
         **Aligner._parameter_constraints,
         "regularization": [Interval(Real, 0, None, closed="neither")],
@@ -71,13 +76,14 @@ class CORALAligner(Aligner):
         self.unlabelled = unlabelled
         self.target_domain = target_domain
 
-    def _learn(self, X: np.ndarray, domains: Domains, y: np.ndarray) -> None:
+    def _learn(self, X: Any, domains: Domains, y: np.ndarray) -> None:
         rows, is_target = X.astype(np.float64), domains.is_target
         self._source, self._target = spectrum(rows[~is_target]), spectrum(rows[is_target])
         n_target = int(is_target.sum())
-        warn_of_few("CORAL", len(X) - n_target, n_target, 2, "only the means are matched")
+        warn_of_few("CORAL", X.shape[0] - n_target, n_target, 2, "only the means are matched")
 
-    def _map(self, X: np.ndarray, domains: Domains) -> np.ndarray:
+    def _map(self, X: Any, domains: Domains) -> np.ndarray:
+        X = X.toarray() if sparse.issparse(X) else X
         # A = (C_s + r I)^(-1/2) (C_t + r I)^(1/2),  x -> (x - m_s) A + m_t
         rows = ~domains.is_target
         centred = X[rows] - self._source.mean

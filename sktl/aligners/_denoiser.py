@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import linalg, sparse
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import safe_sparse_dot
 
 from sktl._domains import Domains
+from sktl._draws import seed_of
 from sktl.aligners._base import Aligner
 
 _LARGEST = 1e140  # squares of these are summed, and multiplied by each other
@@ -108,11 +108,13 @@ class MarginalizedDenoiser(Aligner):
             if len(restored) > self.max_features:
                 frequency = np.asarray((layer != 0).sum(axis=0)).ravel()
                 restored = np.sort(np.argsort(-frequency, kind="stable")[: self.max_features])
-                order = check_random_state(self.random_state).permutation(layer.shape[1])
+                order = np.random.RandomState(seed_of(self.random_state)).permutation(layer.shape[1])
                 parts = np.array_split(order, -(-len(order) // self.max_features))
             W = np.zeros((layer.shape[1] + 1, len(restored)))
             for part in parts:
-                solved = denoising(layer[:, part], layer[:, restored], self.corruption, self.regularization)
+                wanted = None if len(part) == layer.shape[1] == len(restored) else layer[:, restored]
+                taken = layer if wanted is None else layer[:, part]
+                solved = denoising(taken, wanted, self.corruption, self.regularization)
                 W[part] += solved[:-1] / len(parts)
                 W[-1] += solved[-1] / len(parts)
             self.weights_.append(W)
@@ -140,8 +142,10 @@ def denoising(rows: Any, wanted: Any, corruption: float, regularization: float) 
 
     Parameters
     ----------
-    rows, wanted : array or CSR of shape (n, d) and (n, r)
-        Columns to restore from, and those to restore.
+    rows : array or CSR of shape (n, d)
+        Columns to restore from.
+    wanted : array or CSR of shape (n, r) or None
+        Columns to restore; None is all of `rows`.
     corruption, regularization : float
         As in `MarginalizedDenoiser`.
     """
@@ -154,17 +158,34 @@ def denoising(rows: Any, wanted: Any, corruption: float, regularization: float) 
     diagonal = Q.diagonal() * q
     Q *= q[:, None]
     Q *= q
-    P = np.empty((d + 1, wanted.shape[1]))
-    P[:d] = _dense(rows.T @ wanted) / n * (1 - corruption)
-    P[d] = np.asarray(wanted.mean(axis=0)).ravel()
     # columns of any scale: each is solved for in units of its own
     unit = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     np.fill_diagonal(Q, diagonal)
     Q /= unit[:, None]
     Q /= unit
     Q[np.diag_indices(d + 1)] += regularization + (diagonal == 0)
+    if wanted is None:
+        # q_j P_j is the column Q_j but for E_j on its diagonal, so that W_j = (e_j - Q^-1 e_j E_j) / q_j
+        E = Q.diagonal() * unit**2 - diagonal * q
+        W = -_inverse(Q)[:, :d] / unit[:, None] * (E / unit)[:d]
+        W[np.diag_indices(d)] += 1
+        return W / (1 - corruption)
+    P = np.empty((d + 1, wanted.shape[1]))
+    P[:d] = _dense(rows.T @ wanted) / n * (1 - corruption)
+    P[d] = np.asarray(wanted.mean(axis=0)).ravel()
     solved = linalg.solve(Q, P / unit[:, None], assume_a="pos", overwrite_a=True, overwrite_b=True, check_finite=False)
     return solved / unit[:, None]
+
+
+def _inverse(Q: np.ndarray) -> np.ndarray:
+    """Return the inverse of a positive definite matrix, which is written to."""
+    found, failed = linalg.lapack.dpotrf(Q.T, lower=1, overwrite_a=1)
+    if not failed:
+        found, failed = linalg.lapack.dpotri(found, lower=1, overwrite_c=1)
+    if failed:
+        raise linalg.LinAlgError("The scatter of the rows is singular. Raise regularization.")
+    found = np.tril(found)
+    return found + np.tril(found, -1).T
 
 
 def _dense(values: Any) -> np.ndarray:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from functools import update_wrapper
+from types import FrameType, MethodType
 from typing import Any
 
 import numpy as np
@@ -12,12 +15,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import _BaseComposition
 
-from sktl._unlabelled import is_labelled, is_missing
+from sktl._unlabelled import as_labels, is_labelled, is_missing
 
 # A pipeline hands the same y to all its steps, and no step is told what stands behind it. So the pipelines that are
 # fitting an aligner are found in the calls that led to it: errors come before the classifier has learned anything.
-LIBRARIES = ("sktl.", "sklearn.", "joblib.", "imblearn.")
+LIBRARIES = ("sktl.", "sklearn.", "joblib.", "imblearn.", "pickle")
 
 
 def check_steps_leave_out(marked: np.ndarray, y: np.ndarray, name: str) -> None:
@@ -45,15 +49,66 @@ def check_steps_leave_out(marked: np.ndarray, y: np.ndarray, name: str) -> None:
                 raise ValueError(_message(step_name, step, y[marked][0], name))
 
 
+class watched:  # noqa: N801
+    """A method `fit` that is looked for around where it is looked up, too.
+
+    Unions with several workers fit their parts in threads or processes, whose calls lead to no pipeline. Before that
+    they look up `fit` where the pipeline called them.
+
+    Parameters
+    ----------
+    fit : function
+        The method.
+    """
+
+    def __init__(self, fit: Any):
+        self.fit = fit
+        update_wrapper(self, fit)
+
+    def __get__(self, aligner: Any, kind: Any = None) -> Any:
+        """Return the method of an aligner."""
+        if aligner is None:
+            return self.fit
+        _check_around_union(aligner)
+        return MethodType(self.fit, aligner)
+
+
+def _check_around_union(aligner: Any) -> None:
+    is_in_union = False
+    for frame in _calls():
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, Pipeline) and frame.f_locals.get("y") is not None:
+            if is_in_union:
+                try:
+                    labels = as_labels(frame.f_locals["y"])
+                except (ValueError, TypeError):  # no column of labels: `fit` says so
+                    return
+                check_steps_leave_out(~is_labelled(labels, aligner.unlabelled), labels, type(aligner).__name__)
+            return
+        is_in_union = is_in_union or (isinstance(owner, _BaseComposition) and not isinstance(owner, Pipeline))
+
+
+def marks_among(marked: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the labels that mark rows, each once."""
+    found = y[marked]
+    return found[np.sort(np.unique(found.astype(str), return_index=True)[1])]
+
+
+def _calls() -> Iterator[FrameType]:
+    """Yield the calls that led here, up to the user's own code."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and (frame.f_globals.get("__name__") or "").startswith(LIBRARIES):
+        yield frame
+        frame = frame.f_back
+
+
 def _pipelines_being_fitted() -> list[Pipeline]:
-    """Return the pipelines among the calls that led here, up to the user's own code."""
+    """Return the pipelines among these calls."""
     found: list[Pipeline] = []
-    frame = sys._getframe(1)
-    while frame is not None and (frame.f_globals.get("__name__") or "").startswith(LIBRARIES):  # type: ignore[redundant-expr]
+    for frame in _calls():
         owner = frame.f_locals.get("self")
         if isinstance(owner, Pipeline) and not any(owner is other for other in found):
             found.append(owner)
-        frame = frame.f_back  # type: ignore[assignment]
     return found
 
 

@@ -7,14 +7,18 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._domains import Domains
 from sktl.aligners._base import Aligner, warn_of_few
 from sktl.aligners._spectrum import spectrum
+
+# Costs are 1 at most, so that exp(-cost / regularization) is far from the smallest number above this: scaling it is
+# then several times as fast as scaling logarithms.
+_OF_LOGARITHMS = 1 / 200
 
 
 class OptimalTransportAligner(Aligner):
@@ -100,7 +104,8 @@ class OptimalTransportAligner(Aligner):
         source, target = rows[~is_target], rows[is_target]
         warn_of_few("OptimalTransportAligner", len(source), len(target), 2, "all source rows move to the target's mean")
         unit = np.abs(rows).max() or 1.0
-        cost = cdist(source / unit, target / unit, "sqeuclidean")
+        centre = target.mean(axis=0)  # far from 0, small distances would lose digits
+        cost = euclidean_distances((source - centre) / unit, (target - centre) / unit, squared=True)
         cost /= cost.max() or 1.0
         # labels in the order of their text, for marks and labels may be of several types
         _, labels = np.unique(y[~is_target].astype(str), return_inverse=True)
@@ -120,8 +125,9 @@ class OptimalTransportAligner(Aligner):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if self.method == "sinkhorn":
-                how = {"method": "sinkhorn_log", "numItermax": most, "stopThr": 1e-8}
-                plan = ot.sinkhorn(a, b, cost, self.regularization, **how)
+                how = {"numItermax": most, "stopThr": 1e-8}
+                method = "sinkhorn" if self.regularization > _OF_LOGARITHMS else "sinkhorn_log"
+                plan = ot.sinkhorn(a, b, cost, self.regularization, method=method, **how)
             else:
                 weights = self.regularization, self.class_regularization
                 plan = ot.da.sinkhorn_lpl1_mm(a, labels, b, cost, *weights, numInnerItermax=most, stopInnerThr=1e-8)
@@ -141,8 +147,11 @@ class OptimalTransportAligner(Aligner):
 
     def _map(self, X: np.ndarray, domains: Domains) -> np.ndarray:
         rows = ~domains.is_target
-        if rows.any():
-            X[rows] += self._moves[pairwise_distances_argmin(X[rows], self._source)]
+        if not rows.any():
+            return X
+        asked = X[rows]
+        is_known = np.array_equal(asked, self._source)  # as in fit_transform
+        X[rows] += self._moves if is_known else self._moves[pairwise_distances_argmin(asked, self._source)]
         return X
 
 

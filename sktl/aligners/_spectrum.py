@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
+from scipy.sparse.linalg import ArpackError, eigsh
+
+_FEW = 0.1  # eigenvectors of all there are, below which an iterative solver is quicker
 
 
 @dataclass(frozen=True)
@@ -35,28 +39,63 @@ class Spectrum:
         return Spectrum(self.mean, self.directions[:, :n], self.variances[:n])
 
 
-def spectrum(rows: np.ndarray) -> Spectrum:
-    """Return the spectrum of the covariance, with n - 1 in its denominator."""
+def spectrum(rows: Any, most: int | None = None) -> Spectrum:
+    """Return the spectrum of the covariance, with n - 1 in its denominator; sparse rows are not made dense for it.
+
+    With `most`, only so many directions are computed, and `mean_variance` is that of these.
+    """
     n, d = rows.shape
-    mean = rows.mean(axis=0)
-    centred = rows - mean
-    scale = np.abs(centred).max()
-    if n < 2 or scale <= 1e-14 * np.abs(rows).max():  # rounding, where all rows are alike
-        return Spectrum(mean, np.zeros((d, 0)), np.zeros(0))
-    centred /= scale  # so that squares of tiny numbers do not vanish
-    if n > d:
-        values, vectors = linalg.eigh(centred.T @ centred)
+    mean = np.asarray(rows.mean(axis=0)).ravel()
+    if sparse.issparse(rows):
+        scale = largest = float(np.abs(rows.data).max(initial=0.0))
     else:
-        values, vectors = linalg.eigh(centred @ centred.T)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    kept = values > values[0] * max(n, d) * np.finfo(float).eps
+        rows, largest = rows - mean, np.abs(rows).max()
+        scale = np.abs(rows).max()
+    if n < 2 or scale <= 1e-14 * largest:  # rounding, where all rows are alike
+        return Spectrum(mean, np.zeros((d, 0)), np.zeros(0))
+    rows = rows / scale if sparse.issparse(rows) else np.divide(rows, scale, out=rows)  # tiny squares do not vanish
+    centre = mean / scale if sparse.issparse(rows) else np.zeros(d)
+    values, vectors = first_eigenpairs(_gram(rows, centre), most)
+    kept = values > (values[0] + n * centre @ centre) * max(n, d) * np.finfo(float).eps
     values, vectors = values[kept], vectors[:, kept]
-    if n <= d:
-        vectors, _ = linalg.qr(centred.T @ vectors, mode="economic")
-    return Spectrum(mean, _signed(vectors), values * (scale**2 / (n - 1)))
+    if n <= d and kept.any():
+        vectors, _ = linalg.qr(rows.T @ vectors - np.outer(centre, vectors.sum(axis=0)), mode="economic")
+    elif n <= d:
+        vectors = np.zeros((d, 0))
+    return Spectrum(mean, signed(vectors), values * (scale**2 / (n - 1)))
 
 
-def _signed(vectors: np.ndarray) -> np.ndarray:
+def _gram(rows: Any, centre: np.ndarray) -> np.ndarray:
+    """Return products of the columns, or of the rows where these are no more, after `centre` is taken from each row."""
+    n, d = rows.shape
+    gram = rows.T @ rows if n > d else rows @ rows.T
+    if not sparse.issparse(rows):
+        return gram
+    gram = gram.toarray()
+    if n > d:
+        return gram - n * np.outer(centre, centre)
+    along = rows @ centre
+    return gram - along[:, None] - along + centre @ centre
+
+
+def first_eigenpairs(symmetric: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k largest eigenvalues, falling, and their vectors; with None, all."""
+    m = len(symmetric)
+    k = m if k is None else min(k, m)
+    if m > 300 and k < _FEW * m:
+        try:
+            start = np.random.RandomState(0).uniform(-1, 1, m)
+            values, vectors = eigsh(symmetric, k, v0=start, which="LA")
+            order = np.argsort(-values)
+            return values[order], vectors[:, order]
+        except ArpackError:
+            pass
+    subset = {} if k == m else {"subset_by_index": (m - k, m - 1)}
+    values, vectors = linalg.eigh((symmetric + symmetric.T) / 2, **subset)
+    return values[::-1], vectors[:, ::-1]
+
+
+def signed(vectors: np.ndarray) -> np.ndarray:
     """Return the vectors with their largest entry positive, so that the same rows give the same signs."""
     if not vectors.size:
         return vectors
@@ -67,7 +106,8 @@ def _signed(vectors: np.ndarray) -> np.ndarray:
 def principal_pair(X: np.ndarray, is_target: np.ndarray, n_components: int | None) -> tuple[Spectrum, Spectrum]:
     """Return equally many first directions of the source and of the target; by default 20, or what both have."""
     rows = X.astype(np.float64)
-    source, target = spectrum(rows[~is_target]), spectrum(rows[is_target])
+    wanted = 20 if n_components is None else n_components
+    source, target = spectrum(rows[~is_target], wanted), spectrum(rows[is_target], wanted)
     most = min(len(source.variances), len(target.variances))
     if n_components is not None and n_components > most:
         warnings.warn(
@@ -76,5 +116,5 @@ def principal_pair(X: np.ndarray, is_target: np.ndarray, n_components: int | Non
             UserWarning,
             stacklevel=6,
         )
-    n = min(most, 20 if n_components is None else n_components)
+    n = min(most, wanted)
     return source.first(n), target.first(n)

@@ -6,13 +6,11 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import linalg
-from sklearn.metrics.pairwise import pairwise_kernels
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._domains import Domains
 from sktl.aligners._base import Aligner, warn_of_few
+from sktl.aligners._components import Space, components, fitted_kernel
 
 
 class TransferComponentAnalysis(Aligner):
@@ -74,6 +72,7 @@ class TransferComponentAnalysis(Aligner):
     (100, 2)
     """
 
+    _takes_sparse = True
     _parameter_constraints: ClassVar[dict] = {
         **Aligner._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -105,52 +104,21 @@ class TransferComponentAnalysis(Aligner):
         self.target_domain = target_domain
         self.random_state = random_state
 
-    def _learn(self, X: np.ndarray, domains: Domains, y: np.ndarray) -> int:
-        rows, is_target = X.astype(np.float64), domains.is_target
-        n, n_target = len(rows), int(is_target.sum())
+    def _learn(self, X: Any, domains: Domains, y: np.ndarray) -> int:
+        is_target = domains.is_target
+        n, n_target = X.shape[0], int(is_target.sum())
         warn_of_few("TransferComponentAnalysis", n - n_target, n_target, 2, "its only row stands for its mean")
-        self._unit = np.abs(rows).max() or 1.0
-        rows /= self._unit
-        variance = rows.var()
-        self._gamma = 1 / (rows.shape[1] * (variance or 1.0)) if self.gamma == "scale" else self.gamma * self._unit**2
-        self.gamma_ = self._gamma / self._unit**2
-        self._rows, self._diagonal = rows, 1.0
-        if n > self.max_rows:
-            chosen = check_random_state(self.random_state).choice(n, self.max_rows, replace=False)
-            self._rows = rows[np.sort(chosen)]
-        if self.kernel == "linear":
-            self._diagonal = float(np.einsum("ij,ij->", rows, rows) / n) or 1.0
-        K = self._kernel(rows)  # (n, m)
-        self._mean = K.mean(axis=0)
-        apart = K[~is_target].mean(axis=0) - K[is_target].mean(axis=0)  # K^T L K is its outer product
-        spread = K - self._mean  # K^T H K = spread^T spread
-        self.coefficients_ = components(spread, apart, self.regularization, self.n_components)
-        self.coefficients_ *= np.sqrt(n)  # the first column has variance 1
-        self.n_components_ = self.coefficients_.shape[1]
+        kernel, rows = fitted_kernel(X, self.kernel, self.gamma, self.max_rows, self.random_state)
+        self.gamma_ = kernel.gamma / kernel.unit**2
+        space = Space(rows, kernel, is_primal=False)
+        # K^T L K is the outer product of the difference of the means
+        apart = space.means(np.where(is_target, -1 / n_target, 1 / (n - n_target))[:, None])
+        W = components(space.scatter, apart, self.regularization, self.n_components)
+        W *= np.sqrt(n)  # the first column has variance 1
+        self.coefficients_ = space.of_rows(W)
+        self._projection = space.projection(W)
+        self.n_components_ = W.shape[1]
         return self.n_components_
 
-    def _map(self, X: np.ndarray, domains: Domains) -> np.ndarray:
-        return (self._kernel(X / self._unit) - self._mean) @ self.coefficients_
-
-    def _kernel(self, rows: np.ndarray) -> np.ndarray:
-        options = {"gamma": self._gamma} if self.kernel == "rbf" else {}
-        return pairwise_kernels(rows, self._rows, metric=self.kernel, **options) / self._diagonal
-
-
-def components(spread: np.ndarray, apart: np.ndarray, regularization: float, most: int) -> np.ndarray:
-    """Return W, which maximises tr(W^T H W) for W^T (mu I + a a^T) W = I.
-
-    H is spread^T spread, and a is `apart`. W is divided by the root of the largest eigenvalue. Directions without
-    spread are left out; one column of zeros is returned where there is no other.
-    """
-    m = spread.shape[1]
-    regularized = regularization * np.eye(m) + np.outer(apart, apart)
-    first = max(0, m - most)
-    values, W = linalg.eigh(spread.T @ spread, regularized, subset_by_index=(first, m - 1))
-    values, W = values[::-1], W[:, ::-1]
-    kept = values > max(values[0], 0.0) * max(spread.shape) * np.finfo(float).eps
-    if not kept.any():
-        return np.zeros((m, 1))
-    W = W[:, kept] / np.sqrt(values[0])
-    largest = np.abs(W).argmax(axis=0)
-    return W * np.where(W[largest, np.arange(W.shape[1])] < 0, -1.0, 1.0)
+    def _map(self, X: Any, domains: Domains) -> np.ndarray:
+        return self._projection(X)

@@ -14,10 +14,13 @@ ESTIMATORS = [
     aligners.CORALAligner(),
     aligners.DomainStandardizer(),
     aligners.GeodesicFlowKernel(),
+    aligners.JointDistributionAligner(),
     aligners.MarginalizedDenoiser(),
     aligners.OptimalTransportAligner(),  # one domain alone: POT is not needed
+    aligners.StructuralCorrespondence(),
     aligners.SubspaceAligner(),
     aligners.TransferComponentAnalysis(),
+    aligners.TransferKernelLearning(),
     aligners.LabelledOnly(LogisticRegression()),
     aligners.LabelledOnly(LogisticRegression(), unlabelled=None),
     aligners.LabelledOnly(Ridge()),

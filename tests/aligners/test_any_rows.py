@@ -14,10 +14,15 @@ ALIGNERS = [
     aligners.CORALAligner(regularization=1e-12),
     aligners.DomainStandardizer(),
     aligners.GeodesicFlowKernel(),
+    aligners.JointDistributionAligner(3, max_iter=3),
+    aligners.JointDistributionAligner(3, kernel="rbf", regularization=1e-9),
     aligners.MarginalizedDenoiser(),
+    aligners.StructuralCorrespondence(2, min_count=1),
     aligners.SubspaceAligner(),
     aligners.TransferComponentAnalysis(5),
     aligners.TransferComponentAnalysis(3, kernel="rbf"),
+    aligners.TransferKernelLearning(),
+    aligners.TransferKernelLearning(kernel="linear", damping=2.0),
 ]
 
 

@@ -48,6 +48,22 @@ def test_coral_gives_the_source_the_target_s_covariance(rows):
     np.testing.assert_allclose(np.cov(out[:60].T), np.cov(X[60:].T), rtol=1e-6)
 
 
+@pytest.mark.parametrize("n_columns", [5, 200])  # fewer than rows, and more
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_matrix])
+def test_coral_of_sparse_rows(n_columns, kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, n_columns)) * (rng.random((100, n_columns)) < 0.2)
+    X[60:] *= 3
+    y = np.array([0, 1] * 30 + [-1] * 40)
+    model = CORALAligner(regularization=0.1)
+    expected = model.fit_transform(X, y)
+    found = model.fit_transform(kind(X), y)
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(model.transform(kind(X), sample_domain=["source"] * 100), model.transform(
+        X, sample_domain=["source"] * 100), atol=1e-9)  # fmt: skip
+
+
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 def test_coral_gives_the_same_answer_on_any_scale(rows, scale):
     X, y = rows

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_selection import SelectFromModel, SelectKBest, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
@@ -78,6 +80,24 @@ def test_whatever_the_mark(tmp_path):
         make_pipeline(CORALAligner(), RidgeClassifier(), memory=str(tmp_path)).fit(X, Y)
     fitted = make_pipeline(CORALAligner(), LabelledOnly(RidgeClassifier()), memory=str(tmp_path)).fit(X, Y)
     assert fitted.classes_.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="would learn -1 as a class"):  # the aligner comes from the memory
+        make_pipeline(CORALAligner(), RidgeClassifier(), memory=str(tmp_path)).fit(X, Y)
+    union = make_union(CORALAligner(), StandardScaler())
+    make_pipeline(union, LabelledOnly(RidgeClassifier()), memory=str(tmp_path)).fit(X, Y)
+    with pytest.raises(ValueError, match="would learn -1 as a class"):
+        make_pipeline(union, RidgeClassifier(), memory=str(tmp_path)).fit(X, Y)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_in_a_union_with_several_workers(backend):
+    parts = ColumnTransformer([("first", CORALAligner(), [0, 1]), ("rest", StandardScaler(), [2])], n_jobs=2)
+    with parallel_config(backend):
+        for union in (make_union(CORALAligner(), StandardScaler(), n_jobs=2), parts):
+            refused(union, RidgeClassifier(), match="'ridgeclassifier', RidgeClassifier, would learn -1")
+            refused(StandardScaler(), make_pipeline(union), RidgeClassifier())
+        if backend == "threading":
+            fitted = make_pipeline(parts, LabelledOnly(RidgeClassifier())).fit(X, Y)
+            assert fitted.classes_.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
