@@ -1,7 +1,7 @@
 """
-==========================================
+===========================================
 From reviews of other goods to book reviews
-==========================================
+===========================================
 
 Reviews of films, of electronics or of kitchen goods have labels, reviews of books have none. Words of praise are partly
 the same, partly not: a blender is sturdy, a novel is moving. All steps stand in a plain `Pipeline` of scikit-learn:

@@ -156,7 +156,9 @@ def table_aligners() -> str:
     found = read("aligners_accuracy")
     titles = {"1nn": "nearest neighbour, standardised", "sa": "`SubspaceAligner`, nearest neighbour",
               "gfk": "`GeodesicFlowKernel`, nearest neighbour", "tca": "`TransferComponentAnalysis`, nearest neighbour",
-              "svm": "linear SVM, standardised", "coral": "`CORALAligner`, linear SVM"}  # fmt: skip
+              "jda": "`JointDistributionAligner(regularization=0.01)`, nearest neighbour",
+              "svm": "linear SVM, standardised", "coral": "`CORALAligner`, linear SVM",
+              "tkl": "`TransferKernelLearning`, SVM"}  # fmt: skip
     pairs = list(found["results"]["office"]["1nn"])
     rows = [
         [title, *(f"{found['results']['office'][name][pair]:.1f}" for pair in pairs), f"{office(name):.1f}",
@@ -175,11 +177,53 @@ def office(name: str) -> float:
 def table_amazon() -> str:
     """Return accuracy on the pairs of Amazon's reviews that were measured."""
     found = read("aligners_accuracy")["results"]["amazon"]
-    titles = {"none": "tf-idf, logistic regression", "msda": "`MarginalizedDenoiser`, logistic regression"}
-    pairs = [pair for pair in found["none"] if pair in found["msda"]]
-    rows = [[title, *(f"{found[name][pair]:.1f}" for pair in pairs),
-             f"{np.mean([found[name][pair] for pair in pairs]):.1f}"] for name, title in titles.items()]  # fmt: skip
-    return table(["before", *(pair.replace(" -> ", " to ") for pair in pairs), "mean"], rows)
+    titles = {"none": "tf-idf, logistic regression",
+              "scl": "`StructuralCorrespondence(regularization=1)`, logistic regression",
+              "msda": "`MarginalizedDenoiser`, logistic regression"}  # fmt: skip
+    shared = [pair for pair in found["none"] if all(pair in found[name] for name in titles)]
+    rows = []
+    for name, title in titles.items():
+        means = [f"{np.mean([found[name][pair] for pair in pairs]):.1f}" if all(pair in found[name] for pair in pairs)
+                 else None for pairs in (shared, list(found["none"]))]  # fmt: skip
+        rows.append([title, *(f"{found[name][pair]:.1f}" for pair in shared), *means])
+    header = ["before", *(pair.replace(" -> ", " to ") for pair in shared), f"mean of these {len(shared)}",
+              f"mean of {len(found['none'])}"]  # fmt: skip
+    return table(header, rows)
+
+
+def amazon_reviews(name: str) -> float:
+    """Return the mean accuracy over the pairs of Amazon's reviews that were measured."""
+    return float(np.mean(list(read("aligners_accuracy")["results"]["amazon"][name].values())))
+
+
+def table_aligners_speed() -> str:
+    """Return processor seconds and memory of aligners, beside peers, by number of rows and columns."""
+    found = read("aligners_speed")
+    rows = []
+    for case, cells in found["results"].items():
+        method, _, size = case.rpartition(", ")
+        mine = cells["sktl"]
+        row = [f"`{method}`" if method.isidentifier() and not method.isupper() else method, size, _took(mine)]
+        for who in ("skada", "POT"):
+            cell = cells.get(who)
+            row.append(None if cell is None else _beside(cell, found["limit"]))
+        rows.append(row)
+    return table(["method", "rows x columns", "sktl", "skada", "POT"], rows, left=2)
+
+
+def _took(cell: dict[str, Any]) -> str:
+    if "median_seconds" not in cell:
+        return cell["failed"]
+    return f"{cell['median_seconds']:.2g} s, {max(cell['peak_mib']):,.0f} MiB"
+
+
+def _beside(cell: dict[str, Any], limit: float) -> str:
+    """Return a peer's time and memory, and how many times as fast sktl is; other answers are marked."""
+    if "median_seconds" not in cell:
+        times = cell.get("sktl_is_faster_at_least")
+        return f"above {limit:g} s (over {times:.1f}x)" if times else cell["failed"].partition(":")[0]
+    is_other = cell["difference"] is None or cell["difference"] > 1e-3
+    return f"{_took(cell)} ({cell['sktl_is_faster']['of_medians']:.1f}x{', other answer' if is_other else ''})"
 
 
 def share_of_products() -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from functools import update_wrapper
 from types import FrameType, MethodType
 from typing import Any
 
@@ -63,7 +62,7 @@ class watched:  # noqa: N801
 
     def __init__(self, fit: Any):
         self.fit = fit
-        update_wrapper(self, fit)
+        self.__doc__ = fit.__doc__
 
     def __get__(self, aligner: Any, kind: Any = None) -> Any:
         """Return the method of an aligner."""

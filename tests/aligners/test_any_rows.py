@@ -14,7 +14,7 @@ ALIGNERS = [
     aligners.CORALAligner(regularization=1e-12),
     aligners.DomainStandardizer(),
     aligners.GeodesicFlowKernel(),
-    aligners.JointDistributionAligner(3, max_iter=3),
+    aligners.JointDistributionAligner(3, max_rounds=3),
     aligners.JointDistributionAligner(3, kernel="rbf", regularization=1e-9),
     aligners.MarginalizedDenoiser(),
     aligners.StructuralCorrespondence(2, min_count=1),

@@ -57,11 +57,11 @@ def test_joint_distributions_are_the_paper_s(rows, kernel, n_rounds):
     X, y, _ = rows
     K = rbf_kernel(X, gamma=0.1) if kernel == "rbf" else X.T / np.sqrt(np.mean(np.sum(X**2, axis=1)))
     expected, labels = joint_distribution(K, y, 0.05, 3, n_rounds)
-    model = JointDistributionAligner(3, kernel=kernel, gamma=0.1, regularization=0.05, max_iter=n_rounds)
+    model = JointDistributionAligner(3, kernel=kernel, gamma=0.1, regularization=0.05, max_rounds=n_rounds)
     out = model.fit_transform(X, y)
     np.testing.assert_allclose(np.abs(out), np.abs(expected), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(model.pseudo_labels_, labels)
-    assert model.n_iter_ <= n_rounds
+    assert model.n_rounds_ <= n_rounds
 
 
 def test_columns_beyond_max_rows_are_sums_over_rows(rows):
@@ -93,7 +93,7 @@ def test_labels_that_the_target_has_are_used(rows):
     domain = np.repeat(["old", "new"], 60)
     model = JointDistributionAligner(3, target_domain="new").fit(X, truth, sample_domain=domain)
     np.testing.assert_array_equal(model.pseudo_labels_, truth[60:])
-    assert model.n_iter_ == 0
+    assert model.n_rounds_ == 0
     words = np.array(["a", "b", "c"])[truth].astype(object)
     words[90:] = None
     some = JointDistributionAligner(3, estimator=LogisticRegression(), target_domain="new")
