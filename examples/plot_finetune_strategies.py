@@ -38,6 +38,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 
+from sktl.displays import LeaderboardDisplay
 from sktl.finetuning import FineTunedClassifier
 
 COLOURS = {
@@ -114,14 +115,11 @@ def draw_search(ax, X, y, n_labels: int, n_epochs: int) -> str:
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     search = GridSearchCV(classifier("head", n_epochs), {"strategy": list(COLOURS)}, cv=folds, error_score="raise")
     search.fit(X[rows], y[rows])
-    means, stds = search.cv_results_["mean_test_score"], search.cv_results_["std_test_score"]
     chosen = search.best_params_["strategy"]
-    bars = ax.barh(list(COLOURS), means, xerr=stds, color=list(COLOURS.values()))
-    for bar, name, mean in zip(bars, COLOURS, means):
-        bar.set_alpha(1.0 if name == chosen else 0.45)
-        ax.annotate(f"{mean:.0%}", (0.01, bar.get_y() + bar.get_height() / 2), va="center", color="#222222")
+    LeaderboardDisplay.from_frame(
+        search.cv_results_, name="param_strategy", score="mean_test_score", spread="std_test_score", ax=ax
+    )
     ax.set(title=f"Cross-validation chooses {chosen!r}", xlabel=f"accuracy, {n_labels} labels a class")
-    ax.invert_yaxis()
     ax.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
     ax.spines[["top", "right"]].set_visible(False)
     return chosen

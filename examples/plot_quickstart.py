@@ -46,6 +46,7 @@ from threadpoolctl import threadpool_limits
 
 from sktl import CNNCodesTransformer, list_layers, make_codes_classifier
 from sktl.datasets import load_pictures
+from sktl.displays import PredictionsDisplay
 
 SHOTS = (1, 2, 5, 10, 20)
 DEPTHS = {"early layer": 0.2, "middle layer": 0.6, "last layer": 1.0}
@@ -76,7 +77,7 @@ def digits() -> Data:
     X, y = load_digits(return_X_y=True)
     # 64 pixels are plenty for 8 x 8 digits, and quick; photographs need the network's own size, image_size=None.
     # Where a stroke lies tells digits apart, so codes are averaged over each quarter of the picture too.
-    thumbnails = list(16 - X.reshape(-1, 8, 8))
+    thumbnails = list((255 - X.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8))
     return Data("handwritten digits", X, y.astype(str), X, thumbnails, image_size=64, pooling="pyramid")
 
 
@@ -227,21 +228,13 @@ def tidy(ax) -> None:
 def draw_predictions(figure, data: Data, codes: np.ndarray, n_shots: int, name: str) -> None:
     train, test = few_of_each(data.y, n_shots, seed=0)
     model = classifier().fit(codes[train], data.y[train])
-    shown = np.random.default_rng(0).permutation(test)[:30]
-    predicted = model.predict(codes[shown])
-    n_columns = 6 if max(map(len, np.unique(data.y))) <= 2 else 4
-    shown, predicted = shown[: 5 * n_columns], predicted[: 5 * n_columns]
-    axes = figure.subplots(5, n_columns).ravel()
-    for ax in axes:
-        ax.set_axis_off()
-    for ax, i, label in zip(axes, shown, predicted):
-        ax.imshow(data.thumbnails[i], cmap="gray")
-        right = label == data.y[i]
-        text = f"{label:.12}" if right else f"{label:.12} ({data.y[i]:.12})"
-        ax.set_title(text, fontsize=10 if n_columns == 6 else 8, color="#222222" if right else "#cb181d", pad=2,
-                     fontweight="normal" if right else "bold")  # fmt: skip
-    figure.suptitle(f"Predictions from {n_shots} label{'s' * (n_shots > 1)} a class, {name};\n"
-                    "red: wrong (truth in brackets)", fontsize=11)  # fmt: skip
+    pictures = [data.thumbnails[i] for i in test]
+    labels = f"{n_shots} label{'s' * (n_shots > 1)} a class"
+    figure.suptitle(f"The most wrong predictions, {labels}, {name}", fontsize=11)
+    PredictionsDisplay.from_predictions(
+        pictures, data.y[test], model.predict(codes[test]), y_proba=model.predict_proba(codes[test]),
+        classes=model.classes_, n_pictures=12, ax=figure.subplots(),
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ from PIL import Image, ImageFilter, ImageOps
 from sklearn.datasets import load_digits, load_sample_images
 
 from sktl import TransferAdvisor
+from sktl.displays import TransferMapDisplay
 
 SIDE = 128  # pixels of a view of a photograph
 
@@ -99,50 +100,14 @@ def data_sets(quick: bool) -> list[DataSet]:
     many = 1500 if quick else 3000
     return [
         DataSet("90 views of photographs", *photographs(90, seed=0), SIDE, "#0072b2", "o"),
-        DataSet(f"{many:,} views of photographs", *photographs(many, seed=1), SIDE, "#009e73", "s"),
-        DataSet("90 pictures of sound", *sounds(90, seed=0), 64, "#d55e00", "^"),
+        DataSet(f"{many:,} views of photographs", *photographs(many, seed=1), SIDE, "#d55e00", "^"),
+        DataSet("90 pictures of sound", *sounds(90, seed=0), 64, "#009e73", "s"),
         DataSet("1,797 handwritten digits", pictures, digits.target.astype(str), 64, "#cc79a7", "D"),
     ]
 
 
 # %%
 # The figure: a map of the quadrants, and accuracy by depth.
-
-LEAST, BORDER, MOST = 30, 1000, 33_333  # labelled pictures, from one edge of the map to the other
-QUADRANTS = {  # where a name stands on the map, as shares of its width and height, and its colour
-    "small, similar": (0.02, 0.96, "#e3f0f8"),
-    "large, similar": (0.52, 0.96, "#e2f3ee"),
-    "small, unlike": (0.02, 0.46, "#fbeadf"),
-    "large, unlike": (0.52, 0.46, "#f5e6f0"),
-}
-ADVICE = {
-    "codes": "a linear classifier on the last layer",
-    "earlier codes": "a linear classifier on earlier layers",
-    "fine-tune": "fine-tuning, the head first",
-    "fine-tune all": "training all layers, pretrained",
-    "scratch": "training from random values",
-    "prototypes": "prototypes",
-}
-
-
-def draw_map(ax: Any, found: list[tuple[DataSet, TransferAdvisor]]) -> None:
-    ax.set(xscale="log", xlim=(LEAST, MOST), ylim=(0, 1), xlabel="labelled pictures", ylabel="similarity to the source")
-    for name, (x, y, colour) in QUADRANTS.items():
-        edges = (LEAST, BORDER) if "small" in name else (BORDER, MOST)
-        bottom = 0.5 if "similar" in name else 0.0
-        ax.fill_between(edges, bottom, bottom + 0.5, color=colour, zorder=0)
-        ax.text(x, y, name, transform=ax.transAxes, fontweight="bold", va="center", fontsize=12)
-    for data, advisor in found:
-        here = len(data.y), advisor.similarity_
-        ax.plot(*here, data.marker, color=data.colour, markersize=13, markeredgecolor="white", zorder=3)
-        text = f"{data.name}\nadvice: {ADVICE[advisor.strategy_]}"
-        shift = -50 if here[0] < BORDER else -10
-        ax.annotate(text, here, (shift, 28), textcoords="offset points", fontsize=9.5)
-        across = np.log(here[0] / LEAST) / np.log(MOST / LEAST)
-        pictures = ax.inset_axes((across + 0.03, here[1] - 0.055, 0.22, 0.11))
-        pictures.imshow(np.concatenate(list(data.X[:3]), axis=1), cmap="gray")
-        pictures.axis("off")
-    ax.set_title("Where four data sets stand", fontsize=13)
 
 
 def draw_depth(ax: Any, found: list[tuple[DataSet, TransferAdvisor]]) -> None:
@@ -162,7 +127,8 @@ def draw_depth(ax: Any, found: list[tuple[DataSet, TransferAdvisor]]) -> None:
 
 def draw(found: list[tuple[DataSet, TransferAdvisor]]) -> Any:
     fig, (left, right) = plt.subplots(1, 2, figsize=(14, 6.5), layout="constrained", width_ratios=[1.35, 1])
-    draw_map(left, found)
+    TransferMapDisplay.from_estimators({data.name: advisor for data, advisor in found}, ax=left)
+    left.set_title("Where four data sets stand", fontsize=13)
     draw_depth(right, found)
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)

@@ -18,6 +18,7 @@ QUADRANTS = {  # what is advised there, as a rule
     ("large", "unlike"): "train all layers",
 }
 TINTS = ("#e3f0f8", "#e2f3ee", "#fbeadf", "#f5e6f0")
+CHARACTER = 0.0105  # width of one in a label, as a share of the map's
 HALF = 0.045  # half the height of a label, as a share of the map's
 
 
@@ -175,7 +176,8 @@ class TransferMapDisplay:
             style = {"color": COLOURS[i % 7], "marker": MARKERS[i % len(MARKERS)]}
             (point,) = ax.plot(n, alike, markersize=11, markeredgecolor="white", zorder=3, linestyle="", **style)
             self.points_.append(point)
-            is_left = np.log(max(n, 1) / ends[0]) < 0.58 * np.log(ends[1] / ends[0])  # of the middle, or little beyond
+            across = np.log(max(n, 1) / ends[0]) / np.log(ends[1] / ends[0])
+            is_left = across + 0.04 + CHARACTER * max(map(len, (name, f"advice: {self.strategies[i]}"))) < 1
             text = ax.annotate(
                 f"{as_text(name)}\nadvice: {self.strategies[i]}", (n, alike), (18 if is_left else -18, places[i]),
                 textcoords=("offset points", "data"), va="center", ha="left" if is_left else "right", fontsize="small",
