@@ -36,6 +36,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from sktl.datasets import GLYPHS, make_glyphs
+from sktl.displays import PredictionsDisplay
 from sktl.fewshot import FewShotClassifier, ProtoNetClassifier, ProtoNetLearner
 from sktl.model_selection import episode_scores
 
@@ -81,19 +82,21 @@ def one_task(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.nd
 
 
 def draw(network: ProtoNetLearner, scores: dict, X: np.ndarray, y: np.ndarray, n_base: int, seconds: float):
-    fig = plt.figure(figsize=(13, 5.6), layout="constrained")
+    fig = plt.figure(figsize=(13, 6.4), layout="constrained")
     task, chart = fig.subfigures(1, 2, width_ratios=[1.35, 1])
     support, queries = one_task(X, y, seed=0)
     model = ProtoNetClassifier(encoder=FrozenEstimator(network)).fit(X[support], y[support])
-    axes = task.subplots(5, 8, width_ratios=[1, 0.35, *[1] * 6])
-    for row in range(5):
-        axes[row, 1].set_axis_off()
-        show(axes[row, 0], X[support[row]], y[support[row]], "#222222", framed=True)
-        predicted = model.predict(X[queries[row]])
-        for ax, i, label in zip(axes[row, 2:], queries[row], predicted):
-            is_right = label == y[i]
-            show(ax, X[i], label if is_right else f"{label} (is {y[i]})", "#238b45" if is_right else "#cb181d")
-    task.suptitle("One example each (framed), and what the others are taken for", fontsize=12)
+    above, below = task.subfigures(2, 1, height_ratios=[1, 3.4])
+    above.suptitle("One example of each of five characters that it has never seen,", fontsize=12)
+    examples = above.subplots()
+    examples.imshow(np.concatenate(list(255 - X[support]), axis=1), cmap="gray")
+    examples.set_axis_off()
+    below.suptitle("and what others are taken for: the most wrong ones first", fontsize=12)
+    rows = queries.ravel()
+    PredictionsDisplay.from_predictions(
+        255 - X[rows], y[rows], model.predict(X[rows]), y_proba=model.predict_proba(X[rows]), classes=model.classes_,
+        n_pictures=12, ax=below.subplots(),
+    )  # fmt: skip
     ax = chart.subplots()
     for name, values in scores.items():
         mean, ci95 = np.array(values).T
@@ -111,14 +114,6 @@ def draw(network: ProtoNetLearner, scores: dict, X: np.ndarray, y: np.ndarray, n
         fontsize=15, fontweight="bold",
     )  # fmt: skip
     return fig
-
-
-def show(ax, picture: np.ndarray, title: str, colour: str, *, framed: bool = False) -> None:
-    ax.imshow(255 - picture, cmap="gray", vmin=0, vmax=255)
-    ax.set_title(title, color=colour, fontsize=11, pad=2)
-    ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set(visible=framed, linewidth=2)
 
 
 def main() -> None:
