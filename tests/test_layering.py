@@ -1,11 +1,13 @@
 """A module imports its own folder and lower layers, nothing else."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-SKTL = Path(__file__).resolve().parent.parent / "sktl"
+TESTS = Path(__file__).resolve().parent
+SKTL = TESTS.parent / "sktl"
 LAYERS = [
     {"_callbacks", "_deadline", "_documented", "_forking"},
     {"_torch_datasets"},
@@ -91,6 +93,26 @@ def test_imports_point_downwards(path):
                 other = unit(name.removeprefix("sktl."))
                 allowed = other == own or level(other) < level(own) or other in COMMON_WITHIN_A_LAYER
                 assert allowed, f"{path.name}:{node.lineno}: sktl.{own} must not import sktl.{other}"
+
+
+def folders(root):
+    """Return the folders below `root` with Python files, as paths from there; private ones by their public name."""
+    found = {path.parent.relative_to(root) for path in root.rglob("*.py")}
+    return {Path(*(part.removeprefix("_") for part in folder.parts)) for folder in found}
+
+
+def test_folders_of_tests_mirror_the_library():
+    of_library = folders(SKTL)
+    of_tests = {folder for folder in folders(TESTS) if folder.parts[:1] != ("stress",)}
+    assert not of_tests - of_library, "tests stand in a folder that the library has not"
+    shown = {folder for folder in of_library if not (SKTL / f"_{folder}").is_dir()}
+    holding = {parent for folder in of_tests for parent in (folder, *folder.parents)}
+    assert not shown - holding, "a folder of the library has no tests of its own"
+
+
+def test_names_of_test_files_are_unique():
+    names = Counter(path.name for path in TESTS.rglob("*.py") if path.parent.name != "stress")  # which is a package
+    assert {name for name, n in names.items() if n > 1} <= {"conftest.py"}
 
 
 def test_files_stay_readable():

@@ -93,4 +93,4 @@ def test_a_column_of_a_table_is_named(whole, library, column):
     np.testing.assert_allclose(found[:4, :-2], whole, atol=1e-5)
     assert found[:, -1].tolist() == data["price"]
     assert found[:, -2].tolist() == [0, 0, 0, 0, 1]
-    assert model.get_feature_names_out()[-1] == "remainder__price" or "price" in model.get_feature_names_out()[-1]
+    assert model.get_feature_names_out()[-1] == "passthrough__price"

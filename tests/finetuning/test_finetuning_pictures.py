@@ -179,7 +179,7 @@ class TestTraining:
         light = np.c_[X.mean((1, 2, 3)), -X[:, :16].mean((1, 2, 3))]
         model = FineTunedRegressor(small_network, image_size=32, max_steps=20, random_state=0).fit(X, light)
         assert model.predict(X).shape == (40, 2)
-        assert model.score(X, light) > 0.3
+        assert model.score(X, light) > 0.6
         assert (
             FineTunedRegressor(small_network, strategy="head", image_size=32).fit(X, light[:, 0]).predict(X).ndim == 1
         )

@@ -147,7 +147,7 @@ class TestClassifier:
         pipeline = make_pipeline(StandardScaler(), quick(max_epochs=3))
         grid = {"finetunedclassifier__strategy": ["head", "full", "lp-ft"]}
         search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(*table)
-        assert search.best_score_ > 0.5
+        assert search.best_score_ > 0.6
 
     @pytest.mark.parametrize(
         ("params", "message"),

@@ -10,7 +10,7 @@ from sktl.adaptation import DomainAdaptedClassifier
 from sktl.adaptation.joint._resolved import resolve
 from sktl.adaptation.losses import LOSSES, get_loss
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TABLE = ROOT / "doc" / "adaptation_losses.md"
 MEASURED = ROOT / "benchmarks" / "results" / "unsupervised_selection.json"
 

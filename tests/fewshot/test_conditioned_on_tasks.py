@@ -73,11 +73,11 @@ def test_before_training_the_conditioned_start_is_the_plain_one(mixture):
 
 
 @pytest.mark.parametrize("vectorised", [True, False])
-def test_a_conditioned_start_for_classes_of_pictures(vectorised, base_pictures, new_pictures, tmp_path):
+def test_a_conditioned_start_for_classes_of_pictures(vectorised, few_base_pictures, few_new_pictures, tmp_path):
     learner = MAMLLearner(
         n_way=3, n_query=2, n_episodes=8, embedding_size=4, vectorised=vectorised, random_state=0
-    ).fit(*base_pictures)
-    X, y = new_pictures
+    ).fit(*few_base_pictures)
+    X, y = few_new_pictures
     model = FewShotClassifier(FrozenEstimator(learner)).fit(X[::6], y[::6])
     learner.save(tmp_path / "conditioned.safetensors")
     loaded = FewShotClassifier(tmp_path / "conditioned.safetensors").fit(X[::6], y[::6])

@@ -292,9 +292,9 @@ def test_classes_are_learned(base_rows, new_rows):
     assert after > at_start + 0.25, f"{after:.3f} against {at_start:.3f} without steps"
 
 
-def test_a_learner_of_pictures_is_pure_and_repeatable(base_pictures, new_pictures, tmp_path):
-    X, y = (part[:40] for part in base_pictures)
-    X_new, y_new = new_pictures
+def test_a_learner_of_pictures_is_pure_and_repeatable(few_base_pictures, few_new_pictures, tmp_path):
+    X, y = (part[:40] for part in few_base_pictures)
+    X_new, y_new = few_new_pictures
     learner = MetaLSTMLearner(**FEW, inner_steps=2, hidden=6).fit(X, y)
     support = np.arange(len(y_new)) % 12 < 2
     model = FewShotClassifier(learner=FrozenEstimator(learner)).fit(X_new[support], y_new[support])

@@ -61,9 +61,9 @@ def test_what_tasks_share_is_learned(name, base_rows, new_rows):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_learner_of_pictures_is_pure_small_and_repeatable(name, base_pictures, new_pictures, tmp_path):
-    X, y = base_pictures
-    X_new, y_new = new_pictures
+def test_a_learner_of_pictures_is_pure_small_and_repeatable(name, few_base_pictures, few_new_pictures, tmp_path):
+    X, y = few_base_pictures
+    X_new, y_new = few_new_pictures
     learner = clone(SMALL[name]).fit(X, y)
     support = np.arange(len(y_new)) % 12 < 2
     model = FewShotClassifier(learner=FrozenEstimator(learner)).fit(X_new[support], y_new[support])
@@ -327,8 +327,8 @@ def test_tasks_of_random_networks_alone_teach_to_beat_prototypes(base_rows):
     assert gains.mean() - 1.96 * gains.std() / np.sqrt(len(gains)) > 0.02
 
 
-def test_a_frozen_backbone_stays_and_is_no_part_of_what_is_saved(base_pictures, tmp_path):
-    X, y = (part[:32] for part in base_pictures)
+def test_a_frozen_backbone_stays_and_is_no_part_of_what_is_saved(few_base_pictures, tmp_path):
+    X, y = (part[:32] for part in few_base_pictures)
     learner = CNAPsLearner(
         "efficientnet_lite0", n_way=2, n_query=1, n_episodes=8, image_size=32, hidden=8, random_state=0
     ).fit(X, y)

@@ -64,7 +64,8 @@ class TestAdaptation:
     def test_every_loss_trains(self, loss, moved):
         X, y, truth = moved
         model = quick(loss=loss).fit(X, y)
-        assert model.score(X[150:], truth) > 0.4
+        assert model.score(X[:150], y[:150]) > 0.9
+        assert model.score(X[150:], truth) > 0.75
         assert all(np.isfinite(row["train_loss"]) for row in model.history_)
 
     def test_losses_add_up(self, moved):
@@ -113,7 +114,7 @@ class TestAdaptation:
         model = quick(batch_size=64).fit(X[few], y[few])
         batches = DomainTraining.of(model, X[few], y[few], None, None)[0].batches()
         assert all(len(batch.X) == 128 for batch in batches)
-        assert model.score(X[150:], truth) > 0.4
+        assert model.score(X[150:], truth) > 0.75
 
 
 class TestLabels:
@@ -332,12 +333,14 @@ class TestManners:
     def test_a_module_of_the_user_s(self, moved):
         X, y, truth = moved
         with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             module = nn.Sequential(nn.Linear(6, 12), nn.Tanh())
         before = [p.detach().clone() for p in module.parameters()]
         model = quick(backbone=module, max_epochs=20, bottleneck=None).fit(X, y)
         assert all(torch.equal(a, b) for a, b in zip(before, module.parameters()))
         assert model.features(X).shape == (300, 12)
-        assert model.score(X[150:], truth) > 0.5
+        assert model.score(X[:150], y[:150]) > 0.95
+        assert model.score(X[150:], truth) > 0.6
         anew = quick(backbone=module, weights=None, max_epochs=1, learning_rate=1e-12, bottleneck=None).fit(X, y)
         assert not torch.allclose(anew.module_.backbone[0].weight, module[0].weight, atol=1e-3)
         kept = quick(backbone=module, max_epochs=1, learning_rate=1e-12, bottleneck=None).fit(X, y)
