@@ -46,7 +46,7 @@ def mixture(n_classes: int | None, mixup: float, cutmix: float) -> Change:
     Parameters
     ----------
     n_classes : int or None
-        Class codes become probabilities of that many classes; None mixes y itself (regression).
+        Class numbers become probabilities of that many classes; None mixes y itself (regression).
     mixup, cutmix : float
         Both parameters of the beta distribution that the share is drawn from (Zhang et al. 2018, Yun et al. 2019);
         with both, each batch takes either at random.

@@ -18,7 +18,7 @@ from sktl.training import ClassificationStep
 
 
 def checked_classes(estimator: Any, y: Any, *, goes_on: bool, classes: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return class codes (n,), or a float32 matrix (n, n_labels), and the attributes that are learned of y.
+    """Return class numbers (n,), or a float32 matrix (n, n_labels), and the attributes that are learned of y.
 
     Raises
     ------

@@ -49,7 +49,7 @@ def check_known_weights(class_weight: Any) -> None:
 
 
 def as_class_numbers(y: np.ndarray, known: np.ndarray | None, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels' codes and the sorted classes: those `known` of an earlier call, or named, or found.
+    """Return the labels' numbers and the sorted classes: those `known` of an earlier call, or named, or found.
 
     Raises
     ------

@@ -26,9 +26,9 @@ class Strata:
     domain : ndarray of shape (n,)
         Each row's number in `names`.
     label : ndarray of shape (n,)
-        Class codes, -1 where a row is unlabelled.
+        Class numbers, -1 where a row is unlabelled.
     classes : ndarray
-        What the codes stand for.
+        What the numbers stand for.
     """
 
     names: list
@@ -52,9 +52,9 @@ def strata(splitter: str, X: Any, y: Any, groups: Any, unlabelled: Any) -> Strat
     labelled = is_labelled(y, unlabelled)
     labels = known_labels(y, labelled)
     check_classes(labels)
-    classes, codes = np.unique(labels, return_inverse=True)
+    classes, numbers = np.unique(labels, return_inverse=True)
     label = np.full(len(y), -1)
-    label[labelled] = codes
+    label[labelled] = numbers
     if groups is not None:
         names, domain = domains(splitter, groups, len(y))
         if len(names) < 2:

@@ -246,11 +246,11 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
             self.__dict__.pop(name, None)
         if isinstance(weighter, DensityRatio):
             return weighter.estimate(source, target)
-        codes = np.unique(y, return_inverse=True)[1]
+        class_numbers = np.unique(y, return_inverse=True)[1]
         proba = held_out_probabilities(self.estimator, source, y, target, weighter)
-        self.class_weights_ = weighter.estimate(codes, *proba)
-        self.target_prior_ = self.class_weights_ * np.bincount(codes) / len(codes)
-        return self.class_weights_[codes]
+        self.class_weights_ = weighter.estimate(class_numbers, *proba)
+        self.target_prior_ = self.class_weights_ * np.bincount(class_numbers) / len(class_numbers)
+        return self.class_weights_[class_numbers]
 
 
 class ReweightedRegressor(RegressorMixin, _Reweighted):

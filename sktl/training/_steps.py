@@ -35,7 +35,7 @@ Step = Callable[[nn.Module, Batch], Any]  # -> Tensor or StepResult
 
 
 def classification_losses(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Return the cross entropy of each row, of class codes (n,) or of probabilities (n, n_classes)."""
+    """Return the cross entropy of each row, of class numbers (n,) or of probabilities (n, n_classes)."""
     # -sum_c q_c log softmax(z)_c,   q = (1 - s) target + s / C
     return F.cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="none")
 
@@ -68,7 +68,7 @@ def to_largest(sample_weight: np.ndarray) -> np.ndarray:
 class ClassificationStep:
     """Cross entropy of ``module(X)`` and y; batches are (X, y), (X, y, sample_weight) or a dict of these names.
 
-    y holds class codes, or probabilities (mixed or smoothed labels). Weights have mean 1 over the training set, not
+    y holds class numbers, or probabilities (mixed or smoothed labels). Weights have mean 1 over the training set, not
     over the batch: see `unit_mean`.
     """
 

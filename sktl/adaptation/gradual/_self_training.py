@@ -23,7 +23,7 @@ MOST_OF_A_CLASS = 1.5  # times its share of the rows that are left out
 
 
 def confident(scores: np.ndarray, drop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that are surest, in their order, and the class codes of all rows.
+    """Return the rows that are surest, in their order, and the class numbers of all rows.
 
     Certainty is ranked over all classes, but no class loses more than `MOST_OF_A_CLASS` times the share `drop` of its
     rows: by the one rank alone, classes that are less sure shrink step by step, and vanish; by a rank for each class,
@@ -37,16 +37,16 @@ def confident(scores: np.ndarray, drop: float) -> tuple[np.ndarray, np.ndarray]:
         Share of the rows that are left out, the least sure ones.
     """
     if scores.ndim == 1:
-        codes, certainty = (scores > 0).astype(np.intp), np.abs(scores)
+        predicted, certainty = (scores > 0).astype(np.intp), np.abs(scores)
     else:
-        codes, certainty = scores.argmax(axis=1), scores.max(axis=1)
+        predicted, certainty = scores.argmax(axis=1), scores.max(axis=1)
     n_kept = max(1, round((1 - drop) * len(scores)))
-    may_go = np.zeros(len(codes), dtype=bool)
-    for code in np.unique(codes):
-        own = np.flatnonzero(codes == code)
+    may_go = np.zeros(len(predicted), dtype=bool)
+    for number in np.unique(predicted):
+        own = np.flatnonzero(predicted == number)
         n_stay = len(own) - int(min(1.0, MOST_OF_A_CLASS * drop) * len(own))
         may_go[own[np.argsort(-certainty[own], kind="stable")][n_stay:]] = True
-    return np.sort(np.lexsort((-certainty, may_go))[:n_kept]), codes
+    return np.sort(np.lexsort((-certainty, may_go))[:n_kept]), predicted
 
 
 def scores_of(estimator: Any, X: Any) -> np.ndarray:
@@ -107,8 +107,8 @@ class SelfTraining:
 
     def step(self, model: Any, rows: np.ndarray, last: Labelled, seed: int, name: Any) -> tuple[Any, Labelled]:
         """Return the model that has learned `rows` by its own predictions, and what it learned."""
-        kept, codes = confident(scores_of(model, chosen(self.X, rows)), float(self.meta.drop))
-        now = Labelled(rows[kept], model.classes_[codes[kept]])
+        kept, predicted = confident(scores_of(model, chosen(self.X, rows)), float(self.meta.drop))
+        now = Labelled(rows[kept], model.classes_[predicted[kept]])
         start = Start.of(model)
         if self.meta.keep == "all":
             now = last.and_also(now)

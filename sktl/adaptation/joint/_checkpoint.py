@@ -19,7 +19,7 @@ NO_SETTINGS = ("callbacks", "checkpoint_dir", "verbose", "device", "random_state
 def kept_adaptation(
     estimator: Any,
     data: Any,
-    codes: np.ndarray,
+    y_values: np.ndarray,
     weight: np.ndarray | None,
     roles: Roles,
     seed: int,
@@ -33,7 +33,7 @@ def kept_adaptation(
     if is_named and estimator.weights is not None:
         name = DEFAULT_BACKBONE if estimator.backbone == "auto" else estimator.backbone
         settings["values of the backbone"] = load_backbone(name, estimator.weights).fingerprint
-    held = (codes, weight, roles.target, roles.target_labelled, *roles.sources)
+    held = (y_values, weight, roles.target, roles.target_labelled, *roles.sources)
     key, unknown = training_key(estimator, NO_SETTINGS, settings, (*held, *_parts_of(data, estimator.n_jobs)))
     kinds: dict[str, type] = {"best": dict} if callable(estimator.selection) else {}
     return kept_training(estimator, key, unknown, seed, lasting, kinds=kinds, extra={"best": {}})

@@ -11,11 +11,11 @@ from sktl._columns import check_classes
 from sktl._unlabelled import as_labels, is_missing, known_labels, warn_of_negatives
 from sktl._unlabelled import is_labelled as labelled_rows
 
-UNLABELLED = -1  # the code of a row without label
+UNLABELLED = -1  # the number of a row without label
 
 
 def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return class codes, -1 where a row is unlabelled, and the sorted classes; y is not written to.
+    """Return class numbers, -1 where a row is unlabelled, and the sorted classes; y is not written to.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    codes : int64 array of shape (n,)
+    numbers : int64 array of shape (n,)
     classes : array
 
     Raises
@@ -59,9 +59,9 @@ def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     if len(classes) < 2:
         raise ValueError(_one_class(classes, is_labelled, unlabelled, name))
     warn_of_negatives(classes, unlabelled, stacklevel=9)
-    codes = np.full(len(y), UNLABELLED, dtype=np.int64)
-    codes[is_labelled] = np.searchsorted(classes, labels)
-    return codes, classes
+    numbers = np.full(len(y), UNLABELLED, dtype=np.int64)
+    numbers[is_labelled] = np.searchsorted(classes, labels)
+    return numbers, classes
 
 
 def _one_class(classes: np.ndarray, is_labelled: np.ndarray, unlabelled: Any, name: str) -> str:

@@ -124,7 +124,7 @@ class LinearModel:
 class Part:
     """Which rows are which, and what is known of the target's classes."""
 
-    codes: np.ndarray
+    class_numbers: np.ndarray
     n_classes: int
     weights: np.ndarray | None
     source: np.ndarray
@@ -141,14 +141,15 @@ class Part:
 def linear_model(data: Any, part: Part) -> LinearModel:
     """Return the model that training starts from."""
     scaled_data, scaler = _scaled(data, part)
-    rows, codes, counts = scaled_data[part.labelled], part.codes[part.labelled], part.weights_of(part.labelled)
+    own = part.labelled
+    rows, class_numbers, counts = scaled_data[own], part.class_numbers[own], part.weights_of(own)
     if sparse.issparse(rows) and rows.shape[0] * rows.shape[1] > MOST_VALUES:
         seen = np.concatenate([_spread(part.labelled), _spread(part.target)])
         basis = principal(scaled_data[seen], n_features_of(rows.shape[1], part.n_classes))
-        weight, bias = _head(rows @ basis.T, codes, counts, part.n_classes)
+        weight, bias = _head(rows @ basis.T, class_numbers, counts, part.n_classes)
         return LinearModel(scaled_data, scaler, weight @ basis, bias, basis)
     dense = rows.toarray() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64)
-    weight, bias = _head(dense, codes, counts, part.n_classes)
+    weight, bias = _head(dense, class_numbers, counts, part.n_classes)
     model = LinearModel(scaled_data, scaler, weight, bias)
     if part.is_separate and len(part.target) and len(part.source) and not sparse.issparse(rows):
         _move_to_shares(model, part)
@@ -159,7 +160,7 @@ def _move_to_shares(model: LinearModel, part: Part) -> None:
     """Let the target's centre lie where its classes' shares put it."""
     if part.shares is None:
         return
-    known = part.codes[part.source]
+    known = part.class_numbers[part.source]
     prior = np.bincount(known, part.weights_of(part.source), minlength=part.n_classes)
     prior = prior / prior.sum()
     if not prior.all():
@@ -212,7 +213,7 @@ def _scaled(data: Any, part: Part) -> tuple[Any, StandardScaler]:
         scaler = length_scaler(data[both], of(both))
         return scaled(data, scaler), scaler
     seen = _spread(labelled, SEEN_FOR_SCALE)
-    kind = _kind(np.asarray(data[seen], dtype=np.float64), part.codes[seen], of(seen))
+    kind = _kind(np.asarray(data[seen], dtype=np.float64), part.class_numbers[seen], of(seen))
     if not (part.is_separate and len(target) and len(part.source)):
         scaler = kind(data[both], of(both))
         return scaler.transform(data), scaler
@@ -223,12 +224,12 @@ def _scaled(data: Any, part: Part) -> tuple[Any, StandardScaler]:
     return done, scaler
 
 
-def _kind(rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> Any:
+def _kind(rows: np.ndarray, class_numbers: np.ndarray, weights: np.ndarray | None) -> Any:
     """Return the scaler, by each column's deviation or one of all, whose rows tell more of classes held out.
 
     Judged by ridge regression of the classes' indicators, whose penalty leave-one-out errors choose in closed form.
     """
-    hits = np.eye(codes.max() + 1)[codes]
+    hits = np.eye(class_numbers.max() + 1)[class_numbers]
     fold = np.random.default_rng(0).permutation(len(rows)) % N_FOLDS
     errors = []
     for kind in (common_scaler, column_scaler):
@@ -271,9 +272,9 @@ def _spread(rows: np.ndarray, most: int = SEEN) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)] if len(rows) else rows
 
 
-def _penalty(rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> float | str:
+def _penalty(rows: np.ndarray, class_numbers: np.ndarray, weights: np.ndarray | None) -> float | str:
     """Return "auto", a C that was chosen on a part of the rows, or a middle one where that part would be too small."""
-    n, n_classes = len(rows), codes.max() + 1
+    n, n_classes = len(rows), class_numbers.max() + 1
     most = int((MOST_WORK / n_classes) ** (1 / 3))
     if min(rows.shape) <= most:
         return "auto"
@@ -281,16 +282,16 @@ def _penalty(rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) ->
     if most < LEAST_A_CLASS * n_classes:
         centred = rows - np.average(rows, axis=0, weights=counts)
         return MIDDLE / float(np.average(np.square(centred).sum(1), weights=counts))
-    seen = _spread(np.argsort(codes, kind="stable"), most)
+    seen = _spread(np.argsort(class_numbers, kind="stable"), most)
     return chosen_penalty(
-        *distinct(rows[seen], np.unique(codes[seen], return_inverse=True)[1], counts[seen]), MAX_ITER
+        *distinct(rows[seen], np.unique(class_numbers[seen], return_inverse=True)[1], counts[seen]), MAX_ITER
     )[0]
 
 
 def _head(
-    rows: np.ndarray, codes: np.ndarray, weights: np.ndarray | None, n_classes: int
+    rows: np.ndarray, class_numbers: np.ndarray, weights: np.ndarray | None, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    classes, present = np.unique(codes, return_inverse=True)
+    classes, present = np.unique(class_numbers, return_inverse=True)
     solution = solve_logistic(rows, present, weights, _penalty(rows, present, weights), MAX_ITER)
     weight, bias = solution.weight, solution.bias
     if len(weight) == 1:  # logits z of two classes are (-z/2, z/2)

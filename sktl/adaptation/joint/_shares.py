@@ -114,12 +114,12 @@ def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray) -
     )
 
 
-def drawn_by(rows: np.ndarray, codes: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def drawn_by(rows: np.ndarray, class_numbers: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return source rows so often that their classes have these shares, each at least once where its share is not 0."""
-    counts = np.bincount(codes[rows], minlength=len(shares))
+    counts = np.bincount(class_numbers[rows], minlength=len(shares))
     ratio = np.divide(shares, counts / len(rows), out=np.zeros(len(shares)), where=counts > 0)
     largest = ratio.max()
     if largest <= 0:
         return rows
-    places = np.ceil(SPREAD_ROWS * ratio / largest).astype(int)[codes[rows]]
+    places = np.ceil(SPREAD_ROWS * ratio / largest).astype(int)[class_numbers[rows]]
     return np.repeat(rows, places)

@@ -97,7 +97,7 @@ class View:
 
     @property
     def source_labels(self) -> Tensor:
-        """Class codes of the source rows."""
+        """Class numbers of the source rows."""
         return self.labels[: self.n_source]
 
     def source_risks(self) -> list[Tensor]:

@@ -27,13 +27,13 @@ def centroid_labels(features: Tensor, proba: Tensor, *, n_rounds: int = 2) -> Te
     Tensor (n,), int64
     """
     n_classes = proba.shape[1]
-    codes = F.normalize(F.pad(features, (0, 1), value=1.0), dim=1)  # (n, n_features + 1)
+    directions = F.normalize(F.pad(features, (0, 1), value=1.0), dim=1)  # (n, n_features + 1)
     is_predicted = torch.bincount(proba.argmax(1), minlength=n_classes) > 0
     shares = proba
     for _ in range(n_rounds):
         # c_k = sum_i q_ik f_i / sum_i q_ik,   label_i = argmax_k cos(f_i, c_k)
-        centroids = shares.T @ codes / shares.sum(0).clamp_min(1e-8)[:, None]  # (n_classes, n_features + 1)
-        closeness = codes @ F.normalize(centroids, dim=1).T  # (n, n_classes)
+        centroids = shares.T @ directions / shares.sum(0).clamp_min(1e-8)[:, None]  # (n_classes, n_features + 1)
+        closeness = directions @ F.normalize(centroids, dim=1).T  # (n, n_classes)
         labels = closeness.masked_fill(~is_predicted, -torch.inf).argmax(1)
-        shares = F.one_hot(labels, n_classes).to(codes.dtype)
+        shares = F.one_hot(labels, n_classes).to(directions.dtype)
     return labels

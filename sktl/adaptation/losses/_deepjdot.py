@@ -26,7 +26,7 @@ def joint_cost(
     source, target : Tensor (n_s, d), (n_t, d)
         Features.
     labels : Tensor (n_s,), int64
-        Class codes of the source rows.
+        Class numbers of the source rows.
     target_log_proba : Tensor (n_t, n_classes)
         Logarithms of predicted probabilities.
     alpha, beta : float

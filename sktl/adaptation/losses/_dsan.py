@@ -22,7 +22,7 @@ def local_mmd(source: Tensor, target: Tensor, labels: Tensor, target_proba: Tens
     source, target : Tensor (n_s, d), (n_t, d)
         Features.
     labels : Tensor (n_s,), int64
-        Class codes of the source rows.
+        Class numbers of the source rows.
     target_proba : Tensor (n_t, n_classes)
         Predicted probabilities of the target rows.
     """

@@ -23,7 +23,7 @@ def invariance_penalty(logits: Tensor, labels: Tensor) -> Tensor:
     logits : Tensor (n, n_classes)
         Of one domain.
     labels : Tensor (n,), int64
-        Class codes.
+        Class numbers.
     """
     # (d/dw E[-log softmax(w z)_y] at w = 1)^2 = (E[sum_c (p_c - 1[c = y]) z_c])^2
     residual = logits.softmax(1) - F.one_hot(labels, logits.shape[1]).to(logits.dtype)

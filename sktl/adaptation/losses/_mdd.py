@@ -75,6 +75,6 @@ class MDD(DomainLoss):
     def __call__(self, view: View, state: nn.Module) -> Tensor:
         """Return the adversarial classifier's loss, which the features ascend."""
         features = reverse_gradient(view.features[: view.n_rows], self.weight * warm_up(view.progress))
-        logits, codes = state(features), view.logits[: view.n_rows].detach().argmax(1)
+        logits, predicted = state(features), view.logits[: view.n_rows].detach().argmax(1)
         n = view.n_source
-        return margin_disparity(logits[:n], logits[n:], codes[:n], codes[n:], margin=self.margin)
+        return margin_disparity(logits[:n], logits[n:], predicted[:n], predicted[n:], margin=self.margin)

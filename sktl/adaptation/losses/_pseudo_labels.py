@@ -23,8 +23,8 @@ def confident_cross_entropy(logits: Tensor, teacher_logits: Tensor, *, threshold
         Probability from which a row counts.
     """
     # 1/n sum_i [max p_i >= t] (-log q_i(argmax p_i))
-    confidence, codes = teacher_logits.detach().softmax(1).max(1)
-    losses = F.cross_entropy(logits, codes, reduction="none")
+    confidence, predicted = teacher_logits.detach().softmax(1).max(1)
+    losses = F.cross_entropy(logits, predicted, reduction="none")
     return (losses * (confidence >= threshold)).mean()
 
 

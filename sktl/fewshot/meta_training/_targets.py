@@ -20,7 +20,7 @@ class Targets:
     Attributes
     ----------
     labels : array of shape (n,)
-        Class codes; for a regression the task of each row.
+        Class numbers; for a regression the task of each row.
     groups : array of shape (n,) or None
         The task of each row, where tasks are given.
     values : float32 array of shape (n, n_outputs) or None

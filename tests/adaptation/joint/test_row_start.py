@@ -200,8 +200,8 @@ class TestShares:
         np.testing.assert_array_equal(found.shares, prior)
 
     def test_rows_are_drawn_by_shares(self):
-        codes = np.r_[np.zeros(10), np.ones(30)].astype(int)
-        drawn = codes[drawn_by(np.arange(40), codes, np.array([0.5, 0.5]))]
+        class_numbers = np.r_[np.zeros(10), np.ones(30)].astype(int)
+        drawn = class_numbers[drawn_by(np.arange(40), class_numbers, np.array([0.5, 0.5]))]
         assert np.bincount(drawn)[0] / len(drawn) == pytest.approx(0.5, abs=0.02)
 
     @pytest.mark.parametrize(
