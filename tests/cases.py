@@ -1,12 +1,6 @@
 """Small cases of every estimator: how to make it, what to fit it on, and what it then gives."""
 
-import atexit
-import functools
-import importlib.util
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,18 +93,6 @@ def _of_pictures(net: nn.Module, kind: Any = sktl.DomainAdaptedClassifier, **opt
     return kind(net, image_size=12, **SHORT, **options)
 
 
-@functools.cache
-def encoder() -> str:
-    """Write a tiny encoder of texts for as long as this process lives; its folder."""
-    from tests.texts.tiny_encoders import save_tiny_encoder
-
-    folder = tempfile.mkdtemp(prefix="sktl-encoder-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return save_tiny_encoder(Path(folder))
-
-
-TEXTS = [f"{'good' if label else 'bad'} film {i}, the book" * (1 + i % 3) for i, label in enumerate(LABELS)]
-HAS_TEXTS = importlib.util.find_spec("sentence_transformers") is not None
 NETWORK, ROW_NETWORK, HEAD = network(), row_network(), PrototypeHead()
 LEARNERS = (
     CNAPsLearner, ConditionalNeuralProcessLearner, InContextLearner, MAMLLearner, MANNLearner, MatchingNetLearner,
@@ -124,10 +106,6 @@ CASES = [
             NETWORK, image_size=12, engine="torch", cache=None, layers=["0", "penultimate"]
         ),
         PICTURES, LABELS,
-    ),
-    *(
-        Case(name, lambda: sktl.TextCodesTransformer(encoder(), cache=None), TEXTS, LABELS)
-        for name in ["TextCodesTransformer"] * HAS_TEXTS
     ),
     Case("FineTunedClassifier", lambda: sktl.FineTunedClassifier(**STEPS), ROWS, LABELS),
     Case(
