@@ -14,7 +14,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._domains import Domains
 from sktl.aligners._base import Aligner, warn_of_few
-from sktl.aligners._spectrum import spectrum
 
 # Costs are 1 at most, so that exp(-cost / regularization) is far from the smallest number above this: scaling it is
 # then several times as fast as scaling logarithms.
@@ -112,7 +111,7 @@ class OptimalTransportAligner(Aligner):
         self.coupling_ = self._plan(cost, labels)
         mass = self.coupling_.sum(axis=1, keepdims=True)
         carried = self.coupling_ @ target / np.where(mass > 0, mass, 1.0)
-        moved_alone = spectrum(target).mean - spectrum(source).mean
+        moved_alone = target.mean(axis=0) - source.mean(axis=0)
         self._source = source
         self._moves = np.where(mass > 0, carried - source, moved_alone)
 
