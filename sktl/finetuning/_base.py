@@ -43,6 +43,7 @@ from sktl.finetuning._predicting import outputs_of
 from sktl.finetuning._reopening import Reopenable
 from sktl.finetuning._resolved import resolved
 from sktl.finetuning._session import SeenWeights, Session
+from sktl.finetuning._settings import Settings
 from sktl.finetuning._strategies import STRATEGIES
 from sktl.finetuning._training import FineTuning, Task
 from sktl.images import AUGMENTATIONS
@@ -106,17 +107,10 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
     }
 
     @abstractmethod
-    def _checked_target(
+    def _task(
         self, y: Any, *, weight: np.ndarray | None, goes_on: bool, classes: Any = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return y as the loss wants it, and the attributes that are learned of it; nothing is written yet."""
-
-    @abstractmethod
-    def _task(self, learned: Mapping[str, Any]) -> Task: ...
-
-    @abstractmethod
-    def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return indices to train and to validate on, or None where nothing is held out."""
+    ) -> tuple[Task, np.ndarray, dict[str, Any]]:
+        """Return what is to be learned, y as its loss wants it, and the attributes that are learned of y."""
 
     def _weights(self, sample_weight: Any, y: Any, X: Any) -> np.ndarray | None:
         return None if sample_weight is None else row_weights(sample_weight, len(X))
@@ -125,11 +119,40 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, holds_out: bool = True, classes: Any = None,
         lasting: contextlib.ExitStack | None = None, given: HeldOut = NOTHING,
     ) -> tuple[FineTuning, dict[str, Any]]:  # fmt: skip
-        """Understand the data; returns the training and the attributes that are learned of y."""
+        """Read, target, split, network: returns the training and the attributes that are learned of y."""
         refuse_silent_targets(X, y, self)
         if y is None:
             raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")
-        device = resolve_device(self.device)
+        device, settings = resolve_device(self.device), Settings.of(self)
+        kind, task, examples, learned = self._read_examples(X, y, sample_weight, goes_on=goes_on, classes=classes)
+        self._check_examples(examples, is_whole=holds_out)
+        own = given.examples(self, kind, learned)
+        start, processes = self._learned if goes_on else None, processes_of(self.device)
+        base = seed_of(self.random_state)
+        base = base if processes is None else processes.agreed(base)
+        keeper = saved = None
+        if lasting is not None and self.checkpoint_dir is not None and settings.strategy.trains:
+            network = self._spec(kind, examples.data, task, 0) if start is None else start.spec
+            seed = None if self.random_state is None else base
+            key, unknown = training_identity(self, network, examples, start, seed, own, given.groups)
+            keeper, saved, base = kept_training(self, key, unknown, base, lasting, processes=processes)
+        seeds = np.random.SeedSequence(base).generate_state(4) >> 1
+        train, valid = examples, own
+        if holds_out and own is None and settings.strategy.trains:
+            parts = given.parts(self, task, examples, len(examples.data), int(seeds[3]))
+            train, valid = (examples, None) if parts is None else (examples.take(parts[0]), examples.take(parts[1]))
+        spec = self._spec(kind, examples.data, task, int(seeds[0])) if start is None else start.spec
+        scaler = None
+        if kind.is_rows:
+            rows: Any = examples.data
+            scaler = self._scaler if goes_on else task.scaler(rows[train.indices], train.weight, train.target)
+            train, valid = _scaled(scaler, train, valid)
+        return FineTuning(settings, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved, self), learned
+
+    def _read_examples(
+        self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, classes: Any
+    ) -> tuple[InputKind, Task, Examples, dict[str, Any]]:
+        """Return how X is read, what is to be learned, the rows with their targets, and what is learned of y."""
         kind: InputKind = self._kind if goes_on else self._understood(X)
         self._check_combination(kind)
         data: Any = read_dense(self, X, kind, reset=not goes_on)
@@ -137,32 +160,8 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         weight = self._weights(sample_weight, y, data)
         # A row of weight 0 is as if it were not there.
         rows = np.arange(len(data)) if weight is None else np.flatnonzero(weight > 0)
-        target, learned = self._checked_target(y, weight=weight, goes_on=goes_on, classes=classes)
-        examples = Examples(data, rows, target[rows], None if weight is None else weight[rows])
-        self._check_examples(examples, is_whole=holds_out)
-        own = given.examples(self, kind, learned)
-        task, base, processes = self._task(learned), seed_of(self.random_state), processes_of(self.device)
-        base = base if processes is None else processes.agreed(base)
-        keeper = saved = None
-        if lasting is not None and self.checkpoint_dir is not None and STRATEGIES[self.strategy].trains:
-            start = self._learned if goes_on else None
-            spec = self._spec(kind, data, task, 0) if start is None else start.spec
-            seed = None if self.random_state is None else base
-            key, unknown = training_identity(self, spec, examples, start, seed, own, given.groups)
-            keeper, saved, base = kept_training(self, key, unknown, base, lasting, processes=processes)
-        seeds = np.random.SeedSequence(base).generate_state(4) >> 1
-        holds_out = holds_out and own is None and STRATEGIES[self.strategy].trains
-        parts = given.parts(self, examples, len(data), int(seeds[3])) if holds_out else None
-        train: Examples = examples if parts is None else examples.take(parts[0])
-        valid: Examples | None = own if parts is None else examples.take(parts[1])
-        spec = self._learned.spec if goes_on else self._spec(kind, data, task, int(seeds[0]))
-        scaler = None
-        if kind.is_rows:
-            scaler = self._scaler if goes_on else task.scaler(data[train.indices], train.weight, train.target)
-            data = scaler.transform(data)
-            train = dataclasses.replace(train, data=data)
-            valid = valid and dataclasses.replace(valid, data=data if own is None else scaler.transform(valid.data))
-        return FineTuning(self, kind, spec, task, train, valid, scaler, device, seeds, keeper, saved), learned
+        task, target, learned = self._task(y, weight=weight, goes_on=goes_on, classes=classes)
+        return kind, task, Examples(data, rows, target[rows], None if weight is None else weight[rows]), learned
 
     def _understood(self, X: Any) -> InputKind:
         return understand(self, X, self.backbone, modules_take_rows=False)
@@ -243,7 +242,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
             if goes_on:
                 self._learned = copy.deepcopy(self._learned)  # of the values kept, not the network just spoilt
             raise
-        network = FittedNetwork.of(net.module, training.spec, training.adapter)
+        network = FittedNetwork.of(net.module, training.spec, training.settings.adapter)
         outcome = _outcome(net, network, self.history_ if goes_on else [], last=1)
         outcome |= resolved(training, session.budget, session.plan, head)
         self.__dict__.update(
@@ -334,3 +333,11 @@ def _started(training: FineTuning, head: LinearHead | None) -> nn.Module:
 def _outcome(net: TrainingNet, learned: FittedNetwork, before: list, *, last: int | None = None) -> dict[str, Any]:
     rows = history_of(net, before, last=last)
     return {"_learned": learned, "history_": rows, "n_iter_": len(rows), "best_epoch_": best_epoch_of(net, rows)}
+
+
+def _scaled(scaler: Any, train: Examples, valid: Examples | None) -> tuple[Examples, Examples | None]:
+    """Return both parts with standardised rows; parts of one table stay parts of one."""
+    data = scaler.transform(train.data)
+    if valid is not None:
+        valid = dataclasses.replace(valid, data=data if valid.data is train.data else scaler.transform(valid.data))
+    return dataclasses.replace(train, data=data), valid

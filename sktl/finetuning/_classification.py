@@ -12,7 +12,7 @@ from sktl._row_scalers import chosen_scaler
 from sktl.finetuning._heads import LinearHead, solve_classifier
 from sktl.finetuning._losses import ValidationStep
 from sktl.finetuning._multilabel import LabelStep, LabelValidationStep, checked_matrix, solve_labels
-from sktl.finetuning._targets import as_class_numbers
+from sktl.finetuning._targets import as_class_numbers, stratified_parts
 from sktl.finetuning._training import Task
 from sktl.training import ClassificationStep
 
@@ -45,7 +45,11 @@ def classification_task(estimator: Any, n_classes: int, *, is_multilabel: bool) 
 
     if is_multilabel:
         return Task(
-            n_classes, solve, LabelStep(estimator.label_smoothing), LabelValidationStep(), None, unit_length=True
-        )
+            n_classes, solve, LabelStep(estimator.label_smoothing), LabelValidationStep(), None, unit_length=True,
+            penalty="C_",
+        )  # fmt: skip
     step = ClassificationStep(estimator.label_smoothing)
-    return Task(n_classes, solve, step, ValidationStep(), n_classes, chosen_scaler, unit_length=True)
+    return Task(
+        n_classes, solve, step, ValidationStep(), n_classes, chosen_scaler, unit_length=True, penalty="C_",
+        held_out=stratified_parts,
+    )  # fmt: skip

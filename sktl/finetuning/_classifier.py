@@ -23,7 +23,7 @@ from sktl.finetuning._batches import Examples
 from sktl.finetuning._classification import checked_classes, classification_task
 from sktl.finetuning._held_out import HeldOut
 from sktl.finetuning._lora import LoRA
-from sktl.finetuning._targets import check_known_weights, random_parts, stratified_parts, weighted_by_class
+from sktl.finetuning._targets import check_known_weights, weighted_by_class
 from sktl.finetuning._training import Task
 
 
@@ -326,22 +326,17 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
             raise ValueError("class_weight weighs rows of one label each; y has several. Use sample_weight.")
         return weighted_by_class(class_labels(y, None, self), weight, self.class_weight)
 
-    def _checked_target(
+    def _task(
         self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        return checked_classes(self, y, goes_on=goes_on, classes=classes)
+    ) -> tuple[Task, np.ndarray, dict[str, Any]]:
+        target, learned = checked_classes(self, y, goes_on=goes_on, classes=classes)
+        task = classification_task(self, len(learned["classes_"]), is_multilabel=learned["_is_multilabel"])
+        return task, target, learned
 
     def _check_examples(self, examples: Examples, *, is_whole: bool) -> None:
         super()._check_examples(examples, is_whole=is_whole)
         if is_whole and examples.target.ndim == 1 and len(np.unique(examples.target)) < 2:
             raise ValueError("FineTunedClassifier needs samples of at least 2 classes with weight; got one class.")
-
-    def _task(self, learned: Mapping[str, Any]) -> Task:
-        return classification_task(self, len(learned["classes_"]), is_multilabel=learned["_is_multilabel"])
-
-    def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        parts = random_parts if target.ndim == 2 else stratified_parts
-        return parts(target, self.early_stopping, self.validation_fraction, seed)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

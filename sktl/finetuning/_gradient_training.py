@@ -83,7 +83,8 @@ class Run:
 
     def _average(self, start: dict[str, torch.Tensor], valid: Any) -> None:
         """Go back a part of the way from the start."""
-        asked, is_auto = self.training.estimator.tuned_share, self.training.estimator.tuned_share == "auto"
+        asked = self.training.settings.tuned_share
+        is_auto = asked == "auto"
         if is_auto and self.training.stops_early:
             self.share = chosen_share(self.net, start, valid)
         else:
@@ -100,7 +101,7 @@ class Run:
 
     def learned(self) -> FittedNetwork:
         """Return what the network has learned by now."""
-        return FittedNetwork.of(self.module, self.training.spec, self.training.adapter, cut=self.cut)
+        return FittedNetwork.of(self.module, self.training.spec, self.training.settings.adapter, cut=self.cut)
 
     def live(self) -> FittedNetwork:
         """Return a view of the network during training."""
@@ -108,12 +109,12 @@ class Run:
 
     def _cut(self, touched: Mapping[str, Any] | tuple) -> tuple[str | None, RestNetwork | None]:
         """Return where the frozen part ends, and the rest, if running the frozen part once is possible and saves."""
-        training, spec, e = self.training, self.training.spec, self.training.estimator
-        freeze_until = training.strategy.freeze_until if e.freeze_until is None else e.freeze_until
+        training, spec, e = self.training, self.training.spec, self.training.settings
+        freeze_until = e.first_trained
         draws_anew = e.n_views is None and training.augment is not None
         if not isinstance(spec, PictureSpec) or freeze_until is None or training.strategy.is_random:
             return None, None
-        if training.mixes or draws_anew or (training.store is None and self._n_rows_seen < len(training.train)):
+        if e.mixes or draws_anew or (training.store is None and self._n_rows_seen < len(training.train)):
             return None, None
         for cut in cuts_before(spec, freeze_until):
             if is_untouched(touched, spec, cut):
@@ -130,7 +131,7 @@ class Run:
         training = self.training
         if training.augment is None:
             return 1
-        most, met = int(training.estimator.n_views), self._n_rows_seen // len(training.train)
+        most, met = int(training.settings.n_views), self._n_rows_seen // len(training.train)  # type: ignore[arg-type]
         if training.store is not None:  # other fits may meet more of them
             return min(most, max(met, KEPT_VIEWS))
         return max(1, min(most, met))
@@ -171,7 +172,7 @@ class Run:
 def frozen_part(training: FineTuning, cut: str) -> FrozenPart:
     """Return the part of the network before a cut."""
     spec: Any = training.spec  # of pictures: rows have no frozen part
-    extractor = extractor_of(training.estimator, spec, training.device, training.store)
+    extractor = extractor_of(training.settings, spec, training.device, training.store)
     return FrozenPart(cut, block_extractor(extractor, cut))
 
 

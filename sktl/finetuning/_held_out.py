@@ -59,7 +59,7 @@ class HeldOut:
         try:
             data: Any = read_dense(fitted, X, kind, reset=False)
             check_consistent_length(range(len(data)), y)
-            target, _ = fitted._checked_target(y, weight=None, goes_on=True)
+            _, target, _ = fitted._task(y, weight=None, goes_on=True)
         except ValueError as error:
             raise ValueError(f"validation: {error}") from error
         weight = None
@@ -68,10 +68,12 @@ class HeldOut:
         rows = np.arange(len(data)) if weight is None else np.flatnonzero(weight)
         return Examples(data, rows, target[rows], None if weight is None else weight[rows])
 
-    def parts(self, estimator: Any, examples: Examples, n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def parts(
+        self, estimator: Any, task: Any, examples: Examples, n_rows: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Return indices to train and to validate on, or None where nothing is held out."""
         if self.groups is None:
-            return estimator._held_out(examples.target, seed)
+            return task.held_out(examples.target, estimator.early_stopping, estimator.validation_fraction, seed)
         groups = column_or_1d(self.groups)
         if len(groups) != n_rows:
             raise ValueError(f"groups must have one group a row: expected {n_rows}, got {len(groups)}.")

@@ -23,7 +23,6 @@ from sktl.finetuning._base import FineTuned
 from sktl.finetuning._heads import solve_regressor
 from sktl.finetuning._held_out import HeldOut
 from sktl.finetuning._lora import LoRA
-from sktl.finetuning._targets import random_parts
 from sktl.finetuning._training import Task
 from sktl.training import RegressionStep, to_largest
 
@@ -324,9 +323,9 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
             estimates = check_finite(self._target_scaler.inverse_transform(outputs), self)
         return estimates[:, 0] if self._is_single else estimates
 
-    def _checked_target(
+    def _task(
         self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Task, np.ndarray, dict[str, Any]]:
         y = target_values(y, None, self)
         table = y.reshape(len(y), -1)
         if goes_on and table.shape[1] != self.n_outputs_:
@@ -334,17 +333,12 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
         shares = None if weight is None else to_largest(weight)
         scaler = self._target_scaler if goes_on else standardiser(table, shares, "y")
         learned = {"n_outputs_": table.shape[1], "_target_scaler": scaler, "_is_single": y.ndim == 1}
-        return scaler.transform(table).astype(np.float32), learned
-
-    def _task(self, learned: Mapping[str, Any]) -> Task:
         step = RegressionStep(LOSSES[self.loss])
-        return Task(
-            learned["n_outputs_"],
+        task = Task(
+            table.shape[1],
             lambda codes, target, weight: solve_regressor(codes, target, weight, self.alpha),
             step,
             step,
             None,
         )
-
-    def _held_out(self, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        return random_parts(target, self.early_stopping, self.validation_fraction, seed)
+        return task, scaler.transform(table).astype(np.float32), learned

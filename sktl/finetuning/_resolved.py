@@ -25,7 +25,7 @@ def resolved(
     `plan` is None where a head is solved and nothing trained, `head` where none is solved, `share` where no weights are
     averaged.
     """
-    e, spec = training.estimator, training.spec
+    spec = training.spec
     penalty = None if head is None else head.penalty
     if plan is None:
         codes = spec.n_codes if isinstance(spec, PictureSpec) else spec.n_features
@@ -45,15 +45,13 @@ def resolved(
             "frozen_until_": _frozen_until(training),
         }  # fmt: skip
     found |= {"early_stopping_": training.stops_early, "tuned_share_": share}
-    return {**found, "C_" if hasattr(e, "C") else "alpha_": penalty}
+    return {**found, training.task.penalty: penalty}
 
 
 def _frozen_until(training: FineTuning) -> str | None:
     """Return the name of the last layer that stays as it is, as `freeze_until` takes it."""
     spec = training.spec
-    asked = (
-        training.strategy.freeze_until if training.estimator.freeze_until is None else training.estimator.freeze_until
-    )
+    asked = training.settings.first_trained
     if isinstance(spec, PictureSpec) and not training.strategy.trains:
         return spec.layer
     if asked is None or not isinstance(spec, PictureSpec):

@@ -25,12 +25,13 @@ from sktl.finetuning._batch_changes import augmentation_for, mixture
 from sktl.finetuning._batches import Examples, make_batches
 from sktl.finetuning._budget import Budget, budget_for
 from sktl.finetuning._heads import LinearHead, n_distinct
-from sktl.finetuning._lora import LoRA
 from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._networks import PictureSpec, RowSpec, randomise
 from sktl.finetuning._picture_views import PictureViews
 from sktl.finetuning._plan import GradualUnfreezing, Plan, make_plan, starting_point
-from sktl.finetuning._strategies import STRATEGIES, Strategy
+from sktl.finetuning._settings import Settings
+from sktl.finetuning._strategies import Strategy
+from sktl.finetuning._targets import random_parts
 from sktl.images import PictureSource
 from sktl.training import KeepEpochs, Step, TrainingNet, processes_of
 
@@ -58,6 +59,10 @@ class Task:
         What brings feature rows to a scale.
     unit_length : bool
         Whether codes of pictures are brought to length 1 where the head is solved.
+    penalty : str
+        The fitted attribute that holds the strength with which a head was solved.
+    held_out : callable(target, early_stopping, fraction, seed) -> (indices, indices) or None
+        What is trained on and what is validated on; None where nothing is held out.
     """
 
     n_outputs: int
@@ -67,6 +72,8 @@ class Task:
     n_classes: int | None
     scaler: Callable[[np.ndarray, np.ndarray | None, np.ndarray], StandardScaler] = column_scaler
     unit_length: bool = False
+    penalty: str = "alpha_"
+    held_out: Callable[..., tuple[np.ndarray, np.ndarray] | None] = random_parts
 
 
 @dataclasses.dataclass
@@ -75,8 +82,8 @@ class FineTuning:
 
     Attributes
     ----------
-    estimator : estimator
-        Its parameters are read, nothing is written to it.
+    settings : Settings
+        What the user asked for.
     train, valid : Examples
         `valid` is None where nothing is held out.
     scaler : StandardScaler or None
@@ -87,11 +94,13 @@ class FineTuning:
         Keeps checkpoints.
     saved : dict or None
         The checkpoint to go on from.
+    estimator : estimator or None
+        Whose callbacks are told of the stages.
     context : CallbackContext or None
         Whose tasks the stages are.
     """
 
-    estimator: Any
+    settings: Settings
     kind: InputKind
     spec: PictureSpec | RowSpec
     task: Task
@@ -102,6 +111,7 @@ class FineTuning:
     seeds: np.ndarray
     keeper: KeepEpochs | None = None
     saved: dict[str, Any] | None = None
+    estimator: Any = None
     context: Any = None  # of scikit-learn's callbacks, of the fit
 
     def watched(self, what: str, n_pictures: int) -> Any:
@@ -111,18 +121,12 @@ class FineTuning:
     @property
     def strategy(self) -> Strategy:
         """Return the strategy's row of the table."""
-        return STRATEGIES[self.estimator.strategy]
+        return self.settings.strategy
 
     @property
     def preprocessing(self) -> Preprocessing | None:
         """Return that of pictures."""
         return None if self.kind.is_rows else self.spec.preprocessing  # type: ignore[union-attr]
-
-    @property
-    def adapter(self) -> LoRA | None:
-        """Return the adapter as an object."""
-        adapter = self.estimator.adapter
-        return LoRA() if isinstance(adapter, str) else adapter
 
     @property
     def augment(self) -> Any:
@@ -131,12 +135,12 @@ class FineTuning:
             return None
         size: Any = None if self.preprocessing is None else self.preprocessing.size
         n_solved = len(self.train) if self.strategy.solves_head else None
-        return augmentation_for(self.estimator.augment, self.train.data, size, n_solved)
+        return augmentation_for(self.settings.augment, self.train.data, size, n_solved)
 
     @functools.cached_property
     def store(self) -> CodeCache | None:
         """Return where codes and frozen layers' outputs are kept; beyond this fit only if the user names a store."""
-        return None if self.kind.is_rows else cache_for(self.spec.load(), self.estimator.cache)  # type: ignore[union-attr]
+        return None if self.kind.is_rows else cache_for(self.spec.load(), self.settings.cache)  # type: ignore[union-attr]
 
     def solved_head(self, *, resumes: bool = False) -> LinearHead:
         """Return the linear model on the training part's codes, which may go on from frozen layers' outputs."""
@@ -144,7 +148,7 @@ class FineTuning:
             codes = self.train.data[self.train.indices]  # type: ignore[index]
         else:
             source = PictureViews(self.train.data, self.train.indices)  # type: ignore[arg-type]
-            extractor = extractor_of(self.estimator, self.spec, self.device, self.store)
+            extractor = extractor_of(self.settings, self.spec, self.device, self.store)
             with self.watched("codes", len(source)) as watch:
                 resumes = resumes or self.store is not None
                 codes = self.spec.in_unit(dataclasses.replace(extractor, resumes=resumes, watch=watch).codes(source))
@@ -160,7 +164,7 @@ class FineTuning:
 
     def budget(self) -> Budget:
         """Return how long to train."""
-        e = self.estimator
+        e = self.settings
         return budget_for(
             len(self.train), device=self.device, is_rows=self.kind.is_rows, batch_size=e.batch_size,
             max_epochs=e.max_epochs, max_steps=e.max_steps, strategy_epochs=self.strategy.max_epochs,
@@ -169,7 +173,7 @@ class FineTuning:
     @property
     def learning_rate(self) -> float:
         """Return the head's rate at its peak."""
-        e = self.estimator
+        e = self.settings
         if e.learning_rate != "auto":
             return float(e.learning_rate)
         return LEARNING_RATE * (SGD_FACTOR if e.optimizer == "sgd" else 1.0)
@@ -177,37 +181,31 @@ class FineTuning:
     @property
     def stops_early(self) -> bool:
         """Return whether training ends where validation no longer gains."""
-        return self.valid is not None and bool(self.estimator.early_stopping)  # "auto" too
+        return self.valid is not None and bool(self.settings.early_stopping)  # "auto" too
 
     def freezes_bn(self, budget: Budget) -> bool:
         """Return whether batch norm keeps its statistics."""
-        asked = self.estimator.freeze_bn
+        asked = self.settings.freeze_bn
         return budget.freezes_bn and not self.strategy.is_random if asked == "auto" else bool(asked)
 
     def plan(self, module: nn.Module, budget: Budget) -> Plan:
         """Return which parameters of `module` train at which rates; they are set to do so."""
-        e, strategy = self.estimator, self.strategy
+        e, strategy = self.settings, self.strategy
         if self.kind.is_rows:  # nothing is pretrained
             strategy = dataclasses.replace(strategy, body_share=1.0)
         return make_plan(
             module, self.spec, strategy, freeze_until=e.freeze_until, learning_rate=self.learning_rate,
             layer_decay=1.0 if strategy.is_random else float(e.layer_decay), weight_decay=float(e.weight_decay),
-            l2_sp=float(e.l2_sp), freezes_bn=self.freezes_bn(budget), adapter=self.adapter, trains_body=strategy.trains,
+            l2_sp=float(e.l2_sp), freezes_bn=self.freezes_bn(budget), adapter=e.adapter, trains_body=strategy.trains,
             seed=int(self.seeds[0]),
         )  # fmt: skip
 
-    @property
-    def mixes(self) -> bool:
-        """Return whether examples are mixed with each other."""
-        return self.estimator.mixup > 0 or getattr(self.estimator, "cutmix", 0) > 0
-
     def batches(self, budget: Budget, *, seed_shift: int = 0, steps_per_epoch: int | None = None) -> Any:
         """Return the training batches."""
-        e = self.estimator
-        cutmix = float(getattr(e, "cutmix", 0.0))
+        e = self.settings
         return make_batches(
             self.train, budget.batch_size, device=self.device, preprocessing=self.preprocessing, augment=self.augment,
-            mix=mixture(self.task.n_classes, float(e.mixup), cutmix) if self.mixes else None, n_jobs=e.n_jobs,
+            mix=mixture(self.task.n_classes, float(e.mixup), float(e.cutmix)) if e.mixes else None, n_jobs=e.n_jobs,
             steps_per_epoch=steps_per_epoch, seed=int(self.seeds[1]) + seed_shift,
         )  # fmt: skip
 
@@ -217,7 +215,7 @@ class FineTuning:
             return None
         return make_batches(
             self.valid, max(budget.batch_size, VALID_BATCH), device=self.device, preprocessing=self.preprocessing,
-            is_training=False, n_jobs=self.estimator.n_jobs,
+            is_training=False, n_jobs=self.settings.n_jobs,
         )  # fmt: skip
 
     def net(
@@ -225,7 +223,7 @@ class FineTuning:
         network: nn.Module | None = None,
     ) -> TrainingNet:  # fmt: skip
         """Return the loop that trains by the plan; `network` is the part that it runs, by default all."""
-        e = self.estimator
+        e = self.settings
         step = self.task.step
         if e.l2_sp > 0:
             plan.module.to(self.device)
@@ -253,13 +251,13 @@ class FineTuning:
         )  # fmt: skip
 
 
-def extractor_of(estimator: Any, spec: PictureSpec, device: torch.device, store: CodeCache | None) -> Extractor:
-    """Return what computes the pretrained network's codes."""
-    dtype = resolve_precision(estimator.precision, device)
+def extractor_of(asked: Any, spec: PictureSpec, device: torch.device, store: CodeCache | None) -> Extractor:
+    """Return what computes the pretrained network's codes; `asked` are settings, or an estimator."""
+    dtype = resolve_precision(asked.precision, device)
     recipe = CodeRecipe(spec.load(), (spec.layer,), spec.pooling, spec.preprocessing, dtype)
-    if estimator.precision == "auto":  # codes are solved and kept: they have to be what float32 gives
+    if asked.precision == "auto":  # codes are solved and kept: they have to be what float32 gives
         recipe = agreeing_precision(recipe, device)
-    return Extractor(recipe, device, "auto", estimator.n_jobs, "torch", bool(estimator.compile), store)
+    return Extractor(recipe, device, "auto", asked.n_jobs, "torch", bool(asked.compile), store)
 
 
 def codes_of(estimator: Any, spec: PictureSpec | RowSpec, device: torch.device, data: Any) -> np.ndarray:
