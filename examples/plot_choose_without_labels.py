@@ -102,8 +102,9 @@ def watched(X: np.ndarray, y: np.ndarray, truth: np.ndarray, losses: tuple, epoc
         for factor in FACTORS if loss else (1.0,):
             watch = Watch(scorers, X[test], y[test], loss, epochs)
             model = DomainAdaptedClassifier(
-                loss=weighted(loss, factor), max_epochs=max(epochs), selection=watch, random_state=0
-            )
+                loss=weighted(loss, factor), bottleneck=256, target_shares=None, max_epochs=max(epochs),
+                selection=watch, random_state=0,
+            )  # fmt: skip
             model.fit(X[train], y[train])
             noted += watch.noted
     return noted

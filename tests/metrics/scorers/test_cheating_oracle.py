@@ -42,7 +42,7 @@ def expected_scores(X, y, truth, folds):
     scores = []
     for train, test in folds.split(X, y):
         target = test[y[test] < 0]
-        model = DomainAdaptedClassifier(max_epochs=3, random_state=0).fit(X[train], y[train])
+        model = DomainAdaptedClassifier(loss="cdan", max_epochs=3, random_state=0).fit(X[train], y[train])
         scores.append(model.score(X[target], truth[target]))
     return scores
 
@@ -50,7 +50,7 @@ def expected_scores(X, y, truth, folds):
 def test_as_metadata_in_a_search(rows):
     X, y, truth = rows
     folds = StratifiedKFold(3)
-    model = DomainAdaptedClassifier(max_epochs=3, random_state=0)
+    model = DomainAdaptedClassifier(loss="cdan", max_epochs=3, random_state=0)
     with config_context(enable_metadata_routing=True):
         search = GridSearchCV(model, {"loss": ["cdan"]}, scoring=CheatingOracleScorer(), cv=folds)
         search.fit(X, y, true_labels=truth)
@@ -66,7 +66,7 @@ def test_by_the_index_of_pandas(rows):
     index = np.random.default_rng(0).permutation(120)
     oracle = CheatingOracleScorer(pd.Series(truth, index=index).sort_index())
     folds = StratifiedKFold(3)
-    model = DomainAdaptedClassifier(max_epochs=3, random_state=0)
+    model = DomainAdaptedClassifier(loss="cdan", max_epochs=3, random_state=0)
     search = GridSearchCV(model, {"loss": ["cdan"]}, scoring=oracle, cv=folds).fit(X, pd.Series(y, index=index))
     expected = expected_scores(X, y, truth, folds)
     assert [search.cv_results_[f"split{i}_test_score"][0] for i in range(3)] == expected
