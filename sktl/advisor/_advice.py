@@ -13,12 +13,11 @@ from sktl._progress import duration
 from sktl._validation import shorten
 from sktl.advisor._decision import Decision, advice_in_words
 from sktl.advisor._looking import Pair, Suspect
-from sktl.advisor._scoring import ACCURACIES, ScoredLayer, interval
+from sktl.advisor._scoring import ACCURACIES, ScoredLayer, interval, name_of
 
 SHOWN_LAYERS = 10
 EPOCHS_OF_TRAINING = 20
 PASSES_AN_EPOCH = 3  # forward once, backward twice as much
-NAMES = {"linear": "linear probe", "knn": "k-NN", "logme": "LogME", "h_score": "H-score", "gbc": "GBC"}
 
 
 @dataclass(frozen=True)
@@ -212,11 +211,6 @@ class AdviceReport:
             rows.append([one.part.backbone, one.part.layer, *(f"{value:.3f}" for value in one.scores.values())])
         widths = np.array([[len(cell) for cell in row] for row in rows]).max(axis=0)
         return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-
-
-def name_of(score: str) -> str:
-    """Return a score as readers know it."""
-    return NAMES.get(score, score)
 
 
 def layer_name(one: ScoredLayer) -> str:

@@ -7,9 +7,8 @@ from html import escape
 
 import numpy as np
 
-from sktl.advisor._advice import name_of
 from sktl.advisor._codes import ALL, PIXELS
-from sktl.advisor._scoring import ACCURACIES, ScoredLayer
+from sktl.advisor._scoring import ACCURACIES, ScoredLayer, name_of
 
 WIDTH, HEIGHT = 560, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 30, 16, 46

@@ -6,15 +6,14 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from sktl.advisor._advice import AdviceReport, name_of
 from sktl.advisor._charts import depth_chart, quadrant_map
 from sktl.advisor._decision import advice_in_words
 from sktl.advisor._looking import SHOWN_A_CLASS, SHOWN_CLASSES, SHOWN_PAIRS
 from sktl.advisor._page import SCRIPT, STYLE
-from sktl.advisor._scoring import ACCURACIES, interval
+from sktl.advisor._scoring import ACCURACIES, interval, name_of
 
 
-def page(report: AdviceReport) -> str:
+def page(report: Any) -> str:
     """Return the page."""
     decision = report.decision
     sections = [
@@ -54,7 +53,7 @@ def _first_up(text: str) -> str:
     return html.escape(text[:1].upper() + text[1:])
 
 
-def _map(report: AdviceReport) -> str:
+def _map(report: Any) -> str:
     alike = report.decision.similarity
     assert alike is not None
     chart = quadrant_map(
@@ -63,14 +62,14 @@ def _map(report: AdviceReport) -> str:
     return f"<figure>{chart}</figure>"
 
 
-def _depth(report: AdviceReport) -> str:
+def _depth(report: Any) -> str:
     backbone = report.decision.chosen.part.backbone
     chart = depth_chart(report.layers, report.score, backbone)
     caption = f"Layers of {html.escape(backbone)}, {html.escape(report.how)}."
     return f"<figure>{chart}<figcaption>{caption}</figcaption></figure>"
 
 
-def _ranking(report: AdviceReport) -> str:
+def _ranking(report: Any) -> str:
     scores = list(report.layers[0].scores)
     heads = ["backbone", "layer", "depth", *map(name_of, scores)]
     has_interval = report.score in ACCURACIES
@@ -113,7 +112,7 @@ def _cell(value: Any, form: str = "{}") -> str:
     return f'<td data-value="{value!r}">{form.format(value)}</td>'
 
 
-def _data(report: AdviceReport) -> str:
+def _data(report: Any) -> str:
     facts = [f"{report.n_labelled} labelled rows of {len(report.class_sizes)} classes", *report.facts]
     most = max(size for _, size in report.class_sizes)
     rows = []
@@ -131,16 +130,16 @@ def _data(report: AdviceReport) -> str:
     return _list(facts) + f'<div class="wide"><table class="classes"><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _rows_of(report: AdviceReport, label: Any) -> list[int]:
+def _rows_of(report: Any, label: Any) -> list[int]:
     return report.shown_rows.get(str(label), [])[:SHOWN_A_CLASS]
 
 
-def _picture(report: AdviceReport, row: int, alt: str) -> str:
+def _picture(report: Any, row: int, alt: str) -> str:
     uri = report.pictures.get(row)
     return f'<img src="{uri}" alt="{html.escape(alt)} (row {row})" width="72" height="72">' if uri else ""
 
 
-def _pairs(report: AdviceReport) -> str:
+def _pairs(report: Any) -> str:
     if not report.pairs:
         return "<p>None were found.</p>"
     items = []
@@ -160,7 +159,7 @@ def _pairs(report: AdviceReport) -> str:
     )
 
 
-def _doubtful(report: AdviceReport) -> str:
+def _doubtful(report: Any) -> str:
     if not report.doubtful:
         return "<p>None were found.</p>"
     items = [
@@ -175,11 +174,11 @@ def _doubtful(report: AdviceReport) -> str:
     )
 
 
-def _unreadable(report: AdviceReport) -> str:
+def _unreadable(report: Any) -> str:
     return _list([f"[{row}] {reason}" for row, reason in sorted(report.unreadable.items())])
 
 
-def _code(report: AdviceReport) -> str:
+def _code(report: Any) -> str:
     return (
         '<div class="code"><button type="button" class="copy">Copy</button>'
         f'<pre tabindex="0"><code>{html.escape(report.code)}</code></pre><p class="said" role="status"></p></div>'

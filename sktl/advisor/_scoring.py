@@ -26,6 +26,7 @@ from sktl.metrics.transferability import (
 )
 
 NORMAL = NormalDist()
+NAMES = {"linear": "linear probe", "knn": "k-NN", "logme": "LogME", "h_score": "H-score", "gbc": "GBC"}
 ACCURACIES = ("linear", "knn")  # in the order in which they decide
 FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "logme": log_me,
@@ -187,3 +188,8 @@ def ranking(layers: Sequence[ScoredLayer], scores: Sequence[str], n: int) -> Any
     except ImportError:
         return rows
     return pd.DataFrame(rows)
+
+
+def name_of(score: str) -> str:
+    """Return a score as readers know it."""
+    return NAMES.get(score, score)

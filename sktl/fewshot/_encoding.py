@@ -25,8 +25,8 @@ from sktl._progress import stage
 from sktl.backbones import CodeRecipe, Normalisation, Pooling, cut_head, load_backbone, resolve_layers
 from sktl.cache import CodeCache
 from sktl.exceptions import WeightsError
+from sktl.fewshot.meta_training._files import load_learner
 from sktl.fewshot.meta_training._learner import MetaLearner
-from sktl.fewshot.meta_training._saving import load_learner
 from sktl.images import as_pictures
 
 DEFAULT_BACKBONE = "efficientnet_lite0"

@@ -16,9 +16,10 @@ from sktl._saving import Codec, SavedModel, params_of, read_model, write_model
 from sktl.backbones import NetworkIdentity
 from sktl.exceptions import WeightsError
 from sktl.fewshot._encoding import BackboneCodes
+from sktl.fewshot.meta_training._files import learner_classes
 from sktl.fewshot.meta_training._learner import MetaLearner
 from sktl.fewshot.meta_training._saving import CODEC as OF_LEARNERS
-from sktl.fewshot.meta_training._saving import learner_classes, learner_header, loaded_learner
+from sktl.fewshot.meta_training._saving import learner_header, loaded_learner
 from sktl.fewshot.transductive import BDCSPN, PTMAP, TIM, LaplacianShot
 
 ATTRIBUTES = ("classes_", "n_codes_", "n_features_in_", "feature_names_in_", "_is_multilabel")

@@ -29,9 +29,9 @@ from sktl.fewshot._encoding import (
     see_columns,
 )
 from sktl.fewshot.heads import HEADS, Head, make_head
+from sktl.fewshot.meta_training._files import load_learner
 from sktl.fewshot.meta_training._fitted_method import TaskState
 from sktl.fewshot.meta_training._learner import MetaLearner
-from sktl.fewshot.meta_training._saving import load_learner
 
 
 class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):

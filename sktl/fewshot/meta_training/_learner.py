@@ -34,7 +34,7 @@ from sktl.fewshot.meta_training._episodes import EpisodeIndices
 from sktl.fewshot.meta_training._fitted_method import FittedMethod, MethodPlan, TaskState
 from sktl.fewshot.meta_training._inputs import InputSpec, learn_input, read_input
 from sktl.fewshot.meta_training._method import FewShotMethod
-from sktl.fewshot.meta_training._saving import load_learner, save_learner
+from sktl.fewshot.meta_training._saving import read_learner, save_learner
 from sktl.fewshot.meta_training._targets import checked_targets, checked_values
 from sktl.fewshot.meta_training._training import MetaTraining
 from sktl.training import SCHEDULES, EpochTasks, best_epoch_of, history_of
@@ -265,7 +265,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
     @classmethod
     def load(cls, path: str | Path, **modules: nn.Module) -> Any:
         """Return the learner of this class that `save` wrote; `sktl.load` takes any class."""
-        return load_learner(path, cls, **modules)
+        return read_learner(path, {cls.__name__: cls}, modules)
 
     def _plan(self, spec: InputSpec, n_outputs: int, seed: int) -> MethodPlan:
         method, options = self._method()

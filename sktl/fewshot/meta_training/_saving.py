@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -55,45 +54,11 @@ def learner_header(learner: Any) -> dict[str, Any]:
 
 
 @in_plain_modes
-def load_learner(path: str | Path, cls: type | None = None, /, **modules: nn.Module) -> Any:
-    """Return the meta-learner that `save` wrote.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-    cls : type, default=None
-        The learner's class, if only that will do.
-    **modules : Module
-        The modules that were given to the learner as parameters, by parameter: files do not hold code.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged, none of a meta-learner, or a module that it needs is not given.
-    """
-    saved = read_model(path, learner_classes() if cls is None else {cls.__name__: cls}, CODEC)
+def read_learner(path: str | Path, classes: dict[str, type], modules: dict[str, nn.Module]) -> Any:
+    """Return the meta-learner that a file holds, if it is of one of the classes; see `load_learner`."""
+    saved = read_model(path, classes, CODEC)
     with saved.checking():
         return loaded_learner(saved, modules)
-
-
-def learner_classes() -> dict[str, type]:
-    """Return the meta-learners by name, those among them that users have defined.
-
-    A name that classes of several modules bear is left out: it does not say which of them is meant.
-    """
-    from sktl.fewshot.meta_training._learner import MetaLearner
-
-    found: dict[str, type] = {}
-    homes: dict[str, set[str]] = {}
-    waiting: list[type] = [MetaLearner]
-    while waiting:
-        cls = waiting.pop()
-        waiting += cls.__subclasses__()
-        if not inspect.isabstract(cls):
-            found.setdefault(cls.__name__, cls)
-            homes.setdefault(cls.__name__, set()).add(cls.__module__)
-    return {name: cls for name, cls in found.items() if len(homes[name]) == 1}
 
 
 def loaded_learner(saved: SavedModel, modules: dict[str, nn.Module]) -> Any:
