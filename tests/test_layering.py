@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,11 @@ def test_names_of_test_files_are_unique():
 def test_files_stay_readable():
     long = {str(path): n for path in FILES if (n := len(path.read_text().splitlines())) > 350}
     assert not long
+
+
+def test_no_circle_of_imports():
+    """Files import each other in one direction, imports inside functions included."""
+    names = {path: ".".join(path.relative_to(SKTL).with_suffix("").parts) for path in SKTL.rglob("*.py")}
+    known = set(names.values())
+    graph = {name: {one for one in imported(path) if one in known and one != name} for path, name in names.items()}
+    tuple(TopologicalSorter(graph).static_order())  # raises a CycleError that names the circle

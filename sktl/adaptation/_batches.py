@@ -16,12 +16,10 @@ from torch import Tensor
 from sktl._inputs import as_rows, decoded, in_channels
 from sktl._preprocessing import Preprocessing
 from sktl.images import PictureSource, iter_batches
-from sktl.training import TensorBatches
+from sktl.training import RESIDENT_BYTES, RESIDENT_SHARE, TensorBatches
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
-RESIDENT_BYTES = 2 * 2**30  # rows and decoded pictures up to here stay in memory
 BATCHES_AT_ONCE = 1024  # put in order at once, of an epoch of any length
-RESIDENT_SHARE = 0.25  # of the memory that is free on a GPU
 
 
 class DomainBatch(NamedTuple):

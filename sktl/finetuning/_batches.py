@@ -13,10 +13,8 @@ from sktl._inputs import as_rows
 from sktl._preprocessing import Preprocessing
 from sktl.finetuning._batch_changes import Change, chained, picture_change
 from sktl.images import PictureSource, iter_batches, with_margin
-from sktl.training import StreamBatches, TensorBatches, unit_mean
+from sktl.training import RESIDENT_BYTES, RESIDENT_SHARE, StreamBatches, TensorBatches, unit_mean
 
-RESIDENT_BYTES = 2 * 2**30  # decoded pictures up to here stay in memory: some 14,000 at 224 pixels
-RESIDENT_SHARE = 0.25  # of the memory that is free on a GPU
 DECODED_AT_ONCE = 64
 
 

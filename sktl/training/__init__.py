@@ -3,7 +3,7 @@
 `__all__` lists what users call. The other names serve the families of this library; they are internal and may change.
 """
 
-from sktl.training._batches import TensorBatches
+from sktl.training._batches import RESIDENT_BYTES, RESIDENT_SHARE, TensorBatches
 from sktl.training._checkpoints import OF_TRAININGS, CheckpointFolder, KeepEpochs
 from sktl.training._ema import WeightAverage
 from sktl.training._errors import DivergenceError
@@ -41,6 +41,8 @@ from sktl.training._structure import as_tensors, features_and_target, map_tensor
 
 __all__ = [
     "OPTIMIZERS",
+    "RESIDENT_BYTES",
+    "RESIDENT_SHARE",
     "SCHEDULES",
     "DivergenceError",
     "constant",

@@ -13,6 +13,8 @@ from sktl.training._structure import Batch, as_tensors, iter_tensors, map_tensor
 
 GATHERED_BYTES = 4 * 2**20  # rows put in order at once: several small batches a gather, still within the CPU's cache
 BATCHES_AT_ONCE = 1024  # put in order at once, where an epoch may hold any number of them
+RESIDENT_BYTES = 2 * 2**30  # rows and decoded pictures up to here stay in memory: some 14,000 at 224 pixels
+RESIDENT_SHARE = 0.25  # of the memory that is free on a GPU
 LAST = ("keep", "drop", "spread")
 
 Transform = Callable[[Batch, torch.Generator], Batch]
