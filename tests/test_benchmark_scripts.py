@@ -18,7 +18,7 @@ def run(script, *options):
 
 
 def test_rows_for_a_gpu_run_on_a_cpu_and_resume(tmp_path):
-    pytest.importorskip("psutil")
+    pytest.importorskip("psutil", reason="the scripts read memory by psutil, an optional package")
     path = tmp_path / "found.json"
     options = ["--device", "cpu", "--quick", "--output", path]
     shown = run("on_gpu.py", *options)
@@ -36,7 +36,7 @@ def test_rows_for_a_gpu_run_on_a_cpu_and_resume(tmp_path):
 
 
 def test_memory_is_measured_in_processes_of_their_own(tmp_path):
-    pytest.importorskip("psutil")
+    pytest.importorskip("psutil", reason="the scripts read memory by psutil, an optional package")
     path = tmp_path / "found.json"
     run("memory.py", "--quick", "--output", path, "--families", "CORALAligner")
     found = json.loads(path.read_text())["results"]["CORALAligner"]

@@ -12,7 +12,7 @@ from scipy.special import softmax
 PRIOR = 1.0  # how much the source's shares count for beside all target rows
 ROUNDS, STEPS = 8, 100
 TOLERANCE = 1e-6
-MUCH = 0.22  # half the sum of differences between predicted and source's shares, from which they are said to differ
+MUCH = 0.3  # half the sum of differences between predicted and source's shares, from which they are said to differ
 COLLAPSED = 0.36  # the same of an estimate that draws ever more rows to one class: it is not to be believed
 SPREAD_ROWS = 20  # a source row is drawn for so many places at most
 
