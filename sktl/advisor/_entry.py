@@ -56,6 +56,11 @@ class Entry:
         """How dear it is."""
         return self.candidate.tier
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether its outputs are probabilities; an ensemble's are a mean of them."""
+        return self.candidate.estimator is None or hasattr(self.candidate.estimator, "predict_proba")
+
 
 def quietly(model: Any, X: Any, y: Any) -> Any:
     """Fit a model; that a solver has not converged shows in the score."""

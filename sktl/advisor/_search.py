@@ -23,7 +23,7 @@ from sktl.advisor._entry import FACTOR, Entry, quietly, rungs
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
-NOISE = 1.0  # standard errors that a lead has to be above
+NOISE, SURE = 1.0, 2.0  # standard errors that a lead has to be above; from which on it may cost log-loss
 GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
 GRACE = 1.5  # seconds that the final fit may end late
 PROBED = (10, 40, 160)  # rows on which an estimator is timed that nobody knows, where time is bounded
@@ -342,7 +342,8 @@ class Search:
             return False
         rows = np.flatnonzero(entry.known & other.known)
         lead, error = self.task.lead(entry.outputs, other.outputs, rows)
-        return lead > NOISE * error and lead > 0
+        is_ahead, is_sure = 0 < lead > NOISE * error, lead > SURE * error or not entry.has_probabilities
+        return is_ahead and (is_sure or self.task.keeps_log_loss(entry.outputs, other.outputs, rows))
 
     def _fail(self, entry: Entry, error: Exception) -> None:
         entry.status = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

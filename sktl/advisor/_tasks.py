@@ -117,6 +117,10 @@ class Task:
                 continue
         return difference, float(np.nanstd(found)) if len(found) > 1 else np.inf
 
+    def keeps_log_loss(self, outputs: np.ndarray, others: np.ndarray, rows: np.ndarray) -> bool:
+        """Return whether the probabilities are as good as the others', but for noise; values have none."""
+        return True
+
     def error_of(self, outputs: np.ndarray, rows: np.ndarray) -> float:
         """Return the standard error of the default score; NaN for others."""
         if not self.is_default or len(rows) < 2:
@@ -160,9 +164,21 @@ class ClassTask(Task):
 
     def worth(self, outputs: np.ndarray, rows: np.ndarray) -> float:
         """Return the mean log-probability of the true class: finer than an accuracy."""
-        if not self.is_default:
-            return self.score(outputs, rows)
-        return float(np.log(np.maximum(outputs[rows, self.number[rows]], LEAST_PROBABILITY)).mean())
+        return float(self._log_probability(outputs, rows).mean()) if self.is_default else self.score(outputs, rows)
+
+    def keeps_log_loss(self, outputs: np.ndarray, others: np.ndarray, rows: np.ndarray) -> bool:
+        """Return whether the log-loss is at most a standard error above the others'.
+
+        Few rows make a nearest neighbour look right by luck; its ones and zeros show when it is wrong.
+        """
+        if not (self.is_default and self.keeps_proba):
+            return True
+        gains = self._log_probability(outputs, rows) - self._log_probability(others, rows)
+        return bool(gains.mean() >= -gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else True
+
+    def _log_probability(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the log-probability of each row's true class."""
+        return np.log(np.maximum(outputs[rows, self.number[rows]].astype(np.float64), LEAST_PROBABILITY))
 
     def sample(self, n_rows: int) -> np.ndarray:
         """Return row numbers, each class by its share."""

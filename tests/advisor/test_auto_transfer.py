@@ -9,12 +9,15 @@ import pytest
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.callback import ProgressBar
+from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
+from sklearn.metrics import log_loss
+from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier, AutoTransferRegressor, make_codes_classifier
@@ -223,6 +226,39 @@ def test_an_ensemble_is_taken_only_if_it_is_ahead():
     honest = out_of_sample(task, each, np.arange(300), seed=0)
     assert np.isfinite(honest).all()
     assert greedy_weights(task, [truth, 1 - truth], np.arange(300)) == [1, 0]
+
+
+def test_log_losses_are_compared_as_scikit_learn_does():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 60)
+    task, rows_ = ClassTask(y, None, 0, np.arange(3)), np.arange(60)
+    good = np.stack([rng.dirichlet(np.eye(3)[label] * 8 + 1) for label in y])
+    poor = np.stack([rng.dirichlet(np.eye(3)[label] * 1 + 1) for label in y])
+    assert log_loss(y, good) < log_loss(y, poor)
+    assert task.keeps_log_loss(good, poor, rows_)
+    assert not task.keeps_log_loss(poor, good, rows_)
+    assert task.keeps_log_loss(good, good, rows_)
+    assert ValueTask(y.astype(float), None, 0).keeps_log_loss(poor[:, :1], good[:, :1], rows_)
+
+
+def test_a_small_lead_must_not_cost_log_loss():
+    X, y = load_digits(return_X_y=True)
+    train, test = train_test_split(np.arange(len(y)), train_size=50, stratify=y, random_state=1)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    nearest = make_pipeline(StandardScaler(), KNeighborsClassifier(1))
+    model = AutoTransferClassifier([("linear", linear), ("nearest", nearest)], random_state=1)
+    model.fit(X[train], y[train])
+    scores = model.leaderboard_.set_index("candidate")["score"]
+    assert scores["nearest"] > scores["linear"]  # by luck, and it never says that it is unsure
+    assert status(model, "linear") == "taken"
+    assert log_loss(y[test], model.predict_proba(X[test])) < 0.8
+
+
+def test_a_large_lead_may_cost_log_loss():
+    X, y = rows(400, hard=True)
+    model = AutoTransferClassifier([("linear", LogisticRegression()), ("nearest", KNeighborsClassifier(1))])
+    model.fit(X, y)
+    assert status(model, "nearest") == "taken"
 
 
 def test_the_ensemble_predicts_as_its_members():
