@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from numbers import Integral, Real
 from pathlib import Path
@@ -30,7 +31,7 @@ from sktl.advisor._problem import TEXT, Problem, read_rows
 from sktl.advisor._search import Search
 from sktl.advisor._tasks import Task, repeats
 from sktl.cache import CodeCache
-from sktl.features import CNNCodesTransformer
+from sktl.features import CNNCodesTransformer, pipeline_to_onnx
 
 AS_GIVEN = "rows as they come"
 SMALLEST = np.log(np.finfo(np.float64).tiny)
@@ -148,12 +149,16 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
             return None if isinstance(first, CNNCodesTransformer) else "auto"
         return first if isinstance(first, (str, nn.Module)) else None
 
-    def _asked(self, X: Any) -> Any:
-        check_is_fitted(self)
+    def _winner(self) -> Any:
         if "best_estimator_" not in self.__dict__:
             raise NotFittedError(
                 f"This {type(self).__name__} was fitted with refit=False and predicts nothing; set refit=True."
             )
+        return self.best_estimator_
+
+    def _asked(self, X: Any) -> Any:
+        check_is_fitted(self)
+        self._winner()
         if self._row_kind == ROWS:
             return read(self, X, self._kind, reset=False)
         return [str(text) for text in rows_on_host(X)] if self._row_kind == TEXT else X
@@ -173,6 +178,40 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         """
         rows = self._asked(X)
         return self.best_estimator_.predict(rows)
+
+    def to_onnx(self, path: str | os.PathLike, *, preprocess: bool = False) -> None:
+        """Write the best candidate as one ONNX file, which needs no sktl to run.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        preprocess : bool, default=False
+            Whether pictures are scaled and cropped in the graph too: they go in as they were decoded, uint8 of shape
+            (n, 3, H, W). Start with True for pictures.
+
+        Raises
+        ------
+        FileNotFoundError, IsADirectoryError
+            If the file cannot be there, before any work is done.
+        ImportError
+            If onnx or onnxscript is not installed.
+        NotFittedError
+            If nothing was fitted.
+        TypeError, ValueError
+            If the best candidate cannot be one network, such as boosted trees or tf-idf; what cannot is named.
+
+        See Also
+        --------
+        sktl.features.pipeline_to_onnx : What it does with codes and a classifier.
+        sktl.FineTunedClassifier.to_onnx : What it does with a network that was trained.
+        """
+        check_is_fitted(self)
+        best = self._winner()
+        if hasattr(best, "to_onnx"):
+            best.to_onnx(path, preprocess=preprocess)
+        else:
+            pipeline_to_onnx(best, path, preprocess=preprocess)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "leaderboard_")

@@ -8,7 +8,7 @@ from sktl.backbones._agreement import agreeing_precision
 from sktl.backbones._backbone import Backbone, list_layers, load_backbone
 from sktl.backbones._channels import Normalisation, declared_channels, first_channels
 from sktl.backbones._embedded import installed_networks
-from sktl.backbones._engine import Engine, auto_batch_size
+from sktl.backbones._engine import CodeNetwork, Engine, auto_batch_size
 from sktl.backbones._engines import ENGINES, get_engine, planned_engine, resuming_engine
 from sktl.backbones._fingerprint import NetworkIdentity
 from sktl.backbones._headless import cut_head, ends_in_codes, without_heads

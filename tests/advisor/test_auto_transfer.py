@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -533,3 +535,27 @@ def test_tasks_score_by_definition():
     lead, error = task.lead(y[:, None], outputs, every)
     assert lead == pytest.approx(1 - r2)
     assert error == pytest.approx(np.std(np.square(y - outputs[:, 0]) / y.var(), ddof=1) / np.sqrt(50))
+
+
+def test_the_winner_is_written_as_one_network(network, pictures, tmp_path):
+    pytest.importorskip("onnxscript", reason="torch exports to ONNX by onnxscript, an optional package")
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX files are run by onnxruntime")
+    X, y = pictures
+    search = AutoTransferClassifier("codes", backbones=network, image_size=32, n_candidates=2).fit(X, y)
+    search.to_onnx(tmp_path / "model.onnx", preprocess=True)
+    session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    shown = X if X.ndim == 4 else np.repeat(X[..., None], 3, axis=-1)
+    (logits,) = session.run(None, {"pictures": np.ascontiguousarray(shown.transpose(0, 3, 1, 2))})
+    proba = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert proba == pytest.approx(search.predict_proba(X), abs=0.02)  # scaling rounds single grey levels
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        search.to_onnx(tmp_path / "nowhere" / "model.onnx")
+
+
+def test_what_is_no_network_is_not_written(tmp_path):
+    trees = ("trees", HistGradientBoostingClassifier(max_iter=3, random_state=0))
+    search = AutoTransferClassifier([trees]).fit(*rows())
+    with pytest.raises(TypeError, match="HistGradientBoostingClassifier cannot be written"):
+        search.to_onnx(tmp_path / "model.onnx")
+    with pytest.raises(NotFittedError):
+        AutoTransferClassifier().to_onnx(tmp_path / "model.onnx")

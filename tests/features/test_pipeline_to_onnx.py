@@ -1,0 +1,157 @@
+"""Pipelines of codes and a classifier as ONNX files: what is run without sktl is what sktl predicts."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, RidgeCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import LinearSVC
+from torch import nn
+
+from sktl import CNNCodesTransformer, make_codes_classifier
+from sktl.features import LogisticRegressionLOO, pipeline_to_onnx
+from sktl.features._pipeline_to_onnx import part_of
+from sktl.fewshot import ProtoNetClassifier
+
+CALIBRATED = CalibratedClassifierCV(LinearSVC(random_state=0), cv=3, ensemble=False)
+WITH_PROBABILITIES = {
+    "closed form": LogisticRegressionLOO(), "logistic regression": LogisticRegression(), "calibrated": CALIBRATED,
+    "prototypes": ProtoNetClassifier(),
+}  # fmt: skip
+BY_CLASS = {"ridge": RidgeClassifier(), "svm": LinearSVC(random_state=0), "neighbours": KNeighborsClassifier(3)}
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5),
+        ).eval()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(0)
+    y = np.array(["red", "green", "blue"])[np.arange(30) % 3]
+    X = rng.integers(0, 160, (30, 41, 52, 3), dtype=np.uint8)
+    for channel, name in enumerate(("red", "green", "blue")):
+        X[y == name, ..., channel] += 60
+    return X, y
+
+
+def rows(n_classes=3):
+    rng = np.random.default_rng(1)
+    y = np.arange(60) % n_classes
+    return rng.normal(size=(60, 5)) + y[:, None], np.array(["a", "b", "c"])[y]
+
+
+def outputs_of(model, X):
+    network, _ = part_of(model)
+    with torch.no_grad():
+        return network.eval()(torch.as_tensor(X, dtype=torch.float32)).softmax(1).numpy()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("head", WITH_PROBABILITIES)
+def test_probabilities_of_rows(head, n_classes):
+    X, y = rows(n_classes)
+    model = make_pipeline(StandardScaler(), Normalizer(), WITH_PROBABILITIES[head]).fit(X, y)
+    assert outputs_of(model, X) == pytest.approx(model.predict_proba(X), abs=1e-4)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("head", BY_CLASS)
+def test_classes_of_rows(head, n_classes):
+    X, y = rows(n_classes)
+    model = make_pipeline(StandardScaler(), BY_CLASS[head]).fit(X, y)
+    found = outputs_of(model, X)
+    assert (model.classes_[found.argmax(1)] == model.predict(X)).all()
+    if head == "neighbours":
+        assert found == pytest.approx(model.predict_proba(X), abs=1e-4)
+
+
+@pytest.mark.parametrize("layers", ["penultimate", "all"])
+def test_pictures_through_the_whole_file(network, pictures, layers, tmp_path):
+    pytest.importorskip("onnxscript", reason="torch exports to ONNX by onnxscript, an optional package")
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX files are run by onnxruntime")
+    codes = CNNCodesTransformer(network, layers=layers, image_size=32, cache=None)
+    model = make_codes_classifier(codes).fit(*pictures)
+    pipeline_to_onnx(model, tmp_path / "model.onnx", preprocess=True)
+    session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["sktl.classes"]) == ["blue", "green", "red"]
+    Image.fromarray(pictures[0][0]).save(tmp_path / "picture.png")
+    decoded = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")).transpose(2, 0, 1)[None]
+    (one,) = session.run(None, {"pictures": decoded})
+    (every,) = session.run(None, {"pictures": np.ascontiguousarray(pictures[0].transpose(0, 3, 1, 2))})
+    proba = torch.from_numpy(every).softmax(1).numpy()
+    assert proba == pytest.approx(model.predict_proba(pictures[0]), abs=5e-3)  # single grey levels of scaling
+    assert one == pytest.approx(every[:1], abs=1e-4)
+
+
+def test_values(tmp_path):
+    pytest.importorskip("onnxscript", reason="torch exports to ONNX by onnxscript, an optional package")
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX files are run by onnxruntime")
+    X, _ = rows()
+    model = make_pipeline(StandardScaler(), RidgeCV()).fit(X, X[:, 0] * 100)
+    pipeline_to_onnx(model, tmp_path / "model.onnx")
+    session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(["estimates"], {"rows": X.astype(np.float32)})
+    assert found == pytest.approx(model.predict(X), abs=1e-2)
+
+
+def test_votes(network, pictures):
+    X, y = rows()
+    members = [("one", make_pipeline(StandardScaler(), LogisticRegression())), ("two", ProtoNetClassifier())]
+    vote = VotingClassifier(members, voting="soft", weights=[3, 1]).fit(X, y)
+    assert outputs_of(vote, X) == pytest.approx(vote.predict_proba(X), abs=1e-4)
+    sizes = [(str(size), make_codes_classifier(CNNCodesTransformer(network, image_size=size))) for size in (32, 48)]
+    vote = VotingClassifier(sizes, voting="soft").fit(*pictures)
+    with pytest.raises(ValueError, match="different sizes"):
+        part_of(vote)
+
+
+def test_the_network_is_a_copy(network, pictures):
+    model = make_codes_classifier(CNNCodesTransformer(network, image_size=32)).fit(*pictures)
+    before = model.predict_proba(pictures[0])
+    written, _ = part_of(model)
+    with torch.no_grad():
+        for parameter in written.parameters():
+            parameter.zero_()
+    assert (model.predict_proba(pictures[0]) == before).all()
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (HistGradientBoostingClassifier(random_state=0), "A HistGradientBoostingClassifier cannot"),
+        (CalibratedClassifierCV(LinearSVC(random_state=0), cv=2), "ensemble=False"),
+        (KNeighborsClassifier(3, weights="distance"), "weights='uniform'"),
+    ],
+)
+def test_what_is_no_network_is_named(head, said, tmp_path):
+    model = make_pipeline(StandardScaler(), head).fit(*rows())
+    with pytest.raises(TypeError, match=said):
+        pipeline_to_onnx(model, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_bad_input(tmp_path):
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    with pytest.raises(NotFittedError):
+        pipeline_to_onnx(model, tmp_path / "model.onnx")
+    model.fit(*rows())
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        pipeline_to_onnx(model, tmp_path / "nowhere" / "model.onnx")
+    with pytest.raises(ValueError, match="fitted on rows"):
+        pipeline_to_onnx(model, tmp_path / "model.onnx", preprocess=True)
