@@ -1,0 +1,267 @@
+"""What the advice of `TransferAdvisor` is worth, beside lists that do not look at the data.
+
+Each data set is cut into rows to learn from, in up to three sizes, and up to 400 others to test on. Everything that
+can be tried is fitted in full once: for pictures logistic regression, a support vector machine, nearest neighbours and
+prototypes on all layers of the embedded network, seen at 96 pixels; on the largest size of some data sets trainings of
+6 epochs too ("last" and "lp-ft", of small pictures at 64 pixels); for rows and texts what `AutoTransferClassifier`
+tries on them. Beside it stands what the advisor says of the rows to learn from, and what that took.
+
+At one size of most data sets of pictures, layers of four networks are scored by all scores of
+`sktl.metrics.transferability`, beside the accuracy of a logistic regression on them.
+
+`benchmarks/_advisor_regrets.py` makes of it the regret of the advice, and of controls that know only other data sets.
+
+Results are written after each case; ``--resume`` goes on from the file and ``--minutes`` bounds the run. Run
+``python benchmarks/advisor.py --resume``; `SKTL_DATA` names the folder of the data.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from _advisor_cases import PICTURES, ROWS, DataSet, data_sets
+from _advisor_regrets import summary
+from _common import data_path, earlier_results, machine, parser, print_table, write_results
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import ComplementNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+from sktl import CNNCodesTransformer, FineTunedClassifier, ProtoNetClassifier
+from sktl.advisor import TransferAdvisor
+from sktl.advisor._codes import Extraction, LayerCodes, extract
+from sktl.advisor._decision import decide
+from sktl.advisor._problem import read_problem
+from sktl.advisor._scoring import SCORES, score_layers
+from sktl.features import LogisticRegressionLOO
+from sktl.metrics.transferability import leep, nce
+
+SIZE, TRAINED_SIZE = 96, 64  # pixels
+RANKED_TEST = 200  # rows by which layers of all networks are compared
+EPOCHS = 6
+EMBEDDED = "efficientnet_lite0"
+OTHERS = {"mobilenet_v2": "mobilenet_v2-tf-ptq.pth", "squeezenet1_1": "squeezenet1_1-caffe.pth"}
+TRAINED = ("last", "lp-ft")
+RULES = {  # the same rules with thresholds at their ends: by them a threshold can be chosen without the case at hand
+    "always similar": {"similar_from": 0.0}, "never similar": {"similar_from": 1.0},
+    "never few": {"few_below": 0.0}, "always few": {"few_below": 1e9},
+}  # fmt: skip
+
+
+def halves(right: np.ndarray) -> list[float]:
+    """Return the accuracy on either half of the test: one may choose what the other judges."""
+    return [round(float(part.mean()), 5) for part in (right[::2], right[1::2])]
+
+
+def tried(model: Any, X: Any, y: np.ndarray, others: Any, z: np.ndarray) -> dict[str, Any]:
+    """Return what one candidate gives, and what it takes."""
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = clone(model).fit(X, y)
+        seconds = time.perf_counter() - start
+        right = model.predict(others) == z
+    return {"accuracy": halves(right), "seconds": round(seconds, 3)}
+
+
+def heads(y: np.ndarray) -> dict[str, Any]:
+    """Return what classifies codes, by the names of the automatic road."""
+    neighbours = 5 if np.median(np.unique(y, return_counts=True)[1]) > 7 else 1
+    return {
+        "logistic regression": LogisticRegressionLOO(), "SVM": LinearSVC(C=1.0, random_state=0),
+        "k-NN": KNeighborsClassifier(neighbours), "prototypes": ProtoNetClassifier(),
+    }  # fmt: skip
+
+
+def on_rows(y: np.ndarray) -> dict[str, Any]:
+    """Return what is tried on feature rows."""
+    neighbours = heads(y)["k-NN"]
+    models = {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "boosted trees": HistGradientBoostingClassifier(random_state=0),
+        "SVM": make_pipeline(StandardScaler(), SVC(random_state=0)),
+        "prototypes": make_pipeline(StandardScaler(), ProtoNetClassifier()),
+        "k-NN": make_pipeline(StandardScaler(), neighbours),
+        "network from scratch": FineTunedClassifier(strategy="scratch", random_state=0),
+    }
+    return models
+
+
+def on_texts(y: np.ndarray) -> dict[str, Any]:
+    """Return what is tried on texts."""
+    letters = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5), max_features=100_000)
+    words = TfidfVectorizer(sublinear_tf=True)
+    return {
+        "logistic regression": make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000)),
+        "SVM on pairs of words": make_pipeline(clone(words).set_params(ngram_range=(1, 2)), LinearSVC(random_state=0)),
+        "naive Bayes": make_pipeline(words, ComplementNB(alpha=0.3)),
+        "logistic regression on letters": make_pipeline(letters, LogisticRegression(C=10.0, max_iter=1000)),
+    }
+
+
+def taken(X: Any, rows: np.ndarray) -> Any:
+    return X[rows] if isinstance(X, np.ndarray) else [X[i] for i in rows]
+
+
+def networks() -> list[Any]:
+    """Return the networks whose layers are ranked beside those of the embedded one."""
+    found: list[Any] = ["efficientnet_lite2"]
+    for name, file in OTHERS.items():
+        weights = data_path(f"weights/{file}")
+        found.append(CNNCodesTransformer(name, weights=weights, layers="all", image_size=SIZE, cache="memory"))
+    return found
+
+
+def codes_of(X: Any, y: np.ndarray, backbones: Any) -> Extraction:
+    """Return the codes of all rows, in their order."""
+    advisor = TransferAdvisor(backbones, image_size=SIZE, max_samples=10**9)
+    return extract(advisor, read_problem(advisor, X, y, None, None))
+
+
+def subset(part: LayerCodes, rows: np.ndarray) -> LayerCodes:
+    return replace(part, codes=part.codes[rows])
+
+
+def advice(X: Any, y: np.ndarray, is_pictures: bool) -> dict[str, Any]:
+    """Return what the advisor says, how it says it with other thresholds, and what it took."""
+    options = {"image_size": SIZE} if is_pictures else {}
+    start = time.perf_counter()
+    advisor = TransferAdvisor(**options).fit(X, y)
+    seconds = time.perf_counter() - start
+    found: dict[str, Any] = {
+        "strategy": advisor.strategy_, "layer": advisor.layer_, "similarity": advisor.similarity_,
+        "evidence": advisor.similarity_evidence_, "seconds": round(seconds, 3), "rules": {},
+        "confidence": advisor.confidence_,
+    }  # fmt: skip
+    problem = read_problem(advisor, X, y, None, None)
+    shown = extract(advisor, problem)
+    layers = score_layers(shown.layers, problem.number, ("knn", "linear", "logme"), None, 0)
+    found["linear"] = {one.part.layer: round(one.scores["linear"], 5) for one in layers}
+    found["knn"] = {one.part.layer: round(one.scores["knn"], 5) for one in layers}
+    best = max(layers, key=lambda one: one.scores["linear"]).right["linear"].astype(float)
+    found["error"] = {  # standard error of the difference from the best layer
+        one.part.layer: round(float((best - one.right["linear"]).std() / np.sqrt(len(best))), 5) for one in layers
+    }
+    for name, changed in RULES.items():
+        advisor.set_params(few_below=5, similar_from=0.5).set_params(**changed)
+        decision = decide(advisor, problem, shown, layers, "linear")
+        found["rules"][name] = {"strategy": decision.strategy, "layer": decision.chosen.part.layer}
+    return found
+
+
+def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None) -> dict[str, Any]:
+    """Return everything of one size of one data set."""
+    X, y, by_size, test = parts
+    rows, is_pictures = by_size[n], data.kind == PICTURES
+    trained = data.is_trained and n == max(data.sizes)
+    shape = np.shape(X[0]) if isinstance(X, np.ndarray) else ()
+    sizes = np.unique(y[rows], return_counts=True)[1]
+    case: dict[str, Any] = {
+        "data": data.name, "family": data.family, "kind": data.kind, "rows": len(rows), "tested": len(test),
+        "traits": {
+            "log_rows": float(np.log10(len(rows))), "log_classes": float(np.log10(len(sizes))),
+            "balance": float(sizes.min() / sizes.max()),
+            "log_side": float(np.log10(shape[0] if is_pictures and shape else 227 if is_pictures else 1)),
+            "channels": float(3 if is_pictures and not shape else 1),
+            "log_columns": float(np.log10(shape[0]) if data.kind == ROWS else 0),
+        },
+        "candidates": {},
+    }  # fmt: skip
+    candidates, z = case["candidates"], y[test]
+    if is_pictures:
+        assert pool is not None
+        case["extraction"] = round(pool.seconds[EMBEDDED] * len(rows), 3)
+        for part in (p for p in pool.layers if p.is_pretrained):
+            for name, head in heads(y[rows]).items():
+                found = tried(head, part.codes[rows], y[rows], part.codes[test], z)
+                candidates[f"{name} on {part.layer}"] = found
+    else:
+        case["extraction"] = 0.0
+        for name, model in (on_rows if data.kind == ROWS else on_texts)(y[rows]).items():
+            if name == "network from scratch" and not trained:
+                continue
+            candidates[name] = tried(model, taken(X, rows), y[rows], taken(X, test), z)
+    case["advice"] = advice(taken(X, rows), y[rows], is_pictures)
+    if is_pictures and trained:
+        for name in TRAINED:
+            side = TRAINED_SIZE if shape else SIZE
+            model = FineTunedClassifier(strategy=name, image_size=side, max_epochs=EPOCHS, random_state=0)
+            candidates[name] = tried(model, taken(X, rows), y[rows], taken(X, test), z)
+    return case
+
+
+def ranked_layers(data: DataSet, parts: tuple, pool: Extraction) -> list[dict[str, Any]]:
+    """Return scores and accuracy of each layer of each network at one size."""
+    X, y, by_size, test = parts
+    rows, test = by_size[data.ranked_size], test[:RANKED_TEST]
+    every = np.r_[rows, test]
+    others = codes_of(taken(X, every), y[every], networks())
+    own = [subset(part, every) for part in pool.layers if part.is_pretrained]
+    proba = {EMBEDDED: pool.source_proba[EMBEDDED][every], **others.source_proba}
+    number = np.unique(y, return_inverse=True)[1][every]
+    learned, n = number[: len(rows)], len(rows)
+    layers = own + [part for part in others.layers if part.is_pretrained]
+    scored = score_layers([subset(part, np.arange(n)) for part in layers], learned, SCORES, None, 0)
+    found = []
+    for part, one in zip(layers, scored):
+        model = LogisticRegressionLOO()
+        right = tried(model, part.codes[:n], learned, part.codes[n:], number[n:])
+        scores = {name: round(float(value), 6) for name, value in one.scores.items()}
+        if part.backbone in proba:
+            own_classes = proba[part.backbone][:n]
+            scores["leep"] = round(leep(own_classes, learned), 6)
+            scores["nce"] = round(nce(own_classes.argmax(1), learned), 6)
+        found.append({
+            "backbone": part.backbone, "layer": part.layer, "depth": round(part.depth, 3),
+            "accuracy": round(float(np.mean(right["accuracy"])), 5), "scores": scores,
+        })  # fmt: skip
+    return found
+
+
+def main() -> None:
+    options = parser(__doc__, rounds=1)
+    options.add_argument("--minutes", type=float, default=60.0, help="no case is begun later (default: %(default)s)")
+    options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
+    args = options.parse_args()
+    start, described = time.monotonic(), machine()
+    results: dict[str, Any] = {"cases": {}, "layers": {}, **(earlier_results("advisor", args) or {})}
+    every = [one for one in data_sets() if one.name == "glyphs"] if args.quick else data_sets()
+
+    def keep(what: str, name: str, found: Any) -> None:
+        results[what][name] = found
+        print(f"{time.monotonic() - start:.0f} s: {what}, {name}", flush=True)
+        write_results("advisor", {"machine": described, "results": results}, args)
+
+    for data in every:
+        names = {n: f"{data.name}, {n} a class" for n in data.sizes[: 1 if args.quick else None]}
+        is_ranked = data.kind != PICTURES or not data.is_ranked or data.name in results["layers"]
+        if is_ranked and all(name in results["cases"] for name in names.values()):
+            continue
+        if time.monotonic() - start > 60 * args.minutes:
+            break
+        parts = data.split()
+        pool = codes_of(parts[0], parts[1], "auto") if data.kind == PICTURES else None
+        for n, name in names.items():
+            if name not in results["cases"] and time.monotonic() - start < 60 * args.minutes:
+                keep("cases", name, one_case(data, n, parts, pool))
+        if pool is not None and not is_ranked:
+            keep("layers", data.name, ranked_layers(data, parts, pool))
+    results["summary"] = summary(results)
+    rows = results["summary"]["methods"]
+    if not rows:
+        return
+    write_results("advisor", {"machine": described, "results": results}, args)
+    print_table(["method", *next(iter(rows.values()))], [[name, *row.values()] for name, row in rows.items()])
+
+
+if __name__ == "__main__":
+    main()
