@@ -10,9 +10,9 @@ from sklearn.preprocessing import normalize as to_unit_length
 from sklearn.utils.validation import check_is_fitted
 
 from sktl.fewshot._encoding import BackboneCodes
+from sktl.fewshot.meta_training._residual_rows import WIDE
 
 NORMALISATIONS = ("l2", "center-l2")
-WIDE = 64  # columns, from which on feature rows are taken for codes, whose directions tell more than their lengths
 
 
 class NormalisedCodes:

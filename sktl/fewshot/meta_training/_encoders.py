@@ -15,6 +15,7 @@ from sktl._draws import OwnDraws
 from sktl.backbones import cut_head, load_backbone
 from sktl.fewshot.meta_training._episodic_batch_norm import EpisodicBatchNorm, with_episodic_batch_norm
 from sktl.fewshot.meta_training._inputs import OWN_NETWORKS, InputSpec
+from sktl.fewshot.meta_training._residual_rows import ResidualRows
 
 FILTERS = 64
 HIDDEN = (40, 256)  # units of the MLP for feature rows, at least and at most; else as many as there are features
@@ -114,6 +115,8 @@ class EncoderPlan:
             network, shift, scale = _backbone(backbone, spec)
         elif backbone == "identity":
             network = nn.Identity()
+        elif backbone == "residual":
+            network = ResidualRows(spec.shape[0])
         elif spec.is_rows:
             network = mlp(spec.shape[0], is_adapted=self.is_adapted)
         else:
@@ -156,8 +159,8 @@ def standardised(encoder: Encoder, rows: Tensor) -> None:
 
 
 def wants_standardised_rows(plan: EncoderPlan) -> bool:
-    """Whether rows are to be standardised: for our own networks, not for a module of the user's."""
-    return plan.spec.is_rows and not isinstance(plan.backbone, nn.Module)
+    """Whether rows are to be standardised: for our own networks but that of directions, not for the user's modules."""
+    return plan.spec.is_rows and not isinstance(plan.backbone, nn.Module) and plan.backbone != "residual"
 
 
 def _backbone(name: str, spec: InputSpec) -> tuple[nn.Module, Tensor, Tensor]:

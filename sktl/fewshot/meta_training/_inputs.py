@@ -15,7 +15,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.backbones import declared_channels, load_backbone
 from sktl.images import PictureSource
 
-OWN_NETWORKS = ("auto", "conv4", "mlp", "identity")  # what is no backbone's name
+OWN_NETWORKS = ("auto", "conv4", "mlp", "residual", "identity")  # what is no backbone's name
 FILE_SIZE = (84, 84)  # pixels at which files are seen by a network without a size of its own
 
 
@@ -70,13 +70,15 @@ def learn_input(estimator: Any, X: Any) -> tuple[InputSpec, Tensor]:
     """Understand X in `fit`; returns what it is, and its rows: float64 (n, d) or uint8 (n, channels, height, width)."""
     backbone = estimator.backbone
     kind = understand(
-        estimator, X, "auto" if isinstance(backbone, str) and backbone in ("mlp", "identity") else backbone
+        estimator, X, "auto" if isinstance(backbone, str) and backbone in ("mlp", "residual", "identity") else backbone
     )
     data = _data(estimator, X, kind, reset=True)
     if kind.is_rows:
         return InputSpec(kind.name, (data.shape[1],)), torch.from_numpy(data)
-    if isinstance(backbone, str) and backbone == "mlp":
-        raise ValueError("backbone='mlp' takes feature rows, a 2-D X; X holds pictures. Use 'auto', 'conv4' or a name.")
+    if isinstance(backbone, str) and backbone in ("mlp", "residual"):
+        raise ValueError(
+            f"backbone={backbone!r} takes feature rows, a 2-D X; X holds pictures. Use 'auto', 'conv4' or a name."
+        )
     has_backbone = isinstance(backbone, str) and backbone not in OWN_NETWORKS
     channels = 1 if data.shape is not None and data.shape[3] == 1 and not has_backbone else 3
     if isinstance(backbone, nn.Module):  # a module of the user's takes what it was made for

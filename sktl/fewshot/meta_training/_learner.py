@@ -151,6 +151,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         n_epochs = training.n_epochs
         context = self._init_callback_context(max_subtasks=n_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        start = training.start_of(module)
         net, batches, valid = training.net(plan, module), training.batches(), training.valid_batches()
         fitted: dict[str, Any] = {
             "_spec": spec, "n_outputs_": plan.n_outputs, "is_regression_": targets.values is not None,
@@ -163,11 +164,12 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
             net.fit(batches, valid, progress=progress)
         else:
             keeper.train(net, saved, batches, valid, progress=progress)
+        stays = training.stays(net, start)
         before = (self.n_iter_, self.history_) if goes_on else (0, [])
         history = history_of(net, before[1])
         fitted |= {
             "_learned": FittedMethod.of(net.module, plan), "n_iter_": before[0] + net.clock_.n_steps,
-            "history_": history, "best_epoch_": best_epoch_of(net, history),
+            "history_": history, "best_epoch_": 0 if stays else best_epoch_of(net, history),
             "learning_rate_": float(self.learning_rate),
             "n_trained_": sum(p.numel() for p in net.module.parameters() if p.requires_grad),
             "n_parameters_": sum(p.numel() for p in net.module.parameters()),
@@ -269,12 +271,16 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
 
     def _plan(self, spec: InputSpec, n_outputs: int, seed: int) -> MethodPlan:
         method, options = self._method()
-        backbone = self.rows_backbone if self.backbone == "auto" and spec.is_rows else self.backbone
+        backbone = self._network_for(spec)
         if isinstance(backbone, nn.Module):  # the user's may change after fit
             check_network(backbone, "backbone")
             backbone = copy.deepcopy(backbone)
         encoder = EncoderPlan(backbone, spec, seed, is_adapted=self.is_adapted, keeps_maps=self.keeps_maps)
         return MethodPlan(method, encoder, n_outputs, options)
+
+    def _network_for(self, spec: InputSpec) -> Any:
+        """Return the backbone, or what "auto" is."""
+        return self.rows_backbone if self.backbone == "auto" and spec.is_rows else self.backbone
 
     def _ready(self, device: torch.device, dtype: torch.dtype) -> Any:
         """Return the method that new tasks are learned with; called with its lock held."""

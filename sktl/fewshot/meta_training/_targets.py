@@ -12,6 +12,8 @@ from torch import Tensor
 from sktl._columns import check_length, class_labels, domain_column, looks_continuous, sorted_names, target_values
 from sktl._magnitudes import check_magnitude
 
+AUTOMATIC_PART = 4  # one class in so many is held out where that is left to the learner
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -91,6 +93,19 @@ def held_out(targets: Targets, fraction: float, least: int, seed: int) -> tuple[
             f"{len(units) - n_valid} to train on; at least {least_valid} and {least} are needed. Choose another "
             "fraction, or 0.0 to hold none out."
         )
+    return _parts(targets, units, n_valid, seed)
+
+
+def some_held_out(targets: Targets, n_way: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the same where no fraction is asked for; None where too few classes (or groups) would be left."""
+    units = np.unique(targets.units)
+    n_valid = max(1 if targets.groups is not None else 2, len(units) // AUTOMATIC_PART)
+    if len(units) - n_valid < 2 or len(units) < n_way:
+        return None
+    return _parts(targets, units, n_valid, seed)
+
+
+def _parts(targets: Targets, units: np.ndarray, n_valid: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     chosen = np.random.default_rng(seed).permutation(units)[:n_valid]
     is_valid = np.isin(targets.units, chosen)
     return np.flatnonzero(~is_valid), np.flatnonzero(is_valid)

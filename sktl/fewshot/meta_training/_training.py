@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,12 @@ from sktl.fewshot.meta_training._episodes import EpisodeBatches, EpisodeSampler,
 from sktl.fewshot.meta_training._fitted_method import MethodPlan
 from sktl.fewshot.meta_training._inputs import InputSpec
 from sktl.fewshot.meta_training._method import method_step
-from sktl.fewshot.meta_training._targets import Targets, held_out, with_rotations
+from sktl.fewshot.meta_training._targets import Targets, held_out, some_held_out, with_rotations
 from sktl.training import KeepEpochs, TrainingNet
 
 UPDATES_AN_EPOCH = 100
 VALID_EPISODES = 200
+LEAST_GAIN = 0.01  # of the accuracy on held-out classes, for which codes that were good at the start are changed
 
 
 @dataclass
@@ -41,6 +43,8 @@ class MetaTraining:
         For the network, the episodes, the training and the held-out part, in this order.
     keeper : KeepEpochs or None
         Keeps checkpoints.
+    may_stay : bool
+        Whether the network stays as it started unless classes that are held out gain: one that starts as the identity.
     """
 
     estimator: Any
@@ -51,6 +55,7 @@ class MetaTraining:
     device: torch.device
     seeds: np.ndarray
     keeper: KeepEpochs | None = None
+    may_stay: bool = False
 
     @classmethod
     def of(
@@ -60,14 +65,22 @@ class MetaTraining:
         """Hold classes out, turn pictures, move rows to the device; raises where episodes cannot be drawn."""
         least = 1 if targets.groups is not None else as_range(estimator.n_way, "n_way")[1]
         rows = rows.float() if rows.is_floating_point() else rows
-        parts = held_out(targets, estimator.validation_fraction, least, int(seeds[3]))
+        is_auto = isinstance(estimator.validation_fraction, str)
+        if not is_auto:
+            parts = held_out(targets, estimator.validation_fraction, least, int(seeds[3]))
+        elif estimator._network_for(spec) == "residual":
+            parts = some_held_out(targets, least, int(seeds[3]))
+        else:
+            parts = None
         sets: list[tuple[Tensor, Targets]] = []
         for which in (np.arange(len(rows)),) if parts is None else parts:
             part, part_targets = rows[torch.from_numpy(which)], targets.take(which)
             if estimator.rotations:
                 part, part_targets = with_rotations(part, part_targets)
             sets.append((part.to(device), part_targets))
-        training = cls(estimator, spec, *sets[0], sets[1] if len(sets) > 1 else None, device, seeds, keeper)
+        valid = sets[1] if len(sets) > 1 else None
+        may_stay = is_auto and valid is not None
+        training = cls(estimator, spec, *sets[0], valid, device, seeds, keeper, may_stay)
         training.batches()
         training.valid_batches()
         return training
@@ -77,7 +90,15 @@ class MetaTraining:
         """Return how many outputs a task has, at most."""
         if self.targets.values is not None:
             return self.targets.values.shape[1]
-        return as_range(self.estimator.n_way, "n_way")[1]
+        return as_range(self.n_way, "n_way")[1]
+
+    @property
+    def n_way(self) -> Any:
+        """Return the classes an episode: no more than are left where some are held out unasked."""
+        n_way, targets = self.estimator.n_way, self.targets
+        if not self.may_stay or targets.groups is not None:
+            return n_way
+        return tuple(min(n, len(np.unique(targets.labels))) for n in as_range(n_way, "n_way"))
 
     @property
     def n_updates(self) -> int:
@@ -107,7 +128,7 @@ class MetaTraining:
     def batches(self) -> EpisodeBatches:
         """Return the training episodes."""
         e = self.estimator
-        sampler = self._sampler(self.targets, e.n_way, int(self.seeds[1]))
+        sampler = self._sampler(self.targets, self.n_way, int(self.seeds[1]))
         n_batches = min(UPDATES_AN_EPOCH, self.n_updates)
         return EpisodeBatches(self.X, sampler, self.meta_batch_size, n_batches, targets=self._values(self.targets))
 
@@ -144,6 +165,29 @@ class MetaTraining:
             frozen=_frozen_parts,
             callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose),
         )  # fmt: skip
+
+    def start_of(self, module: nn.Module) -> dict[str, Tensor] | None:
+        """Return the values that a network may stay at."""
+        return copy.deepcopy(module.state_dict()) if self.may_stay else None
+
+    def stays(self, net: TrainingNet, start: dict[str, Tensor] | None) -> bool:
+        """Whether classes that are held out did not gain; the network is then as it started."""
+        if start is None:
+            return False
+        learned = copy.deepcopy(net.module.state_dict())
+        after = self._valid_accuracy(net.module)
+        net.module.load_state_dict(start)
+        if after < self._valid_accuracy(net.module) + LEAST_GAIN:
+            return True
+        net.module.load_state_dict(learned)
+        return False
+
+    @torch.no_grad()
+    def _valid_accuracy(self, module: nn.Module) -> float:
+        batches = self.valid_batches()
+        assert batches is not None
+        module.eval()
+        return float(np.mean([float(method_step(module, batch).parts["accuracy"]) for batch in batches]))
 
     def _sampler(self, targets: Targets, n_way: Any, seed: int) -> EpisodeSampler:
         e, is_regression = self.estimator, targets.values is not None

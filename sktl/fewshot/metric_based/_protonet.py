@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import torch
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
 from sktl.fewshot.heads import DISTANCES, Head, PrototypeHead
+from sktl.fewshot.meta_training._inputs import InputSpec
+from sktl.fewshot.meta_training._residual_rows import WIDE
 from sktl.fewshot.metric_based._base import MetricLearner
 
 
@@ -25,12 +28,13 @@ class ProtoNetLearner(MetricLearner):
 
     Parameters
     ----------
-    backbone : "auto", "conv4", "mlp", "identity", backbone name or Module, default="auto"
+    backbone : "auto", "conv4", "mlp", "residual", "identity", name or Module, default="auto"
         The network. "auto" is "conv4" for pictures, four convolutions of 64 filters, and "mlp" for feature rows, two
-        linear layers on standardised rows. A name of `sktl.list_backbones` starts from published weights. "identity" is
-        for learners that train more than an encoder: standardised rows, or pixels, are the codes. A module takes a
-        batch, pictures (n, channels, height, width) with values in [0, 1] or feature rows, and returns codes; it is
-        copied, not changed.
+        linear layers on standardised rows; but this learner takes "residual" for rows of 64 columns or more, as codes
+        have: it starts as the rows at length one and learns what to add. A name of `sktl.list_backbones` starts from
+        published weights. "identity" is for learners that train more than an encoder: standardised rows, or pixels, are
+        the codes. A module takes a batch, pictures (n, channels, height, width) with values in [0, 1] or feature rows,
+        and returns codes; it is copied, not changed.
     n_way, n_shot : int or (int, int), default=20, 1
         Classes an episode, and support rows a class. A range is drawn from: the ways for each batch, the shots for each
         class.
@@ -51,9 +55,12 @@ class ProtoNetLearner(MetricLearner):
         "logistic", or a head of `sktl.fewshot.heads`.
     rotations : bool, default=False
         Whether pictures turned by 90, 180 and 270 degrees are classes of their own, as is the habit with Omniglot.
-    validation_fraction : float, default=0.0
+    validation_fraction : float or "auto", default="auto"
         Share of the classes (of the groups, where there are) that is held out: after each epoch of 100 updates their
-        loss is taken, training stops when it no longer falls, and the best epoch is kept.
+        loss is taken, training stops when it no longer falls, and the best epoch is kept. "auto", of this learner
+        alone, is 0, but for "residual" a quarter of the classes, two at least, as long as two are left: where these
+        gain less than one point of accuracy, the rows' directions stay as they are. Episodes then have no more classes
+        than are left.
     n_iter_no_change : int, default=10
         Epochs without improvement until training stops.
     warm_start : bool, default=False
@@ -87,7 +94,8 @@ class ProtoNetLearner(MetricLearner):
     history_ : list of dict
         A row an epoch: train_loss, train_accuracy, valid_loss, valid_accuracy, lr, dur; `warm_start` adds to it.
     best_epoch_ : int or None
-        The epoch whose weights are kept for their validation loss; None where no classes are held out.
+        The epoch whose weights are kept for their validation loss; None where no classes are held out, 0 where
+        the network stays as it started.
     learning_rate_ : float
         The rate at its peak.
     n_trained_, n_parameters_ : int
@@ -124,6 +132,7 @@ class ProtoNetLearner(MetricLearner):
         **MetricLearner._parameter_constraints,
         "distance": [StrOptions(set(DISTANCES))],
         "head": [str, Head],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     }
 
     def __init__(
@@ -140,7 +149,7 @@ class ProtoNetLearner(MetricLearner):
         learning_rate: float = 1e-3,
         schedule: str | Callable | None = "cosine",
         rotations: bool = False,
-        validation_fraction: float = 0.0,
+        validation_fraction: float | str = "auto",
         n_iter_no_change: int = 10,
         warm_start: bool = False,
         checkpoint_dir: str | Path | None = None,
@@ -162,6 +171,10 @@ class ProtoNetLearner(MetricLearner):
         )  # fmt: skip
         self.distance = distance
         self.head = head
+
+    def _network_for(self, spec: InputSpec) -> Any:
+        is_wide = spec.is_rows and spec.shape[0] >= WIDE
+        return "residual" if is_wide and self.backbone == "auto" else super()._network_for(spec)
 
     def _head(self) -> Head | str:
         return PrototypeHead(self.distance) if self.head == "prototypes" else self.head
