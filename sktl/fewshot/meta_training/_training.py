@@ -127,7 +127,6 @@ class MetaTraining:
 
     def batches(self) -> EpisodeBatches:
         """Return the training episodes."""
-        e = self.estimator
         sampler = self._sampler(self.targets, self.n_way, int(self.seeds[1]))
         n_batches = min(UPDATES_AN_EPOCH, self.n_updates)
         return EpisodeBatches(self.X, sampler, self.meta_batch_size, n_batches, targets=self._values(self.targets))
@@ -187,7 +186,8 @@ class MetaTraining:
         batches = self.valid_batches()
         assert batches is not None
         module.eval()
-        return float(np.mean([float(method_step(module, batch).parts["accuracy"]) for batch in batches]))
+        found = [method_step(module, batch).parts or {} for batch in batches]
+        return float(np.mean([float(parts["accuracy"]) for parts in found]))
 
     def _sampler(self, targets: Targets, n_way: Any, seed: int) -> EpisodeSampler:
         e, is_regression = self.estimator, targets.values is not None
