@@ -12,7 +12,7 @@ Four parts, each kept as it is done, so that a run that was stopped goes on with
 - kills: a worker, and the whole run, are ended by ``kill -9`` at random moments; finished blocks must stay as they are,
   and the codes must be right.
 
-    python benchmarks/scale.py [--quick] [--minutes 10] [--resume]
+    python benchmarks/scale.py [--quick] [--minutes 10] [--resume] [--parts ...]
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ from sktl import CNNCodesTransformer
 from sktl.features import codes_to_zarr
 
 BLOCK = 512
+KILLS = 20
+PARTS = ("speed", "growth", "storage", "kills")
 
 
 class SmallNetwork(nn.Module):
@@ -183,9 +185,12 @@ def marks(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (folder / "codes" / "blocks").glob("*.done")}
 
 
-def kills(quick: bool, until: float) -> dict[str, Any]:
-    n, most = (20 * BLOCK, 1) if quick else (400 * BLOCK, 10)
-    done, lost, rng = {"worker": 0, "run": 0}, 0, random.Random(0)
+def kills(quick: bool, until: float, earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Kill until there were ten of each, with those of an earlier run; what they have left is looked at in the end."""
+    n, most = (20 * BLOCK, 1) if quick else (200 * BLOCK, 10)
+    before = earlier or {"kills": {"worker": 0, "run": 0}, "finished_blocks_lost": 0, "wrong_blocks": 0, "runs": 0}
+    done, lost, rng = dict(before["kills"]), before["finished_blocks_lost"], random.Random(before["runs"])
+    compared = before.get("blocks_compared", 0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         while True:
@@ -214,7 +219,7 @@ def kills(quick: bool, until: float) -> dict[str, Any]:
             if process.returncode == 0:
                 break
         codes = da.from_zarr(str(folder / "codes" / "codes"))
-        wrong, transformer, X = 0, small_transformer(), many(n)
+        wrong, transformer, X = before["wrong_blocks"], small_transformer(), many(n)
         for number in sorted(rng.sample(range(n // BLOCK), min(40, n // BLOCK))):
             rows = slice(number * BLOCK, (number + 1) * BLOCK)
             expected = transformer.transform(X[rows].compute(scheduler="sync"))
@@ -224,7 +229,8 @@ def kills(quick: bool, until: float) -> dict[str, Any]:
         "blocks": n // BLOCK,
         "kills": done,
         "finished_blocks_lost": lost,
-        "blocks_compared": min(40, n // BLOCK),
+        "runs": before["runs"] + 1,
+        "blocks_compared": compared + min(40, n // BLOCK),
         "wrong_blocks": wrong,
     }
 
@@ -271,6 +277,7 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=10, help="no part begins later (default: %(default)s)")
     options.add_argument("--sizes", type=int, default=3, help="how many of 1e4, 1e5 and 1e6 (default: %(default)s)")
     options.add_argument("--resume", action="store_true", help="keep the parts that an earlier run has written")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which of them (default: all)")
     options = options.parse_args()
     until = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)
@@ -279,18 +286,21 @@ def main() -> None:
     sizes = [2000, 4000] if options.quick else [10_000, 100_000, 1_000_000][: options.sizes]
 
     def part(name: str, work: Any) -> None:
-        if name not in results and time.monotonic() < until:
+        if name.split("_")[0] in options.parts and name not in results and time.monotonic() < until:
             results[name] = work()
             write_results("scale", results, options)
 
     names = ["speed", *(f"growth_{n}" for n in sizes)]
-    if not set(names) <= set(results):
+    if any(name not in results and name.split("_")[0] in options.parts for name in names):
         with cluster_of(2) as cluster, Client(cluster) as client:
             part("speed", lambda: speed(client, options.quick, 1 if options.quick else options.rounds))
             for n in sizes:
                 part(f"growth_{n}", lambda n=n: growth(client, n))
     part("storage", lambda: storage(options.quick))
-    part("kills", lambda: kills(options.quick, until))
+    earlier = results.get("kills")
+    if earlier is not None and not options.quick and sum(earlier["kills"].values()) < KILLS:
+        del results["kills"]
+    part("kills", lambda: kills(options.quick, until, earlier))
     report(results, sizes)
 
 

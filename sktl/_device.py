@@ -72,13 +72,21 @@ def accelerate_state() -> Any:
     Raises
     ------
     ValueError
-        If accelerate is not installed.
+        If accelerate is not installed, or knows of fewer processes than the launcher has started.
     """
     try:
         from accelerate import PartialState
     except ImportError as error:
         raise ValueError("device='accelerate' needs the package accelerate: pip install 'sktl[accelerate]'.") from error
-    return PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    started = int(os.environ.get("WORLD_SIZE", 1))
+    if state.num_processes < started:
+        raise ValueError(
+            f"device='accelerate', and the launcher has started {started} processes, but accelerate's state in this "
+            f"one knows of {state.num_processes}: it was made before the first fit, as for a single process. Leave "
+            "PartialState() and Accelerator() to the first fit, or say PartialState(cpu=True) where there is no GPU."
+        )
+    return state
 
 
 @functools.cache

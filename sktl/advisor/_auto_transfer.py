@@ -32,6 +32,7 @@ from sktl.advisor._search import Search
 from sktl.advisor._tasks import Task, repeats
 from sktl.cache import CodeCache
 from sktl.features import CNNCodesTransformer, pipeline_to_onnx
+from sktl.training import refuse_processes
 
 AS_GIVEN = "rows as they come"
 SMALLEST = np.log(np.finfo(np.float64).tiny)
@@ -92,6 +93,10 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
 
     def _fit(self, X: Any, y: Any, sample_domain: Any) -> Any:
         budget = TimeBudget(self.time_budget)
+        refuse_processes(
+            self.device, "A search, which time ends differently in each,",
+            "Search in one process with device='auto', and train what it found, best_estimator_, with 'accelerate'.",
+        )  # fmt: skip
         check_listed(self)
         if y is None:
             raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")

@@ -21,7 +21,6 @@ from torch import nn
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_length, row_weights
 from sktl._device import PRECISIONS, resolve_device
-from sktl._draws import seed_of
 from sktl._estimator import ModuleSharingMixin
 from sktl._inputs import InputKind, read_dense, understand
 from sktl._magnitudes import check_finite
@@ -56,6 +55,7 @@ from sktl.training import (
     history_of,
     kept_training,
     processes_of,
+    shared_seed,
 )
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -128,8 +128,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         self._check_examples(examples, is_whole=holds_out)
         own = given.examples(self, kind, learned)
         start, processes = self._learned if goes_on else None, processes_of(self.device)
-        base = seed_of(self.random_state)
-        base = base if processes is None else processes.agreed(base)
+        base = shared_seed(self.random_state, self.device)
         keeper = saved = None
         if lasting is not None and self.checkpoint_dir is not None and settings.strategy.trains:
             network = self._spec(kind, examples.data, task, 0) if start is None else start.spec

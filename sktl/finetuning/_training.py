@@ -247,7 +247,7 @@ class FineTuning:
             frozen=plan.frozen, keep_last_good=True, classify=self.task.n_classes is not None, device=self.device,
             compile=bool(e.compile) and self.device.type == "cuda", random_state=int(self.seeds[2]),
             callbacks=[*(callbacks or []), *(e.callbacks or []), *names, *keepers], processes=processes,
-            verbose=int(e.verbose) if processes is None or processes.is_first else 0,
+            verbose=int(e.verbose),
         )  # fmt: skip
 
 

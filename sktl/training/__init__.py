@@ -12,7 +12,7 @@ from sktl.training._history import best_epoch_of, history_of
 from sktl.training._kept import kept_training, training_key
 from sktl.training._net import TrainingNet
 from sktl.training._optimizers import OPTIMIZERS, PRETRAINED_SHARE, make_optimizer
-from sktl.training._processes import Processes, processes_of
+from sktl.training._processes import Processes, WholeBatches, processes_of, refuse_processes, shared_seed
 from sktl.training._progress import EpochTasks
 from sktl.training._schedules import (
     SCHEDULES,

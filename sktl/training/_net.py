@@ -81,7 +81,7 @@ class TrainingNet(PredictingNet):
     random_state : int, default=0
         Seeds what the module draws (dropout); batches have a seed of their own.
     processes : Processes, optional
-        Among which the rows of each batch are shared; all must make the same calls.
+        Among which the rows of each batch are shared; all must make the same calls. The first one prints.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class TrainingNet(PredictingNet):
             callbacks=checked_callbacks(callbacks),
             predict_nonlinearity=predict_nonlinearity,
             warm_start=warm_start,
-            verbose=verbose,
+            verbose=verbose if processes is None or processes.is_first else 0,
             device=device,
             compile=compile,
         )

@@ -141,16 +141,22 @@ class Updater:
     def _shared_backwards(self, batch: Batch, processes: Processes) -> Outcome:
         # grad L = sum_r w_r grad l_r / sum_r w_r over the processes r
         share, counts = processes.share(batch)
-        outcome = self._within_memory(share, self._whole_backwards, self._parts_backwards)
+        together = processes.together(self.module, n_rows(batch))
+        if together is None:
+            outcome = self._within_memory(share, self._whole_backwards, self._parts_backwards)
+        else:  # the processes wait for each other within the network: none may cut its share
+            with together:
+                outcome = self._whole_backwards(share, is_weighed=True)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        outcome = _summed(outcome, counts, gradients, processes)
+        outcome = _summed(outcome, counts, gradients, processes, are_weighed=together is not None)
         if self.device.type == "cpu" and not math.isfinite(outcome[0].item()):
             raise NonFiniteLossError  # in all processes alike
         return outcome
 
-    def _whole_backwards(self, batch: Batch) -> Outcome:
+    def _whole_backwards(self, batch: Batch, *, is_weighed: bool = False) -> Outcome:
         outcome = self._loss_forward(batch)
-        (outcome[0] if self.scaler is None else self.scaler.scale(outcome[0])).backward()
+        loss = outcome[0] * outcome[1] if is_weighed else outcome[0]
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         return outcome
 
     def _parts_backwards(self, batch: Batch, size: int) -> Outcome:
@@ -221,13 +227,15 @@ class Updater:
 
 
 @torch.no_grad()
-def _summed(outcome: Outcome, counts: float, gradients: list[Tensor], processes: Processes) -> Outcome:
+def _summed(
+    outcome: Outcome, counts: float, gradients: list[Tensor], processes: Processes, *, are_weighed: bool = False
+) -> Outcome:
     """Return the weighted mean over the processes, and make the gradients theirs."""
     loss, weight, parts = outcome
     own = torch.as_tensor(weight, dtype=loss.dtype, device=loss.device) * counts
     means = [value.detach().to(loss.dtype) * own for value in (loss, *(parts or {}).values())]
     total = own.clone()
-    for gradient in gradients:
+    for gradient in () if are_weighed else gradients:
         gradient.mul_(own)
     processes.sum([*gradients, *means, total])
     scale = 1 / total.clamp_min(torch.finfo(total.dtype).tiny)

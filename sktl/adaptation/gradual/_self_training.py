@@ -16,7 +16,7 @@ from sktl._device import resolve_device
 from sktl._magnitudes import check_finite
 from sktl.adaptation.from_fitted._start import Start, chosen, seeded, unwrapped
 from sktl.adaptation.from_fitted._target_rows import RESOLVED, TargetRows, rate_groups, resolved
-from sktl.training import ClassificationStep, EpochTasks, TrainingNet, history_of
+from sktl.training import ClassificationStep, EpochTasks, TrainingNet, history_of, processes_of
 
 BODY_SHARE = 0.1
 MOST_OF_A_CLASS = 1.5  # times its share of the rows that are left out
@@ -145,6 +145,9 @@ class SelfTraining:
         meta = self.meta
         network, device = start.open(), resolve_device(start.classifier.device)
         network.module.to(device)
+        processes = processes_of(start.classifier.device)
+        if processes is not None:  # another machine's last digits may have chosen other rows
+            now, seed = processes.agreed((now, seed))
         rows = TargetRows(start.read(chosen(self.X, now.rows)), network, device, meta.n_jobs)
         asked = meta.batch_size if meta.batch_size == "auto" else min(int(meta.batch_size), rows.n_rows)
         size = rows.batch_size(asked, type(meta).__name__)  # some rows of the step were left out
@@ -152,6 +155,8 @@ class SelfTraining:
             torch.from_numpy(np.searchsorted(self.classes, now.labels)), size, steps_per_epoch=meta.steps_per_epoch,
             max_epochs=int(meta.max_epochs), augment=meta.augment, seed=seed,
         )  # fmt: skip
+        if processes is not None:
+            processes.check_rows(size, "A batch")
         rate = meta.learning_rate
         if rate == "auto":
             rate = 0.01 if meta.optimizer == "sgd" else 1e-3
@@ -160,6 +165,7 @@ class SelfTraining:
             param_groups=rate_groups(network, float(rate), BODY_SHARE), weight_decay=float(meta.weight_decay),
             schedule=meta.schedule, max_epochs=int(meta.max_epochs), split=None, dtype=network.dtype, classify=True,
             device=device, random_state=seed, callbacks=list(meta.callbacks or []),
+            processes=processes,
             verbose=0 if meta.verbose == 1 else int(meta.verbose),
         )  # fmt: skip
         with self._task(int(meta.max_epochs)) as progress:

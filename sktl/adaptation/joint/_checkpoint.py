@@ -11,7 +11,7 @@ from scipy import sparse
 from sktl.adaptation.joint._network import DEFAULT_BACKBONE
 from sktl.adaptation.joint._roles import Roles
 from sktl.backbones import load_backbone
-from sktl.training import KeepEpochs, kept_training, training_key
+from sktl.training import KeepEpochs, kept_training, processes_of, training_key
 
 NO_SETTINGS = ("callbacks", "checkpoint_dir", "verbose", "device", "random_state", "n_jobs")
 
@@ -36,7 +36,8 @@ def kept_adaptation(
     held = (y_values, weight, roles.target, roles.target_labelled, *roles.sources)
     key, unknown = training_key(estimator, NO_SETTINGS, settings, (*held, *_parts_of(data, estimator.n_jobs)))
     kinds: dict[str, type] = {"best": dict} if callable(estimator.selection) else {}
-    return kept_training(estimator, key, unknown, seed, lasting, kinds=kinds, extra={"best": {}})
+    shared = processes_of(estimator.device)
+    return kept_training(estimator, key, unknown, seed, lasting, kinds=kinds, extra={"best": {}}, processes=shared)
 
 
 def _parts_of(data: Any, n_jobs: int | None) -> tuple[Any, ...]:

@@ -107,7 +107,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
     callbacks : list, default=None
         skorch callbacks (on a GPU, none may wait for a fit in another thread). scikit-learn's come by `set_callbacks`.
     device, precision
-        As in `CNNCodesTransformer`.
+        As in `CNNCodesTransformer`; "accelerate" trains in all processes of a launcher, as in `FineTunedClassifier`.
     random_state : int, RandomState or None, default=None
         Fixes the result.
     verbose : int, default=0

@@ -70,6 +70,8 @@ class KeepBest(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Score, and keep what is better than all before."""
         score = float(self.scorer(self.fitted(), self.X, self.y))
+        if net.processes is not None:
+            score = net.processes.agreed(score)  # a scorer may draw
         if math.isnan(score):
             raise ValueError(f"selection={self.scorer!r} returned NaN at epoch {len(net.history)}.")
         net.history.record("selection_score", score)

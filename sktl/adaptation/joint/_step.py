@@ -14,7 +14,7 @@ from sktl._draws import OwnDraws
 from sktl.adaptation._batches import DomainBatch, Layout
 from sktl.adaptation.joint._network import AdaptedNetwork
 from sktl.adaptation.losses import DomainLoss, View
-from sktl.training import StepResult, classification_losses, weighted_mean
+from sktl.training import StepResult, WholeBatches, classification_losses, weighted_mean
 
 
 class Training(nn.Module):
@@ -74,9 +74,26 @@ class AdaptationStep:
         Which rows of a batch are which.
     supervised : callable(outputs, labels, weights) -> Tensor
         The mean loss of labelled rows; weights may be None.
+    processes : WholeBatches, optional
+        Each of which runs the network on a share of the rows; the losses are shown all of them.
+
+    Raises
+    ------
+    ValueError
+        If a batch has fewer rows of a domain than there are processes.
     """
 
-    def __init__(self, losses: Sequence[DomainLoss], layout: Layout, supervised: Callable[..., Tensor]):
+    def __init__(
+        self,
+        losses: Sequence[DomainLoss],
+        layout: Layout,
+        supervised: Callable[..., Tensor],
+        processes: WholeBatches | None = None,
+    ):
+        if processes is not None:
+            processes.check_rows(layout.n_source, "A batch's source")
+            processes.check_rows(layout.n_target or processes.count, "A batch's target")
+        self.processes = processes
         self.losses = list(losses)
         self.layout = layout
         self.supervised = supervised
@@ -84,14 +101,24 @@ class AdaptationStep:
 
     def __call__(self, module: Any, batch: DomainBatch) -> StepResult:
         """Return the batch's loss and its parts."""
-        network, layout = module.network, self.layout
+        network, layout, processes = module.network, self.layout, self.processes
         network.split.n_source = layout.n_source if layout.n_target else None
-        features = network.features(batch.X)
+        if processes is None:
+            features = network.features(batch.X)
+        else:
+            features = self._shared_features(network, batch.X, processes)
         logits = network.classify(features)
         if logits.dtype == torch.float32 and features.dtype == torch.float32:
             return self._sum(module, batch, features, logits)
         with torch.autocast(logits.device.type, enabled=False):  # moments and kernels need the digits
             return self._sum(module, batch, features.float(), logits.float())
+
+    def _shared_features(self, network: AdaptedNetwork, X: Tensor, processes: WholeBatches) -> Tensor:
+        n_source = network.split.n_source
+        network.split.n_source = n_source and processes.n_mine(n_source)
+        features = processes.through(network.features, X)
+        network.split.n_source = n_source
+        return features
 
     def _sum(self, module: Training, batch: DomainBatch, features: Tensor, logits: Tensor) -> StepResult:
         # L = share * sum_i w_i l(y_i, z_i) / n + sum_k L_k,   with weights of mean 1 over the training

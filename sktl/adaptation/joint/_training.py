@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 
 from sktl._columns import check_length, row_weights
 from sktl._device import resolve_device, resolve_precision
-from sktl._draws import seed_of
 from sktl._functional import single_row_explained
 from sktl._inputs import read, understand
 from sktl._magnitudes import length_scaler, scaled, standardiser
@@ -34,7 +33,7 @@ from sktl.adaptation.joint._shares import drawn_by, given_shares, warn_of_shares
 from sktl.adaptation.joint._step import AdaptationStep, Training
 from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import DomainLoss, get_losses
-from sktl.training import PRETRAINED_SHARE, KeepEpochs, TrainingNet, to_largest
+from sktl.training import PRETRAINED_SHARE, KeepEpochs, TrainingNet, WholeBatches, processes_of, shared_seed, to_largest
 
 LABELLED_TARGET_SHARE = 4  # one row in so many of the target's half has a label, where there are any
 SGD_RATE, SGD_RATE_OF_ROWS, SGD_RATE_OF_REGRESSION, ADAM_RATE = 0.01, 0.03, 0.003, 1e-3
@@ -268,13 +267,14 @@ class DomainTraining:
             groups = [groups[0] | {"params": [*rest, *body]}]  # a group has a kernel of its own
         own: list[tuple[str, Any]] = [] if selection is None else [("sktl_selection", selection)]
         own += [] if self.keeper is None else [("sktl_checkpoint", self.keeper)]
+        processes = processes_of(e.device, WholeBatches)
         return TrainingNet(
-            training, AdaptationStep(self.losses, layout, e._supervised()), optimizer=self.options.optimizer,
+            training, AdaptationStep(self.losses, layout, e._supervised(), processes), optimizer=self.options.optimizer,
             param_groups=groups, weight_decay=self.weight_decay(LARGEST_DECAY), schedule=e.schedule,
             clip_norm=None if self.y.is_class else LARGEST_GRADIENT,
             max_epochs=self.budget.max_epochs, split=None, dtype=self.dtype, keep_last_good=True,
             classify=self.y.is_class, device=self.device, random_state=int(self.seeds[3]),
-            callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose),
+            callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose), processes=processes,
         )  # fmt: skip
 
     def learned(self, network: AdaptedNetwork) -> FittedNetwork:
@@ -319,7 +319,7 @@ class DomainTraining:
         roles = assign(target, sample_domain, estimator.target_domain, weight, losses)
         if len(roles.target) == 0:
             losses = [loss for loss in losses if not loss.needs_target]
-        seed = seed_of(estimator.random_state)
+        seed = shared_seed(estimator.random_state, estimator.device)
         keeper = saved = None
         if lasting is not None:
             keeper, saved, seed = kept_adaptation(estimator, data, target.values, weight, roles, seed, lasting)

@@ -13,13 +13,20 @@ from sklearn.utils._param_validation import Interval
 
 from sktl._callbacks import CallbackSupportMixin
 from sktl._device import resolve_device
-from sktl._draws import seed_of
 from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
 from sktl.adaptation.from_fitted._base import FromFittedClassifier
 from sktl.adaptation.from_fitted._start import network_start
 from sktl.adaptation.from_fitted._target_rows import TargetRows, rate_groups, resolved
 from sktl.adaptation.source_free._shot import InformationStep, RefreshLabels
-from sktl.training import PRETRAINED_SHARE, EpochTasks, TrainingNet, history_of
+from sktl.training import (
+    PRETRAINED_SHARE,
+    EpochTasks,
+    TrainingNet,
+    WholeBatches,
+    history_of,
+    processes_of,
+    shared_seed,
+)
 
 SGD_RATE, ADAM_RATE = 0.01, 1e-3
 
@@ -188,7 +195,9 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
         network, device = start.open(), resolve_device(start.classifier.device)
         network.module.to(device)
         target = TargetRows(start.read(given.target), network, device, self.n_jobs)
-        seeds = np.random.SeedSequence(seed_of(self.random_state)).generate_state(2) >> 1
+        processes = processes_of(start.classifier.device, WholeBatches)
+        seed = shared_seed(self.random_state, start.classifier.device)
+        seeds = np.random.SeedSequence(seed).generate_state(2) >> 1
         size = target.batch_size(self.batch_size, type(self).__name__)
         batches = target.batches(
             torch.zeros(target.n_rows, dtype=torch.int64), size, steps_per_epoch=self.steps_per_epoch,
@@ -198,12 +207,13 @@ class SourceFreeAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
         rate = self.learning_rate
         if rate == "auto":
             rate = SGD_RATE if self.optimizer == "sgd" else ADAM_RATE
+        step = InformationStep(float(self.weight), float(self.diversity), processes)
         net = TrainingNet(
-            network.module, InformationStep(float(self.weight), float(self.diversity)), optimizer=self.optimizer,
+            network.module, step, optimizer=self.optimizer,
             param_groups=rate_groups(network, float(rate), PRETRAINED_SHARE, but=network.head),
             weight_decay=float(self.weight_decay), schedule=self.schedule, max_epochs=int(self.max_epochs), split=None,
             dtype=network.dtype, frozen=lambda module: [network.head], keep_last_good=True, classify=True,
-            device=device, random_state=int(seeds[1]), verbose=int(self.verbose),
+            device=device, random_state=int(seeds[1]), verbose=int(self.verbose), processes=processes,
             callbacks=[("sktl_pseudo_labels", RefreshLabels(target, batches)), *(self.callbacks or [])],
         )  # fmt: skip
         net.fit(batches, progress=EpochTasks(self, context, X, y))

@@ -13,7 +13,7 @@ from sktl.adaptation.from_fitted._target_rows import TargetRows
 from sktl.adaptation.losses._centroids import centroid_labels
 from sktl.adaptation.losses._entropy import entropy
 from sktl.adaptation.losses._information import marginal_entropy
-from sktl.training import StepResult
+from sktl.training import StepResult, WholeBatches
 
 
 class InformationStep:
@@ -25,16 +25,19 @@ class InformationStep:
         Of the cross entropy to the pseudo-labels.
     diversity : float
         Of the entropy of the mean prediction.
+    processes : WholeBatches, optional
+        Each of which runs the network on a share of the rows.
     """
 
-    def __init__(self, weight: float, diversity: float):
+    def __init__(self, weight: float, diversity: float, processes: WholeBatches | None = None):
         self.weight = weight
         self.diversity = diversity
+        self.processes = processes
 
     def __call__(self, module: Any, batch: DomainBatch) -> StepResult:
         """Return the batch's loss and its parts."""
         # L = E[H(p)] - d H(E[p]) + w E[-log p_label]
-        logits = module(batch.X).float()
+        logits = (module(batch.X) if self.processes is None else self.processes.through(module, batch.X)).float()
         certain, spread = entropy(logits), marginal_entropy(logits)
         agreeing = F.cross_entropy(logits, batch.labels)
         loss = certain - self.diversity * spread + self.weight * agreeing
@@ -60,6 +63,8 @@ class RefreshLabels(Callback):
     def on_epoch_begin(self, net, **kwargs):
         """Pass all rows, and label them; training sets the network's mode itself afterwards."""
         labels = pseudo_labels(self.target)
+        if net.processes is not None:
+            labels = net.processes.agreed(labels.cpu()).to(labels.device)
         changed = (labels != self.batches.labels).float().mean().item() if len(net.history) > 1 else 1.0
         self.batches.labels = labels
         net.history.record("pseudo_labels_changed", changed)

@@ -278,7 +278,7 @@ class TestTimeAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
 
     def _new_session(self, start: Start) -> NormAdaptation:
         network = start.open()
-        check_norms(network, self.method, type(start.classifier).__name__)
+        check_norms(network, self.method, start.classifier)
         return self._session_of(network, start, Moments(norms_of(network.module), self.momentum), affine_of(network))
 
     def _session_of(

@@ -18,7 +18,7 @@ from sktl.adaptation._moments import Moments, held, norms_of
 from sktl.adaptation.from_fitted._target_rows import TargetRows
 from sktl.adaptation.test_time._collapse import Collapse, Predictions, are_spread_thin, could_be_of_the_source
 from sktl.adaptation.test_time._tent import EntropyStep, NormsAlone
-from sktl.training import TrainingNet, load_training_state, progress_of, to_arrays
+from sktl.training import TrainingNet, load_training_state, progress_of, refuse_processes, to_arrays
 
 
 @dataclass(frozen=True)
@@ -252,9 +252,14 @@ def affine_of(network: OpenNetwork) -> dict[str, Tensor]:
     return {name: held(p) for name, p in network.module.named_parameters() if id(p) in own}
 
 
-def check_norms(network: OpenNetwork, method: str, name: str) -> None:
-    """Raise a ValueError if the network of the classifier `name` has no norms that the method changes."""
-    norms = norms_of(network.module)
+def check_norms(network: OpenNetwork, method: str, classifier: Any) -> None:
+    """Raise a ValueError if the network of a classifier has no norms that the method changes, or is shared."""
+    name, norms = type(classifier).__name__, norms_of(network.module)
+    if method == "tent":
+        refuse_processes(
+            classifier.device, "TENT, whose small batches come one after another,",
+            f"Run it in one process, on a {name} with set_params(device='auto').",
+        )  # fmt: skip
     if not norms or (method == "tent" and not affine_of(network)):
         what = "no batch norm with running statistics" if not norms else "no batch norm with a scale and a shift"
         raise ValueError(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sktl.backbones import load_backbone
 from sktl.fewshot.meta_training._inputs import OWN_NETWORKS
-from sktl.training import KeepEpochs, kept_training, training_key
+from sktl.training import KeepEpochs, kept_training, processes_of, training_key
 
 NO_SETTINGS = ("callbacks", "checkpoint_dir", "verbose", "warm_start", "device", "random_state")
 
@@ -28,4 +28,4 @@ def kept_meta_training(
         settings["start"] = estimator._learned.tensors
     data = (rows.contiguous().numpy(), targets.labels, targets.groups, targets.values)
     key, unknown = training_key(estimator, NO_SETTINGS, settings, data)
-    return kept_training(estimator, key, unknown, seed, lasting)
+    return kept_training(estimator, key, unknown, seed, lasting, processes=processes_of(estimator.device))

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_length, class_labels
 from sktl._device import PRECISIONS, resolve_device
-from sktl._draws import seed_of
 from sktl._estimator import ModuleSharingMixin
 from sktl._functional import check_network
 from sktl._magnitudes import check_finite
@@ -37,7 +36,7 @@ from sktl.fewshot.meta_training._method import FewShotMethod
 from sktl.fewshot.meta_training._saving import read_learner, save_learner
 from sktl.fewshot.meta_training._targets import checked_targets, checked_values
 from sktl.fewshot.meta_training._training import MetaTraining
-from sktl.training import SCHEDULES, EpochTasks, best_epoch_of, history_of
+from sktl.training import SCHEDULES, EpochTasks, best_epoch_of, history_of, shared_seed
 
 PREDICTED_ROWS = 128  # pictures that go through a network at once
 
@@ -143,7 +142,9 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         device = resolve_device(self.device)
         spec, rows = (self._spec, read_input(self, X, self._spec)) if goes_on else learn_input(self, X)
         targets = checked_targets(self, y, groups, len(rows), self.takes_values, is_regression)
-        keeper, saved, seed = kept_meta_training(self, rows, targets, seed_of(self.random_state), lasting)
+        keeper, saved, seed = kept_meta_training(
+            self, rows, targets, shared_seed(self.random_state, self.device), lasting
+        )
         seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
         training = MetaTraining.of(self, spec, rows, targets, device, seeds, keeper)
         plan = self._learned.plan if goes_on else self._plan(spec, training.n_outputs, int(seeds[0]))

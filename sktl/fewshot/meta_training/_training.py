@@ -18,7 +18,7 @@ from sktl.fewshot.meta_training._fitted_method import MethodPlan
 from sktl.fewshot.meta_training._inputs import InputSpec
 from sktl.fewshot.meta_training._method import method_step
 from sktl.fewshot.meta_training._targets import Targets, held_out, some_held_out, with_rotations
-from sktl.training import KeepEpochs, TrainingNet
+from sktl.training import KeepEpochs, TrainingNet, processes_of
 
 UPDATES_AN_EPOCH = 100
 VALID_EPISODES = 200
@@ -83,6 +83,9 @@ class MetaTraining:
         training = cls(estimator, spec, *sets[0], valid, device, seeds, keeper, may_stay)
         training.batches()
         training.valid_batches()
+        processes = processes_of(estimator.device)
+        if processes is not None:
+            processes.check_rows(training.meta_batch_size, "An update's meta_batch_size")
         return training
 
     @property
@@ -162,7 +165,7 @@ class MetaTraining:
             max_epochs=self.n_epochs, max_steps=self.n_updates, dtype=dtype, keep_last_good=True, device=self.device,
             random_state=int(self.seeds[2]), clip_norm=e.clip_norm,
             frozen=_frozen_parts,
-            callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose),
+            callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose), processes=processes_of(e.device),
         )  # fmt: skip
 
     def start_of(self, module: nn.Module) -> dict[str, Tensor] | None:
@@ -176,7 +179,10 @@ class MetaTraining:
         learned = copy.deepcopy(net.module.state_dict())
         after = self._valid_accuracy(net.module)
         net.module.load_state_dict(start)
-        if after < self._valid_accuracy(net.module) + LEAST_GAIN:
+        stays = after < self._valid_accuracy(net.module) + LEAST_GAIN
+        if net.processes is not None:
+            stays = net.processes.agreed(stays)
+        if stays:
             return True
         net.module.load_state_dict(learned)
         return False

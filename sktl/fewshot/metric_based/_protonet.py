@@ -79,7 +79,8 @@ class ProtoNetLearner(MetricLearner):
     callbacks : list, default=None
         skorch callbacks. scikit-learn's own come by `set_callbacks`.
     device : str or torch.device, default="auto"
-        "auto" is CUDA, then MPS, then the CPU.
+        "auto" is CUDA, then MPS, then the CPU. With "accelerate", the processes that ``accelerate launch`` (or
+        torchrun) has started share the tasks of an update; there must be as many of them as processes at least.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         What layers compute in while training. "auto" is float32.
     random_state : int, RandomState or None, default=None
