@@ -82,6 +82,7 @@ def test_what_cannot_be_shared_says_so(shared):
 
 
 def test_a_state_made_before_is_found_out(monkeypatch):
+    devices.accelerate_state()
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="has started 2 processes, but accelerate's state in this one knows of 1"):
         devices.accelerate_state()

@@ -14,7 +14,7 @@ from sktl._draws import OwnDraws
 from sktl.adaptation._batches import DomainBatch, Layout
 from sktl.adaptation.joint._network import AdaptedNetwork
 from sktl.adaptation.losses import DomainLoss, View
-from sktl.training import StepResult, WholeBatches, classification_losses, weighted_mean
+from sktl.training import Processes, StepResult, classification_losses, weighted_mean
 
 
 class Training(nn.Module):
@@ -74,7 +74,7 @@ class AdaptationStep:
         Which rows of a batch are which.
     supervised : callable(outputs, labels, weights) -> Tensor
         The mean loss of labelled rows; weights may be None.
-    processes : WholeBatches, optional
+    processes : Processes, optional
         Each of which runs the network on a share of the rows; the losses are shown all of them.
 
     Raises
@@ -88,7 +88,7 @@ class AdaptationStep:
         losses: Sequence[DomainLoss],
         layout: Layout,
         supervised: Callable[..., Tensor],
-        processes: WholeBatches | None = None,
+        processes: Processes | None = None,
     ):
         if processes is not None:
             processes.check_rows(layout.n_source, "A batch's source")
@@ -113,7 +113,7 @@ class AdaptationStep:
         with torch.autocast(logits.device.type, enabled=False):  # moments and kernels need the digits
             return self._sum(module, batch, features.float(), logits.float())
 
-    def _shared_features(self, network: AdaptedNetwork, X: Tensor, processes: WholeBatches) -> Tensor:
+    def _shared_features(self, network: AdaptedNetwork, X: Tensor, processes: Processes) -> Tensor:
         n_source = network.split.n_source
         network.split.n_source = n_source and processes.n_mine(n_source)
         features = processes.through(network.features, X)

@@ -13,7 +13,7 @@ from sktl.adaptation.from_fitted._target_rows import TargetRows
 from sktl.adaptation.losses._centroids import centroid_labels
 from sktl.adaptation.losses._entropy import entropy
 from sktl.adaptation.losses._information import marginal_entropy
-from sktl.training import StepResult, WholeBatches
+from sktl.training import Processes, StepResult
 
 
 class InformationStep:
@@ -25,11 +25,11 @@ class InformationStep:
         Of the cross entropy to the pseudo-labels.
     diversity : float
         Of the entropy of the mean prediction.
-    processes : WholeBatches, optional
+    processes : Processes, optional
         Each of which runs the network on a share of the rows.
     """
 
-    def __init__(self, weight: float, diversity: float, processes: WholeBatches | None = None):
+    def __init__(self, weight: float, diversity: float, processes: Processes | None = None):
         self.weight = weight
         self.diversity = diversity
         self.processes = processes
