@@ -1,11 +1,18 @@
 """Small cases of every estimator: how to make it, what to fit it on, and what it then gives."""
 
+import atexit
+import functools
+import importlib.util
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
 import sktl
@@ -93,13 +100,39 @@ def _of_pictures(net: nn.Module, kind: Any = sktl.DomainAdaptedClassifier, **opt
     return kind(net, image_size=12, **SHORT, **options)
 
 
+@functools.cache
+def encoder() -> str:
+    """Write a tiny encoder of texts the first time that one is asked for; its folder stands as long as this process."""
+    from tests.texts.tiny_encoders import save_tiny_encoder
+
+    folder = tempfile.mkdtemp(prefix="sktl-encoder-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return save_tiny_encoder(Path(folder))
+
+
+def _of_texts(head: Any = None) -> Any:
+    codes = sktl.TextCodesTransformer(encoder(), engine="torch", cache=None)
+    return codes if head is None else make_pipeline(codes, head)
+
+
+TEXTS = [f"{'good' if label else 'bad'} film {i}, the book" * (1 + i % 3) for i, label in enumerate(LABELS)]
 NETWORK, ROW_NETWORK, HEAD = network(), row_network(), PrototypeHead()
 LEARNERS = (
     CNAPsLearner, ConditionalNeuralProcessLearner, InContextLearner, MAMLLearner, MANNLearner, MatchingNetLearner,
     MetaLSTMLearner, ProtoNetLearner, RelationNetLearner, ReptileLearner, SNAILLearner,
 )  # fmt: skip
 
+TEXT_CASES = [
+    Case("TextCodesTransformer", _of_texts, TEXTS, LABELS),
+    Case("TextCodesTransformer-few-shot", lambda: _of_texts(FewShotClassifier()), TEXTS, LABELS),
+    Case("TextCodesTransformer-tuned", lambda: _of_texts(sktl.FineTunedClassifier(**STEPS)), TEXTS, LABELS),
+    Case("TextCodesTransformer-adapted", lambda: _of_texts(_adapted()), TEXTS, MARKED),
+]  # fmt: skip
+if importlib.util.find_spec("sentence_transformers") is None:
+    TEXT_CASES = []
+
 CASES = [
+    *TEXT_CASES,
     Case(
         "CNNCodesTransformer",
         lambda: sktl.CNNCodesTransformer(

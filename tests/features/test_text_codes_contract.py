@@ -1,6 +1,6 @@
 """scikit-learn's own checks on an encoder of texts: the checks send numbers, which are written out as texts first."""
 
-import sys
+import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -9,12 +9,10 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_array, validate_data
 
-pytest.importorskip("sentence_transformers", reason="texts need sktl[text]")
-sys.path.insert(0, str(Path(__file__).parent.parent / "texts"))
-
-from tiny_encoders import save_tiny_encoder
-
 from sktl import TextCodesTransformer
+
+if importlib.util.find_spec("sentence_transformers") is None:
+    pytest.skip("texts need sktl[text]", allow_module_level=True)
 
 
 class OnNumbers(TextCodesTransformer):
@@ -42,8 +40,15 @@ class Folder(str):
 
 
 FOLDER = tempfile.TemporaryDirectory(prefix="sktl-tiny-encoder-")
-ENCODER = Folder(save_tiny_encoder(Path(FOLDER.name)))
+ENCODER = Folder(Path(FOLDER.name) / "encoder")  # written when the first check runs
 ESTIMATORS = [OnNumbers(ENCODER, engine="torch"), OnNumbers(ENCODER, engine="torch", cache="memory")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def encoder():
+    from tests.texts.tiny_encoders import save_tiny_encoder
+
+    assert save_tiny_encoder(Path(FOLDER.name)) == ENCODER
 
 
 @parametrize_with_checks(ESTIMATORS)

@@ -7,6 +7,7 @@ are at work at once.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -37,6 +38,7 @@ ENDS = 0.3  # share of kills after which a process is let alone
 PICTURES = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), np.uint8)
 X = np.random.default_rng(1).normal(size=(60, 5))
 Y = np.arange(60) % 3
+TEXTS = [f"the film {i}, " * (1 + i % 5) + "good book" for i in range(120)]
 
 
 def run(count: int, seed: int) -> Result:
@@ -163,6 +165,28 @@ class SharedExtraction(Extraction):
         return self.end()
 
 
+class TextExtraction(Extraction):
+    """Codes of texts, with a store."""
+
+    def __init__(self, folder: Path):
+        self.encoder = folder.with_name("encoder")
+        self.encoder.mkdir()
+        assert ended(in_child(self._write_encoder)), "the encoder was not written"
+        super().__init__(folder)
+
+    def _write_encoder(self) -> None:
+        from tests.texts.tiny_encoders import save_tiny_encoder
+
+        save_tiny_encoder(self.encoder)
+
+    def work(self, kept: Path | None) -> np.ndarray:
+        """Return the codes."""
+        model = sktl.TextCodesTransformer(
+            str(self.encoder / "encoder"), batch_size=1, cache=kept, engine="torch", device="cpu"
+        )
+        return model.transform(TEXTS)
+
+
 class Training(Kind):
     """Abstract: a training that keeps checkpoints."""
 
@@ -251,6 +275,8 @@ class Saving(Kind):
 
 
 KINDS: tuple[type[Kind], ...] = (Extraction, Classifier, Saving, SharedExtraction, Metric, Regressor, Gradients)
+if importlib.util.find_spec("sentence_transformers") is not None:
+    KINDS += (TextExtraction,)
 
 
 def network() -> nn.Module:
@@ -277,5 +303,7 @@ def attack(count: int, seed: int) -> Result:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    if TextExtraction in KINDS:
+        import sentence_transformers  # noqa: F401 - here, so that no child has to
     outcome = attack(int(sys.argv[1]), int(sys.argv[2]))
     print(json.dumps({"n_cases": outcome.n_cases, "violations": outcome.violations}))
