@@ -17,7 +17,16 @@ from sktl._forking import ForkSafeLock
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
+
+def _has_autocast(device: str) -> bool:
+    try:
+        torch.is_autocast_enabled(device)
+    except RuntimeError:  # torch 2.4 has none on MPS
+        return False
+    return True
+
+
+_AUTOCAST_DEVICES = tuple(filter(_has_autocast, ("cpu", "cuda", "mps")))
 
 
 @contextlib.contextmanager

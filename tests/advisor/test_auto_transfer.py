@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -518,8 +517,9 @@ def test_without_pandas(monkeypatch):
 
 
 def test_progress_and_the_time_left(capsys):
+    callback = pytest.importorskip("sklearn.callback", reason="callbacks are those of scikit-learn 1.9 and later")
     X, y = rows(60)
-    model = AutoTransferClassifier("codes", time_budget=50, verbose=1).set_callbacks(ProgressBar())
+    model = AutoTransferClassifier("codes", time_budget=50, verbose=1).set_callbacks(callback.ProgressBar())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of the bar, where no terminal is
         model.fit(X, y)

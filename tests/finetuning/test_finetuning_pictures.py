@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.callback import ProgressBar
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -67,8 +66,9 @@ class TestOnRealPictures:
 
     def test_progress_shows_in_a_grid_search(self, few, capsys):
         pytest.importorskip("rich", reason="rich draws the progress bars that are tested")
+        callback = pytest.importorskip("sklearn.callback", reason="callbacks are those of scikit-learn 1.9 and later")
         search = GridSearchCV(tiny(strategy="last"), {"max_steps": [1, 2]}, cv=2, refit=False)
-        search.set_callbacks(ProgressBar()).fit(*few)
+        search.set_callbacks(callback.ProgressBar()).fit(*few)
         assert capsys.readouterr().out.count("FineTunedClassifier") >= 4
 
     def test_bad_files_are_named_at_once(self, few, tmp_path):

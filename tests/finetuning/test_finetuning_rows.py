@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_diabetes, make_classification
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
@@ -136,7 +135,8 @@ class TestClassifier:
             quick(strategy="head").find_learning_rate(*table)
 
     def test_monitor_sees_epochs_in_a_grid_search(self, table):
-        monitor = ScoringMonitor(scoring="accuracy")
+        callback = pytest.importorskip("sklearn.callback", reason="callbacks are those of scikit-learn 1.9 and later")
+        monitor = callback.ScoringMonitor(scoring="accuracy")
         model = quick(max_epochs=2, strategy="full").set_callbacks(monitor)
         GridSearchCV(model, {"learning_rate": [1e-3, 1e-2]}, cv=2, refit=False).fit(*table)
         rows = [row for log in monitor.get_logs(select="all") for row in log.data]

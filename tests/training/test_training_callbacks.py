@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.callback import CallbackSupportMixin, ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +20,7 @@ from skorch.callbacks import (
 )
 from torch import nn
 
+from sktl._callbacks import CallbackSupportMixin
 from sktl.training import ClassificationStep, EpochTasks, TensorBatches, TrainingNet
 from sktl.training import _hooks as hooks_module
 
@@ -227,6 +227,11 @@ EPOCH = ("EpochEstimator", "epoch")
 
 
 @pytest.fixture
+def callback():
+    return pytest.importorskip("sklearn.callback", reason="callbacks are those of scikit-learn 1.9 and later")
+
+
+@pytest.fixture
 def data(rows):
     return rows[0].double().numpy(), np.array(["a", "b", "c"])[rows[1]]
 
@@ -241,7 +246,7 @@ def wrapped(how):
 
 
 @pytest.mark.parametrize("how", ["alone", "pipeline", "grid"])
-def test_each_epoch_is_a_task(data, how):
+def test_each_epoch_is_a_task(data, how, callback):
     estimator, n_epochs = wrapped(how)
     tasks = Tasks()
     estimator.set_callbacks(tasks).fit(*data)
@@ -250,25 +255,25 @@ def test_each_epoch_is_a_task(data, how):
     assert tasks.begun.count(EPOCH) == tasks.ended.count(EPOCH) == n_epochs
 
 
-def test_a_callback_may_stop_the_training(data):
+def test_a_callback_may_stop_the_training(data, callback):
     estimator = EpochEstimator(max_epochs=10).set_callbacks(Tasks(stop_after=2)).fit(*data)
     assert estimator.n_iter_ == 2
 
 
 @pytest.mark.parametrize("how", ["alone", "pipeline", "grid"])
-def test_progress_bars_show_epochs(data, how, capsys):
+def test_progress_bars_show_epochs(data, how, capsys, callback):
     pytest.importorskip("rich", reason="rich draws the progress bars that are tested")
     estimator, _ = wrapped(how)
-    estimator.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(*data)
+    estimator.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(*data)
     out = capsys.readouterr().out
     assert "EpochEstimator - fit" in out
     assert "100%" in out
 
 
 @pytest.mark.parametrize("how", ["alone", "pipeline", "grid"])
-def test_scoring_monitor_scores_every_epoch(data, how):
+def test_scoring_monitor_scores_every_epoch(data, how, callback):
     estimator, _ = wrapped(how)
-    monitor = ScoringMonitor(scoring="accuracy")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
     inner = {"alone": lambda e: e, "pipeline": lambda e: e[-1], "grid": lambda e: e.estimator[-1]}[how](estimator)
     inner.set_callbacks(monitor)
     estimator.fit(*data)

@@ -7,7 +7,6 @@ import pytest
 import sklearn
 import torch
 from scipy import sparse
-from sklearn.callback import ProgressBar
 from sklearn.linear_model import LogisticRegression
 
 from sktl.adaptation import (
@@ -107,8 +106,9 @@ def test_callbacks_are_looked_at(table, fit):
 
 
 def test_callbacks_of_the_other_kind(table):
+    callback = pytest.importorskip("sklearn.callback", reason="callbacks are those of scikit-learn 1.9 and later")
     with pytest.raises(TypeError, match="come by set_callbacks"):
-        DomainAdaptedClassifier(callbacks=[ProgressBar()]).fit(*table)
+        DomainAdaptedClassifier(callbacks=[callback.ProgressBar()]).fit(*table)
 
 
 def test_errors_of_domains_speak_of_domains(table):
