@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import linalg
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear, nnls
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._domains import Domains
@@ -174,5 +174,9 @@ def fitted_spectrum(vectors: np.ndarray, kernel: np.ndarray, damping: float) -> 
     if not kept.any() or not np.isfinite(values).all():
         return np.zeros(r)
     roots = np.sqrt(values[kept])
-    steps, _ = nnls(roots[:, None] * U[:, kept].T, (U[:, kept].T @ wanted) / roots, maxiter=30 * r)
+    rows, right = roots[:, None] * U[:, kept].T, (U[:, kept].T @ wanted) / roots
+    try:
+        steps, _ = nnls(rows, right, maxiter=30 * r)
+    except RuntimeError:  # some releases of SciPy go round in circles where columns are alike
+        steps = lsq_linear(rows, right, bounds=(0, np.inf)).x
     return T @ steps / size**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -183,7 +184,7 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         "cache": [str, Path, CodeCache, None],
         "draft": ["boolean"],
         "on_bad": [StrOptions({"error", "report"})],
-        "root": [str, Path, None],
+        "root": [str, os.PathLike, None],
         "missing": [StrOptions(set(MISSING))],
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -212,7 +213,7 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         cache: str | Path | CodeCache | None = None,
         draft: bool = True,
         on_bad: str = "error",
-        root: str | Path | None = None,
+        root: str | os.PathLike | None = None,
         missing: str = "error",
         random_state: int = 0,
         verbose: int = 0,
@@ -267,6 +268,8 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
 
     def _learn(self, X: Any) -> None:
         X, lacking = present(first_block(given := X), self.missing, self.root)
+        if lacking is not None and lacking.all() and len(lacking):
+            raise ValueError(f"All {len(lacking)} pictures are missing (None, NaN or empty text); fit needs some.")
         kind = kind_of_all(given, understand(self, X, None), self.value_range)
         source = read(self, X, kind, reset=True)
         extractor = self._extractor()

@@ -25,7 +25,7 @@ def missing_rows(X: Any) -> np.ndarray | None:
     if values is None:
         return None
     return np.asarray(
-        [is_missing(item) or (isinstance(item, (str, bytes)) and not item) for item in values], dtype=bool
+        [is_missing(item) or (isinstance(item, (str, bytes)) and not item.strip()) for item in values], dtype=bool
     )
 
 

@@ -12,7 +12,9 @@ from sktl.images._formats import LARGEST_FILE
 
 # How base64 of the formats begins that tables hold: JPEG, PNG, GIF, WebP, BMP, TIFF.
 _BEGINNINGS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0AK")
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_DATA_URL = re.compile(r"data:(image/[^,]*|(application/octet-stream)?[^,/]*;base64),", re.IGNORECASE)
+_OF_URLS = str.maketrans("-_", "+/")  # the alphabet of base64 in addresses
 _LEAST = 64  # characters: no picture is shorter, and few names of files are longer without a dot
 
 
@@ -41,15 +43,16 @@ def as_encoded(item: Any) -> Any:
         data, path = item.get("bytes"), item.get("path")
         return EncodedPicture(bytes(data), str(path or "bytes")) if data is not None else path
     if isinstance(item, (bytes, bytearray, memoryview)):
-        return EncodedPicture(bytes(item))
+        data = bytes(item)
+        text = data.decode("latin-1") if data.lstrip()[:4].isascii() else ""
+        return _from_base64(text) if looks_like_base64(text) else EncodedPicture(data)
     if isinstance(item, str) and looks_like_base64(item):
-        text = item.partition(",")[2] if item.startswith("data:") else item
-        try:
-            return EncodedPicture(base64.b64decode("".join(text.split()), validate=True), "base64 text")
-        except (binascii.Error, ValueError):
-            return EncodedPicture(b"", "base64 text that is cut off or damaged")
+        return _from_base64(item)
     if hasattr(item, "read") and not hasattr(item, "shape"):
-        return EncodedPicture(_all_of(item), "open file")
+        try:
+            return EncodedPicture(_all_of(item), "open file")
+        except (OSError, ValueError) as error:  # it is closed, or was opened for writing
+            return EncodedPicture(b"", f"file that cannot be read ({str(error).rstrip('.')})")
     return item
 
 
@@ -69,9 +72,21 @@ def _is_pair(item: Any) -> bool:
 
 def looks_like_base64(text: str) -> bool:
     """Whether text is a picture in base64, with ``data:image/...;base64,`` in front or without."""
-    if text.startswith("data:image/"):
+    text = text.lstrip()
+    if _DATA_URL.match(text):
         return True
     return len(text) >= _LEAST and text.startswith(_BEGINNINGS) and _BASE64.fullmatch(text) is not None
+
+
+def _from_base64(text: str) -> EncodedPicture:
+    """Return the picture in base64 of either alphabet, whether or not it is filled up to fours of characters."""
+    start = _DATA_URL.match(text.lstrip())
+    body = "".join(text.partition(",")[2].split() if start else text.split()).translate(_OF_URLS)
+    try:
+        data = base64.b64decode(body.rstrip("=") + "=" * (-len(body.rstrip("=")) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return EncodedPicture(b"", "base64 text that is cut off or damaged")
+    return EncodedPicture(data, "base64 text")
 
 
 def _all_of(file: Any) -> bytes:

@@ -83,6 +83,7 @@ def refuse_mixed_frame(X: Any, name: str = "X") -> None:
     if not pictures:
         return
     column, others = pictures[0], [str(column) for column in columns if column not in pictures]
+    beside = ", ".join(others[:5]) or f"others of pictures, {', '.join(map(repr, pictures[1:5]))}"
     domain = next((other for other in others if "domain" in other.lower()), None)
     remedy = (
         f"pass X=df[{column!r}] and, to fit, sample_domain=df[{domain!r}]"
@@ -90,9 +91,7 @@ def refuse_mixed_frame(X: Any, name: str = "X") -> None:
         else f"pass df[{column!r}] alone, or let sklearn.compose.ColumnTransformer([('pictures', "
         f"CNNCodesTransformer(), {column!r}), ...]) make codes of it beside the other columns"
     )
-    raise ValueError(
-        f"{name} is a data frame with pictures in column {column!r} beside {', '.join(others[:5])}: {remedy}."
-    )
+    raise ValueError(f"{name} is a data frame with pictures in column {column!r} beside {beside}: {remedy}.")
 
 
 def _is_picture(item: Any) -> bool:

@@ -26,6 +26,8 @@ def is_numeric_rows(X: Any) -> bool:
         return False
     if isinstance(X, (list, tuple)):
         first = X[0] if len(X) else None
+        if isinstance(first, memoryview):
+            return False  # the bytes of a picture's file, as databases give them
         return (isinstance(first, (list, tuple)) and not is_nested(first)) or getattr(first, "ndim", None) == 1
     shape = getattr(X, "shape", None)
     if shape is None and hasattr(X, "__array__"):

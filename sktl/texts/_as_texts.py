@@ -58,6 +58,11 @@ def as_texts(X: Any, *, name: str = "X") -> list[str]:
         remedy = " Decode them: text.decode('utf-8')." if kinds <= {"bytes", "bytearray", "bytes_"} else ""
         remedy = remedy or (" Read the files: path.read_text()." if _are_paths(items, wrong) else "")
         remedy = remedy or (
+            f" Texts that are cut into words are joined first: [' '.join(words) for words in {name}]."
+            if all(_are_words(items[i]) for i in wrong)
+            else ""
+        )
+        remedy = remedy or (
             " Rows of numbers go to an estimator as they are; numbers that are meant as text: map(str, ...)."
             if all(isinstance(items[i], (numbers.Number, np.ndarray, list, tuple)) for i in wrong)
             else ""
@@ -91,6 +96,8 @@ def _listed(X: Any, name: str) -> list[Any]:
         raise TypeError(f"{name} is of type {type(X).__name__}; it must be {_ACCEPTED}.")
     if hasattr(X, "nnz") and hasattr(X, "toarray"):
         raise TypeError(f"{name} is a sparse matrix of numbers; it must be {_ACCEPTED}.")
+    if callable(getattr(X, "collect", None)) and callable(getattr(X, "collect_schema", None)):
+        raise TypeError(f"{name} is a {type(X).__name__} of polars, which holds no rows yet. Pass {name}.collect().")
     columns = getattr(X, "column_names", None) if hasattr(X, "to_pydict") else getattr(X, "columns", None)
     if columns is not None:
         return _listed(_only_column(X, list(columns), name), name)
@@ -119,11 +126,20 @@ def _only_column(X: Any, columns: list[Any], name: str) -> Any:
         return X[columns[0]]
     if not columns:
         raise ValueError(f"{name} is a data frame without a column.")
+    if len(set(columns)) < len(columns):
+        raise ValueError(
+            f"{name} is a data frame of {len(columns)} columns, {shorten(map(repr, columns), most=5)}, some of the "
+            f"same name, and texts are one. Choose it by its place: {name}.iloc[:, 0]."
+        )
     raise ValueError(
         f"{name} is a data frame of {len(columns)} columns, {shorten(map(repr, columns), most=5)}, and texts are one. "
         f"Choose it: {name}[{columns[0]!r}], or sklearn.compose.ColumnTransformer([('text', TextCodesTransformer(), "
         f"{columns[0]!r}), ...]) beside the others."
     )
+
+
+def _are_words(item: Any) -> bool:
+    return isinstance(item, (list, tuple, np.ndarray)) and len(item) > 0 and all(isinstance(part, str) for part in item)
 
 
 def _are_paths(items: list[Any], wrong: Any) -> bool:

@@ -35,10 +35,20 @@ def whole():
     return CNNCodesTransformer(**SMALL).fit_transform(PICTURES)
 
 
-@pytest.mark.parametrize("nothing", [None, float("nan"), "", pd.NA])
+@pytest.mark.parametrize("nothing", [None, float("nan"), "", "  ", b"", pd.NA, pd.NaT])
 def test_missing_pictures_are_refused_by_row(nothing):
     with pytest.raises(ValueError, match=r"2 of 6 pictures are missing.* in rows 1, 5\..*missing='mean'"):
         CNNCodesTransformer(**SMALL).fit(with_gaps(nothing))
+
+
+def test_fit_needs_a_picture():
+    with pytest.raises(ValueError, match="All 2 pictures are missing"):
+        CNNCodesTransformer(**SMALL, missing="zero").fit([None, ""])
+
+
+def test_bytes_of_a_database(whole):
+    found = CNNCodesTransformer(**SMALL).fit_transform([memoryview(png(picture)) for picture in PICTURES])
+    np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("hold", [list, lambda items: pd.DataFrame({"p": pd.Series(items, dtype=object)})])

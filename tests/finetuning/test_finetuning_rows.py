@@ -207,7 +207,7 @@ def test_float64_rows_of_any_scale():
 class TestSparseRows:
     def test_are_what_dense_ones_are(self):
         rng = np.random.default_rng(0)
-        X = sparse.random(40, 12, density=0.3, rng=rng, format="csr")
+        X = sparse.random(40, 12, density=0.3, random_state=rng, format="csr")
         y = np.where(X.toarray()[:, 0] + X.toarray()[:, 1] > 0.3, "much", "little")
         for estimator in (quick(strategy="head"), quick(max_steps=5, random_state=0)):
             thin, dense = (clone(estimator).fit(rows, y) for rows in (X, X.toarray()))

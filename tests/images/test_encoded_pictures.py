@@ -46,7 +46,14 @@ FORMS = {
     "memoryview": memoryview,
     "base64": text_of,
     "base64 in lines": lambda data: base64.encodebytes(data).decode(),
+    "base64 of addresses": lambda data: base64.urlsafe_b64encode(data).decode(),
+    "base64 without its end": lambda data: text_of(data).rstrip("="),
+    "base64 after a space": lambda data: f" {text_of(data)}\n",
+    "base64 in bytes": lambda data: text_of(data).encode(),
     "data URI": lambda data: text_of(data, uri=True),
+    "data URI in capitals": lambda data: f"DATA:IMAGE/PNG;BASE64,{text_of(data)}",
+    "data URI of no type": lambda data: f"data:;base64,{text_of(data)}",
+    "data URI of bytes": lambda data: f"data:application/octet-stream;base64,{text_of(data)}",
     "open file": io.BytesIO,
 }
 HOLDERS = {
@@ -118,6 +125,22 @@ def test_what_is_no_picture_is_named_by_row():
     assert 0 not in caught.value.failures
     assert caught.value.failures[2].startswith("bytes: ")
     assert "base64" in caught.value.failures[5]
+
+
+def test_closed_files_are_named_by_row(files):
+    closed, for_writing = io.BytesIO(b"x"), open(files[0].with_name("new"), "wb")  # noqa: SIM115
+    closed.close()
+    with pytest.raises(BadImageError) as caught:
+        as_pictures([files[0], closed, for_writing, files[1]]).check()
+    for_writing.close()
+    assert list(caught.value.failures) == [1, 2]
+    assert "closed file" in caught.value.failures[1]
+
+
+def test_a_frame_of_two_columns_of_pictures():
+    frame = pd.DataFrame({"front": [text_of(data) for data in encoded()]})
+    with pytest.raises(ValueError, match=r"column 'front' beside others of pictures, 'back': pass df\['front'\]"):
+        as_pictures(frame.assign(back=frame["front"]))
 
 
 def test_bytes_are_one_picture():

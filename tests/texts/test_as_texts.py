@@ -70,6 +70,9 @@ def test_missing_texts_of_a_series_are_named():
         ((text for text in "ab"), TypeError, r"generator.*list\(X\)"),
         ({"a": 1}, TypeError, "dict"),
         (5, TypeError, "int"),
+        ([["a", "film"], ["books"]], TypeError, r"\[0\] list.*' '\.join\(words\) for words in X"),
+        (pd.DataFrame([["a", "b"]], columns=["t", "t"]), ValueError, r"of the same name.*X\.iloc\[:, 0\]"),
+        (pl.DataFrame({"title": ["a"]}).lazy(), TypeError, r"LazyFrame.*X\.collect\(\)"),
         (["a", "\ud800", "b"], ValueError, "lone surrogates.*rows 1"),
     ],
 )

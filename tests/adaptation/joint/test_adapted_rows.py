@@ -311,7 +311,7 @@ class TestManners:
     @pytest.mark.parametrize("loss", [None, "cdan+e"])
     def test_sparse_rows_are_learned_without_batch_norm(self, loss, tmp_path):
         rng = np.random.default_rng(0)
-        X = sparse.random(240, 400, density=0.02, rng=rng, format="csr")  # small values, as tf-idf has
+        X = sparse.random(240, 400, density=0.02, random_state=rng, format="csr")  # small values, as tf-idf has
         X = sparse.csr_matrix(X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1))))
         y = (X[:, :200].sum(axis=1) > X[:, 200:].sum(axis=1)).A1.astype(int)
         model = DomainAdaptedClassifier(bottleneck=None, loss=loss, random_state=0).fit(
