@@ -69,6 +69,10 @@ class TextEncoder(ABC):
         """Return the poolings that it offers."""
         return ("auto",)
 
+    def n_blocks(self) -> int | None:
+        """Return how many blocks its network has, one on another; None where it cannot be read in between."""
+        return None
+
 
 class DirectEncoder(TextEncoder):
     """Abstract: an encoder without a network that engines could run, static vectors say."""
@@ -145,9 +149,26 @@ class SentenceEncoder(TextEncoder):
         """Return the number of the token that fills rows up."""
         return int(self.tokenizer.pad_token_id or 0)
 
-    def network(self, pooling: str, device: torch.device) -> nn.Module:
-        """Return the network on a device: tokens (n, length) and their mask to codes (n, n_features)."""
+    def n_blocks(self) -> int | None:
+        is_plain = [type(part).__name__ for part in self._body[1:]] == ["Pooling"]  # a dense layer reads the last block
+        path = self._blocks_at() if is_plain else None
+        return None if path is None else len(self._body[0].get_submodule(path))
+
+    def _blocks_at(self) -> str | None:
+        """Return where the transformer holds its blocks: the one list of as many modules as its settings say."""
+        n = getattr(getattr(self._body[0], "config", None), "num_hidden_layers", None)
+        lists = [(name, m) for name, m in self._body[0].named_modules() if isinstance(m, nn.ModuleList)]
+        found = [name for name, module in lists if len(module) == n and len({type(block) for block in module}) == 1]
+        return found[0] if len(found) == 1 else None
+
+    def network(self, pooling: str, device: torch.device, n_blocks: int | None = None) -> nn.Module:
+        """Return the network on a device: tokens (n, length) and their mask to codes (n, n_features).
+
+        Of `n_blocks`, where that is a number; the values are shared with the whole network.
+        """
         body = list(self._body)
+        if n_blocks is not None:
+            body[0] = _cut(body[0], str(self._blocks_at()), n_blocks)
         if pooling != "auto":
             place = next((i for i, part in enumerate(body) if type(part).__name__ == "Pooling"), None)
             if place is None:
@@ -170,6 +191,15 @@ class SentenceEncoder(TextEncoder):
         digest.update(shown.encode())
         digest.update(repr(sorted(self.tokenizer.special_tokens_map.items())).encode())
         return digest.hexdigest()
+
+
+def _cut(module: nn.Module, path: str, n: int) -> nn.Module:
+    """Return a module whose list of modules at `path` ends after the first `n`; all else is the same objects."""
+    name, _, rest = path.partition(".")
+    copied = copy.copy(module)
+    inner: Any = module._modules[name]
+    copied._modules = module._modules | {name: _cut(inner, rest, n) if rest else inner[:n]}
+    return copied
 
 
 _SHIFTED = ("roberta", "xlm-roberta", "mpnet", "camembert", "xlm-roberta-xl", "data2vec-text", "ibert", "longformer")

@@ -107,7 +107,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _key(recipe: TextRecipe, device: torch.device) -> tuple:
-    return recipe.encoder.fingerprint, recipe.pooling, recipe.precision, device
+    return recipe.encoder.fingerprint, recipe.pooling, recipe.n_blocks, recipe.precision, device
 
 
 class TextEngine(ABC):
@@ -201,7 +201,7 @@ class OpenVINOTexts(TextEngine):
 
 
 def _network(recipe: TextRecipe, device: torch.device) -> nn.Module:
-    return recipe.encoder.network(recipe.pooling, device).eval()  # type: ignore[attr-defined]
+    return recipe.encoder.network(recipe.pooling, device, recipe.n_blocks).eval()  # type: ignore[attr-defined]
 
 
 def _has_bfloat16() -> bool:

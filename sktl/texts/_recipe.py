@@ -30,6 +30,8 @@ class TextRecipe:
         What is put in front of every text.
     precision : {"float32", "bfloat16", "float16", "int8"}
         What layers compute in.
+    n_blocks : int or None
+        How many of the network's blocks are read; None is all.
     """
 
     encoder: TextEncoder
@@ -38,9 +40,11 @@ class TextRecipe:
     long_texts: str
     prompt: str
     precision: str
+    n_blocks: int | None = None
 
     def cache_key(self, engine: str, device: torch.device) -> bytes:
         """Return 16 bytes that change with whatever changes a text's code."""
-        parts = (TEXT_FORMAT, torch.__version__, self.encoder.versions, self.encoder.fingerprint, self.pooling,
-                 self.max_length, self.long_texts, self.prompt, self.precision, engine, device.type)  # fmt: skip
+        parts: tuple = (TEXT_FORMAT, torch.__version__, self.encoder.versions, self.encoder.fingerprint, self.pooling,
+                        self.max_length, self.long_texts, self.prompt, self.precision, engine, device.type)  # fmt: skip
+        parts += () if self.n_blocks is None else (self.n_blocks,)
         return xxhash.xxh3_128_digest(repr(parts).encode())

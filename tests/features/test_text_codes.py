@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
@@ -310,3 +311,29 @@ def test_the_settings_of_a_folder_are_no_code(tmp_path, tiny):
     (folder / "own_code.py").write_text("raise SystemExit('run')\n")
     with pytest.raises(WeightsError, match="encoder="):
         TextCodesTransformer(str(folder)).fit(TEXTS)
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_an_earlier_layer_is_pooled_as_the_last_one(tmp_path, engine):
+    if engine == "openvino":
+        pytest.importorskip("openvino", reason="an optional engine")
+    folder = save_tiny_encoder(tmp_path, normalises=False)
+    of_peer = peer(folder)
+    tokens = of_peer.tokenizer(TEXTS, padding=True, truncation=True, max_length=16, return_tensors="pt")
+    network = of_peer[0].auto_model
+    with torch.no_grad():
+        first = network(**tokens, output_hidden_states=True).hidden_states[1]
+    mask = tokens["attention_mask"][..., None]
+    expected = ((first * mask).sum(1) / mask.sum(1)).numpy()
+    options = {"long_texts": "truncate", "engine": engine, "cache": MemoryCache()}
+    codes = TextCodesTransformer(folder, layer=0.5, **options).fit_transform(TEXTS)
+    np.testing.assert_allclose(codes, expected, atol=1e-5)
+    whole = TextCodesTransformer(folder, **options).fit_transform(TEXTS)  # from the same store
+    np.testing.assert_allclose(whole, of_peer.encode(TEXTS), atol=1e-5)
+    np.testing.assert_array_equal(TextCodesTransformer(folder, layer=1.0, **options).fit_transform(TEXTS), whole)
+    assert not np.allclose(codes, whole, atol=1e-2)
+
+
+def test_layers_that_cannot_be_read(static):
+    with pytest.raises(ValueError, match=r"layer=0\.5: .* has no blocks"):
+        TextCodesTransformer(static, layer=0.5).fit(TEXTS)
