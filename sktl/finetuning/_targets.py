@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_sample_weight
 
 from sktl._unlabelled import as_labels
 
@@ -29,13 +29,13 @@ def weighted_by_class(y: np.ndarray, weight: np.ndarray | None, class_weight: An
             raise ValueError(f"class_weight must hold finite numbers of at least 0; got {wrong}.")
         return weight * compute_sample_weight(dict(class_weight), y)
     counts = weight > 0
-    if not counts.any():
+    if class_weight is None or not counts.any():
         return weight
-    classes = np.unique(y[counts])
+    classes, numbers = np.unique(y[counts], return_inverse=True)
     # v_c = sum_i w_i / (C sum_{i in c} w_i), over the classes that have weight
-    factors = compute_class_weight(class_weight, classes=classes, y=y[counts], sample_weight=weight[counts])
+    of_class = np.bincount(numbers, weights=weight[counts])
     balanced = weight.copy()
-    balanced[counts] *= factors[np.searchsorted(classes, y[counts])]
+    balanced[counts] *= (of_class.sum() / (len(classes) * of_class))[numbers]
     return balanced
 
 
