@@ -45,13 +45,13 @@ def bare_torch(module: nn.Module, picture: torch.Tensor) -> Callable[[], Any]:
 
 
 def bare_openvino(module: nn.Module, picture: torch.Tensor) -> Callable[[], Any]:
-    """Return OpenVINO's own road for one picture."""
+    """Return OpenVINO's own road for one picture, in float32 as all others: its default may be bfloat16."""
     import openvino as ov
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = ov.convert_model(module, example_input=picture, input=[list(picture.shape)])
-    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
     request, array = compiled.create_infer_request(), picture.numpy()
     return lambda: request.infer({0: array})
 

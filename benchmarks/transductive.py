@@ -187,6 +187,7 @@ def main() -> None:
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--image-size", type=int, default=160, help="pixels a side (default: %(default)s)")
     options.add_argument("--resume", action="store_true", help="go on from the results that are there")
+    options.add_argument("--no-race", action="store_true", help="accuracies alone; speeds stay as the file has them")
     options.add_argument("--tasks", type=int, default=1000, help="tasks a setting (default: %(default)s)")
     args = options.parse_args()
     if args.peers:
@@ -215,7 +216,7 @@ def main() -> None:
             gained[setting] = gains(codes, y, shots, n_tasks, args.device)
             if methods is not None:
                 compared[setting] = against_peer(methods, codes, y, shots, n_tasks, args.device)
-                if domain == DOMAINS[0]:
+                if domain == DOMAINS[0] and not args.no_race:
                     sizes = (5, 20) if args.quick else (50, n_tasks)
                     speeds[f"{shots} shot"] = race(methods, codes, y, shots, sizes, rounds, args.device)
             seconds = round(earlier.get("seconds", 0) + time.perf_counter() - start, 1)

@@ -64,15 +64,20 @@ class Requests:
         The model.
     n_outputs : int
         How many outputs it has.
+
+    Attributes
+    ----------
+    n_requests : int
+        How many are under way at once, at most.
     """
 
     def __init__(self, compiled: Any, n_outputs: int):
         from openvino import properties
 
         self._compiled = compiled
-        self._n_outputs = n_outputs
+        self.n_outputs = n_outputs
         self._idle: deque[Any] = deque()  # requests that wait for work; threads share them
-        self._n_requests = compiled.get_property(properties.optimal_number_of_infer_requests())
+        self.n_requests = compiled.get_property(properties.optimal_number_of_infer_requests())
 
     def run(self, batches: Iterable[tuple[T, tuple[np.ndarray, ...]]]) -> Iterator[tuple[T, tuple[np.ndarray, ...]]]:
         """Yield (mark, outputs) for each (mark, inputs), in order."""
@@ -80,7 +85,7 @@ class Requests:
         running: deque[tuple[T, Any]] = deque()
         try:
             for mark, inputs in batches:
-                if len(running) == self._n_requests:
+                if len(running) == self.n_requests:
                     yield self._finished(running)
                 request = self._idle_request()
                 request.start_async(dict(enumerate(map(np.ascontiguousarray, inputs))))
@@ -102,8 +107,8 @@ class Requests:
     def _finished(self, running: deque) -> tuple[Any, tuple[np.ndarray, ...]]:
         mark, request = running[0]
         request.wait()
-        outputs = tuple(request.get_output_tensor(i).data.copy() for i in range(self._n_outputs))
+        outputs = tuple(request.get_output_tensor(i).data.copy() for i in range(self.n_outputs))
         running.popleft()
-        if len(self._idle) < self._n_requests:
+        if len(self._idle) < self.n_requests:
             self._idle.append(request)
         return mark, outputs

@@ -1,5 +1,7 @@
 """One picture at a time: it goes through the network alone, and its answer is the one that it has in company."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from sktl import (
     FineTunedRegressor,
     ProtoNetClassifier,
 )
-from sktl.backbones import SmallBatches
+from sktl.backbones import SmallBatches, _openvino, load_backbone
+from sktl.backbones._packing import PackedConv2d, pack_weights
 from sktl.cache import open_cache
 from sktl.fewshot import ProtoNetLearner
 
@@ -53,13 +56,14 @@ MAKERS = {
 def numbers(monkeypatch):
     """How many pictures each pass of a convolution was given."""
     seen = []
-    original = nn.Conv2d._conv_forward
+    for owner, name in ((nn.Conv2d, "_conv_forward"), (PackedConv2d, "forward")):
+        original = getattr(owner, name)
 
-    def recorded(self, batch, *args):
-        seen.append(len(batch))
-        return original(self, batch, *args)
+        def recorded(self, batch, *args, original=original):
+            seen.append(len(batch))
+            return original(self, batch, *args)
 
-    monkeypatch.setattr(nn.Conv2d, "_conv_forward", recorded)
+        monkeypatch.setattr(owner, name, recorded)
     return seen
 
 
@@ -73,6 +77,84 @@ def test_one_picture_goes_through_the_network_alone(maker, numbers):
     assert set(numbers) == {1}
     np.testing.assert_array_equal(first, alone[0])
     np.testing.assert_allclose(np.concatenate(alone), together, rtol=0, atol=1e-5 * np.abs(together).max())
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_small_picture_of_a_large_network_needs_no_company(size, numbers):
+    pictures = np.random.default_rng(0).integers(0, 256, (14, size, size, 3), dtype=np.uint8)
+    codes = CNNCodesTransformer("resnet18", weights=None, image_size=size, engine="torch", device="cpu").transform
+    together = codes(pictures)
+    numbers.clear()
+    alone = np.concatenate([codes(pictures[i : i + 1]) for i in range(3)])
+    assert numbers.count(1) >= 60  # of 20 convolutions; once, a full batch is compared
+    numbers.clear()
+    codes(pictures[3:4])
+    assert set(numbers) == {1}
+    np.testing.assert_allclose(alone, together[:3], rtol=1e-5, atol=1e-7)
+
+
+def test_packed_convolutions_compute_the_same():
+    backbone = load_backbone("resnet18", None)
+    cpu, x = torch.device("cpu"), torch.randn(3, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    plain, packed = backbone.prepared(cpu, (64, 64)), backbone.prepared(cpu, (64, 64), packed=True)
+    convolutions = [part for part in packed.modules() if isinstance(part, nn.Conv2d)]
+    assert len(convolutions) == 20
+    assert all(isinstance(part, PackedConv2d) for part in convolutions)
+    torch.testing.assert_close(convolutions[3].weight, plain.get_submodule("layer1.1.conv1").weight, rtol=0, atol=0)
+    with torch.inference_mode():
+        expected = plain(x)
+        for network in (packed, copy.deepcopy(packed)):
+            torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    assert convolutions[0](x.requires_grad_()).requires_grad  # by the usual kernel
+
+
+class Tied(nn.Module):
+    """Asks a layer for its weights, and calls one more than once, with other shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.again = nn.Conv2d(4, 4, 3, padding="same", bias=False)
+        self.third = nn.Conv2d(4, 4, 2, stride=2, dilation=1, groups=2)
+        self.alias = self.third
+
+    def forward(self, x):
+        x = self.again(self.first(x))
+        x = self.alias(self.third(x)) * self.third.weight.sum()
+        return {"out": x, "more": [self.third(x[0])]}  # one without a batch axis
+
+
+def test_networks_of_any_kind_are_packed_as_far_as_they_go():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network, x = Tied().eval().requires_grad_(False), torch.randn(2, 3, 16, 16)
+    expected = network(x)
+    found = pack_weights(network, x)(x)
+    assert type(network.first) is PackedConv2d
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_network_that_packing_does_not_suit_stays_as_it_is(monkeypatch):
+    with torch.random.fork_rng(devices=[]):
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)).eval().requires_grad_(False)
+    layers = list(network)
+    monkeypatch.setattr(PackedConv2d, "forward", lambda self, x: nn.Conv2d.forward(self, x) + 1)
+    assert list(pack_weights(network, torch.zeros(1, 3, 8, 8))) == layers
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_convolution_weight", None)
+    assert list(pack_weights(network, torch.zeros(1, 3, 8, 8))) == layers
+
+
+def test_openvino_gives_lone_batches_all_cores(monkeypatch):
+    pytest.importorskip("openvino")
+    compiled = []
+    original = _openvino._compiled
+    monkeypatch.setattr(_openvino, "_compiled", lambda *args, **how: compiled.append(how) or original(*args, **how))
+    codes = CNNCodesTransformer(network(), engine="openvino", **COMMON).fit(PICTURES).transform
+    together = codes(PICTURES)
+    alone = [codes(PICTURES[i : i + 1]) for i in range(5)]
+    np.testing.assert_array_equal(np.concatenate(alone), together[:5])
+    np.testing.assert_array_equal(codes(PICTURES), together)
+    assert compiled in ([{}, {"many_at_once": False}], [{}])  # where there is one core, it has all of them anyway
 
 
 def test_what_a_store_keeps_is_the_same_to_the_bit_in_any_company():

@@ -49,7 +49,8 @@ class Unchanged:
         self._items: list[Any] = []  # lists, sets and what mappings have for keys
         self._mappings: list[Mapping] = []
         self._classes: dict[type, tuple] = {}
-        self._types: list[tuple[Any, type]] = []
+        self._typed: list[Any] = []
+        self._types: list[type] = []
         self._names: list[tuple[Any, str, Any]] = []
         self._tensors: list[tuple[Tensor, tuple, Any, bytes]] = []
         self._note_module(module)
@@ -62,7 +63,7 @@ class Unchanged:
         return (
             id(module) == self._root
             and type(module) is self._type
-            and all(type(value) is cls for value, cls in self._types)
+            and list(map(type, self._typed)) == self._types
             and not any(self._empty)
             and list(map(len, self._items)) == self._lengths
             and all(map(is_, chain.from_iterable(self._items), self._held))
@@ -86,12 +87,12 @@ class Unchanged:
             (self._items if value else self._empty).append(value)
             self._note_all(value)
         elif cls in (tuple, frozenset):
-            self._types.append((value, cls))  # its parts are the same as long as it lives
+            self._note_type(value)  # its parts are the same as long as it lives
             self._note_all(value)
         elif cls in (Tensor, nn.Parameter):
             self._note_tensor(value)
         elif isinstance(value, nn.Module):
-            self._types.append((value, cls))
+            self._note_type(value)
             self._note_module(value)
         elif isinstance(value, type):
             self._note_class(value)
@@ -102,6 +103,10 @@ class Unchanged:
             self._names.append((home, name, value))
         else:
             raise _CannotBeNotedError
+
+    def _note_type(self, value: Any) -> None:
+        self._typed.append(value)
+        self._types.append(type(value))
 
     def _note_all(self, values: Iterable) -> None:
         for value in values:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -29,9 +27,10 @@ from sktl.backbones._fingerprint import (
 )
 from sktl.backbones._folding import fold_batch_norms
 from sktl.backbones._layers import LayerTable, Trace
+from sktl.backbones._packing import pack_weights
 from sktl.backbones._registry import build_named, find_network, timm_preprocessing
 from sktl.backbones._surgery import split_at, trace_of
-from sktl.backbones._weights import load_strictly, looks_like_path, read_state_dict
+from sktl.backbones._weights import load_strictly, looks_like_path, read_state_dict, weights_reference
 
 T = TypeVar("T")
 
@@ -116,7 +115,9 @@ class Backbone:
         finally:
             trim()  # of the activations of all layers, which tracing needs at once
 
-    def prepared(self, device: torch.device, size: tuple[int, int], keep: tuple[str, ...] = ()) -> nn.Module:
+    def prepared(
+        self, device: torch.device, size: tuple[int, int], keep: tuple[str, ...] = (), *, packed: bool = False
+    ) -> nn.Module:
         """Return the network as it runs fastest on `device`: batch norms folded, channels last. Shared and cached.
 
         Parameters
@@ -127,18 +128,23 @@ class Backbone:
             Height and width of the pictures, to check the folding by.
         keep : tuple of str
             Layers whose outputs are wanted.
+        packed : bool, default=False
+            Whether convolutions' weights are laid out for PyTorch's kernels, on a CPU in float32.
         """
         with self.lock:
             trace = self.trace(size)
             convolutions = tuple(n for n in keep if isinstance(trace.call(n).module, nn.Conv2d))  # type: ignore[union-attr]
             return self._prepared.get_or_make(
-                (device, convolutions), lambda: self._folded(device, trace.input_shape, convolutions)
+                (device, convolutions, packed), lambda: self._folded(device, trace.input_shape, convolutions, packed)
             )
 
-    def _folded(self, device: torch.device, shape: tuple[int, ...], convolutions: tuple[str, ...]) -> nn.Module:
+    def _folded(
+        self, device: torch.device, shape: tuple[int, ...], convolutions: tuple[str, ...], packed: bool
+    ) -> nn.Module:
         example = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
         folded = fold_batch_norms(self.module, example, convolutions)
-        return folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        folded = folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return pack_weights(folded, example.to(memory_format=torch.channels_last)) if packed else folded
 
     def fresh_module(self) -> nn.Module:
         """Return a copy of the network that may be trained."""
@@ -163,7 +169,7 @@ class BackboneStore:
         """Return the registered network `name`, loading it on its first use."""
         drawn = None if weights is not None else seed
         provider, public = find_network(name)
-        reference = (provider, public, *_weights_reference(weights), drawn, hooks_of_all_modules())
+        reference = (provider, public, *weights_reference(weights), drawn, hooks_of_all_modules())
         with self._lock:
             backbone = self._alive.get(self._by_reference.get(reference, ""))
             if backbone is None:
@@ -272,7 +278,7 @@ def _loaded(backbone: Any, weights: Any, seed: int) -> Backbone:
             f"got {type(backbone).__name__}"
             + (f" that returned {type(module).__name__}." if module is not None else ".")
         )
-    setting = (*_weights_reference(weights), None if module is backbone and weights is not None else seed)
+    setting = (*weights_reference(weights), None if module is backbone and weights is not None else seed)
     return STORE.given(_with_weights(module, weights, seed, keep_values=module is backbone), backbone, setting)
 
 
@@ -295,17 +301,6 @@ def _with_weights(module: nn.Module, weights: Any, seed: int, keep_values: bool)
     raise ValueError(
         f"For a module of your own, weights must be 'default' (its values), None (random) or a file; got {weights!r}."
     )
-
-
-def _weights_reference(weights: Any) -> tuple:
-    if not looks_like_path(weights):
-        return ("published", weights)
-    path = Path(weights).expanduser().resolve()
-    try:
-        state = os.stat(path)
-        return ("file", str(path), state.st_mtime_ns, state.st_size)
-    except OSError:
-        return ("file", str(path))
 
 
 def _preprocessing_of(module: nn.Module) -> Preprocessing:

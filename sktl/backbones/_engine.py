@@ -47,9 +47,9 @@ class Engine(ABC):
 class CodeNetwork(nn.Module):
     """Pictures as uint8 numbers to pooled codes: normalisation, the network up to the deepest layer, pooling."""
 
-    def __init__(self, recipe: CodeRecipe, device: torch.device):
+    def __init__(self, recipe: CodeRecipe, device: torch.device, packed: bool = False):
         super().__init__()
-        network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers)
+        network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers, packed=packed)
         infos, pooling = dict(zip(recipe.layers, recipe.infos)), recipe.pooling
         self.outputs = LayerOutputs(
             network, recipe.layers, lambda output, name: pooling(output, infos[name]), heads=recipe.heads
@@ -65,7 +65,7 @@ class CodeNetwork(nn.Module):
 class ResumedNetwork(nn.Module):
     """The same codes, of one layer, computed on from the whole output of an earlier layer, as it is kept flattened."""
 
-    def __init__(self, recipe: CodeRecipe, start: str, device: torch.device):
+    def __init__(self, recipe: CodeRecipe, start: str, device: torch.device, packed: bool = False):
         super().__init__()
         (layer,) = recipe.layers
         trace = recipe.backbone.trace(recipe.preprocessing.size)
@@ -75,7 +75,7 @@ class ResumedNetwork(nn.Module):
         if start != layer:
             if not recipe.backbone.can_split_at(start, recipe.preprocessing.size):
                 raise ValueError(f"{recipe.backbone.name} cannot be split at {start!r}.")
-            network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers)
+            network = recipe.backbone.prepared(device, recipe.preprocessing.size, recipe.layers, packed=packed)
             self.outputs = Suffix(network, start, trace).outputs(layer, self._pooled)
 
     def forward(self, flattened: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -101,9 +101,10 @@ class TorchEngine(Engine):
         self.device = device
         if device.type == "cpu":
             keep_freed_memory()
+        packed = device.type == "cpu" and recipe.dtype == torch.float32
         with recipe.backbone.lock:
             self._network: Callable[..., Any] = (
-                CodeNetwork(recipe, device) if start is None else ResumedNetwork(recipe, start, device)
+                CodeNetwork(recipe, device, packed) if start is None else ResumedNetwork(recipe, start, device, packed)
             )
         if compile and device.type == "cuda":
             self._network = torch.compile(self._network)

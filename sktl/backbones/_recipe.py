@@ -14,7 +14,7 @@ from sktl.backbones._pooling import Pooling
 from sktl.backbones._quantisation import Calibration
 from sktl.backbones._selection import layer_info
 
-CODE_FORMAT = 2  # raise it when the same recipe comes to mean other codes
+CODE_FORMAT = 3  # raise it when the same recipe comes to mean other codes
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,18 @@ def looks_like_path(weights: object) -> bool:
     return isinstance(weights, str) and (weights.lower().endswith(WEIGHT_SUFFIXES) or os.sep in weights)
 
 
+def weights_reference(weights: Any) -> tuple:
+    """Return what tells weights apart by how they are asked for: for a file, its place and its state on the disk."""
+    if not looks_like_path(weights):
+        return ("published", weights)
+    path = Path(weights).expanduser().resolve()
+    try:
+        state = os.stat(path)
+        return ("file", str(path), state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
+    except OSError:
+        return ("file", str(path))
+
+
 def read_state_dict(path: str | os.PathLike, *, sha256: str | None = None) -> dict[str, torch.Tensor]:
     """Read a ``.safetensors`` file or a torch checkpoint that holds tensors only.
 

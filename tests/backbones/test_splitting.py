@@ -70,7 +70,7 @@ def test_codes_computed_on_are_the_same_to_the_bit(name):
         n_before = store.n_entries
         calls = []
         handle = (
-            backbone.prepared(cpu, size)
+            backbone.prepared(cpu, size, packed=True)
             .get_submodule(trace.layers[0].name)
             .register_forward_hook(lambda module, args, output, calls=calls: calls.append(len(output)))
         )
