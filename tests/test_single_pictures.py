@@ -99,7 +99,7 @@ def test_packed_convolutions_compute_the_same():
     plain, packed = backbone.prepared(cpu, (64, 64)), backbone.prepared(cpu, (64, 64), packed=True)
     convolutions = [part for part in packed.modules() if isinstance(part, nn.Conv2d)]
     assert len(convolutions) == 20
-    assert all(isinstance(part, PackedConv2d) for part in convolutions)
+    assert sum(isinstance(part, PackedConv2d) for part in convolutions) == 19  # the smallest is not worth it
     torch.testing.assert_close(convolutions[3].weight, plain.get_submodule("layer1.1.conv1").weight, rtol=0, atol=0)
     with torch.inference_mode():
         expected = plain(x)

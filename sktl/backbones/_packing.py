@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+WORTH_PACKING = 2**14  # weights; below, and in layers that are but linear, PyTorch's own kernels are as fast or faster
 AGREEMENT = 1e-5  # of the largest output; kernels that sum in another order differ by less
 
 
@@ -81,8 +82,10 @@ def pack_weights(network: nn.Module, example: Tensor) -> nn.Module:
     plain: dict[str, nn.Module] = {}
     try:
         for name, shape in _input_shapes(network, example).items():
-            plain[name] = network.get_submodule(name)
-            _replace(network, name, PackedConv2d(plain[name], shape))  # type: ignore[arg-type]
+            convolution: Any = network.get_submodule(name)
+            if _is_worth_packing(convolution, shape):
+                plain[name] = convolution
+                _replace(network, name, PackedConv2d(convolution, shape))
         is_same = _agree(tree_leaves(network(example)), expected)
     except (AttributeError, RuntimeError, TypeError):  # other builds of PyTorch; networks that ask for more of a layer
         is_same = False
@@ -106,6 +109,13 @@ def _input_shapes(network: nn.Module, example: Tensor) -> dict[str, tuple[int, .
         for handle in handles:
             handle.remove()
     return {name: shape for name, shape in shapes.items() if len(shape) == 4}
+
+
+def _is_worth_packing(convolution: nn.Conv2d, shape: tuple[int, ...]) -> bool:
+    is_pointwise = convolution.kernel_size == (1, 1)
+    if is_pointwise and shape[2] * shape[3] == 1:
+        return False
+    return convolution.weight.numel() >= WORTH_PACKING or not (is_pointwise or convolution.groups > 1)
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
