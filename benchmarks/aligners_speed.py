@@ -218,7 +218,7 @@ def main() -> None:
     }
     everyone = contenders()
     chosen = args.only or [*everyone, "denoiser"]
-    sizes = [(200, 20)] if args.quick else [(n, d) for n in (1000, 5000, 20000) for d in (50, 800, 5000)]
+    sizes = [(200, 20)] if args.quick else [(n, d) for d in (50, 800, 5000) for n in (1000, 5000, 20000)]
     cases = [(n, d, method) for n, d in sizes for method in everyone if method in chosen]
     if "denoiser" in chosen and not args.quick:
         cases.insert(0, (4000, 5000, "denoiser"))

@@ -7,7 +7,7 @@ principal components, unweighted, with weights of classes by each method, and wi
 knows. Errors of the weights are mean squared ones over the classes, as in the paper. Means over seeds.
 
 Run ``python benchmarks/label_shift.py --minutes 5``. `SKTL_DATA` names the folder of the data. Results are written
-after each shift.
+after each draw, and ``--resume`` goes on from there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 import warnings
 
 import numpy as np
-from _common import data_path, machine, parser, print_table, write_results
+from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
@@ -69,12 +69,15 @@ def once(kind: str, strength: float, seed: int, n: int) -> dict[str, dict[str, f
 def main() -> None:
     options = parser(__doc__, rounds=5)
     options.add_argument("--minutes", type=float, default=10, help="after which no shift begins (default: %(default)s)")
+    options.add_argument("--resume", action="store_true", help="keep what an earlier run has measured")
     args = options.parse_args()
     end, described = time.monotonic() + 60 * args.minutes, machine()
-    results: dict[str, list] = {}
-    for kind, strength in SHIFTS[:1] if args.quick else SHIFTS:
-        name = f"{kind}, {'rho' if kind == 'one digit' else 'alpha'} {strength:g}"
-        for seed in range(1 if args.quick else args.rounds):
+    results: dict[str, list] = earlier_results("label_shift", args)
+    for seed in range(1 if args.quick else args.rounds):
+        for kind, strength in SHIFTS[:1] if args.quick else SHIFTS:
+            name = f"{kind}, {'rho' if kind == 'one digit' else 'alpha'} {strength:g}"
+            if len(results.get(name, [])) > seed:
+                continue
             if time.monotonic() > end:
                 print(f"No time is left for {name}, seed {seed}.")
                 continue
@@ -82,8 +85,8 @@ def main() -> None:
                 warnings.simplefilter("ignore")
                 found = once(kind, strength, seed, 500 if args.quick else N_ROWS)
             results.setdefault(name, []).append(found)
-        if args.output or not args.quick:
-            write_results("label_shift", {"machine": described, "rows": N_ROWS, "results": results}, args)
+            if args.output or not args.quick:
+                write_results("label_shift", {"machine": described, "rows": N_ROWS, "results": results}, args)
     methods = ["unweighted", *METHODS, "true weights"]
     rows = [
         [name, len(runs), *(f"{100 * np.mean([run[method]['accuracy'] for run in runs]):.1f}" for method in methods),

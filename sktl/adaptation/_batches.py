@@ -54,6 +54,8 @@ class Layout:
         Whether target rows come twice.
     mean_weights : tuple of float or None
         Mean weight of all rows of each source domain.
+    n_apart : int
+        The first so many target rows are learned, and no other loss is shown them.
     """
 
     sizes: tuple[int, ...]
@@ -61,6 +63,7 @@ class Layout:
     n_target: int
     has_second_view: bool = False
     mean_weights: tuple[float, ...] | None = None
+    n_apart: int = 0
 
     @property
     def n_source(self) -> int:

@@ -25,6 +25,7 @@ from sktl._validation import MOST_UNITS
 from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
 from sktl.adaptation.joint._deployable import Deployable
 from sktl.adaptation.joint._keep_best import KeepBest
+from sktl.adaptation.joint._roles import Roles
 from sktl.adaptation.joint._saving import Savable
 from sktl.adaptation.joint._target import Target
 from sktl.adaptation.joint._training import DomainTraining
@@ -76,6 +77,10 @@ class DomainAdapted(Savable, Deployable, CallbackSupportMixin, NamedPartsMixin, 
     def _supervised(self) -> Callable[..., Tensor]:
         """Return the loss of labelled rows."""
         raise NotImplementedError
+
+    def _opened(self, target: Target, roles: Roles, *found: Any) -> tuple[Target, Roles]:
+        """Return what is learned, and of which rows, where target rows may be of classes that the source lacks."""
+        return target, roles
 
     def _check_losses(self, losses: Sequence[DomainLoss]) -> None:
         """Raise a ValueError where a loss asks for more than y tells."""

@@ -18,7 +18,9 @@ from sktl._labelled_score import LabelledScoreMixin
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._base import DomainAdapted
 from sktl.adaptation.joint._network import HEADS
+from sktl.adaptation.joint._open_set import opened
 from sktl.adaptation.joint._reopening import Reopenable
+from sktl.adaptation.joint._roles import Roles
 from sktl.adaptation.joint._step import CrossEntropy
 from sktl.adaptation.joint._target import Target, classes_of
 from sktl.adaptation.losses import DomainLoss
@@ -77,6 +79,10 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         Shares of the classes in the target, in sorted order or by name; None takes them to be the source's. "auto"
         estimates them for dense rows with ``backbone="auto"``. The source's classes are weighed by them in every loss
         that aligns features, and in the centres of rows.
+    unknown_label : scalar or None, default=None
+        What is answered for rows of classes that the source does not have, such as "other" or -9: a label that y does
+        not hold, of the same kind. None takes the target to hold the source's classes only. Set it where other things
+        are there for certain: some rows are answered so where there are none, too.
     max_epochs : int or "auto", default="auto"
         Epochs: 20, 10 from a pretrained backbone.
     steps_per_epoch : int or "auto", default="auto"
@@ -116,7 +122,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
     Attributes
     ----------
     classes_ : ndarray
-        The labels, sorted. Target rows are taken to be of these classes.
+        The labels, sorted, `unknown_label` among them. Target rows are taken to be of these classes.
     n_iter_ : int
         Epochs of training; with a scorer for `selection`, ``best_epoch_`` is the one that is kept.
     history_ : list of dict
@@ -127,6 +133,8 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         What training went by: what "auto" became; ``bottleneck_`` is None where there is none.
     target_shares_ : ndarray of shape (n_classes,) or None
         Shares of the classes in the target, estimated or given; None where they were taken to be the source's.
+    unknown_share_ : float
+        With `unknown_label`: the share of target rows that training took for unknown.
     n_trained_, n_parameters_ : int
         Numbers in the network that were trained, and all of them.
     module_ : Module
@@ -162,6 +170,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         "head": [StrOptions(set(HEADS))],
         "unlabelled": "no_validation",
         "target_shares": [StrOptions({"auto"}), "array-like", Mapping, None],
+        "unknown_label": "no_validation",
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
@@ -177,6 +186,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         target_domain: Any = None,
         batch_norm: str = "separate",
         target_shares: Any = "auto",
+        unknown_label: Any = None,
         max_epochs: int | str = "auto",
         steps_per_epoch: int | str = "auto",
         batch_size: int | str = "auto",
@@ -208,6 +218,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         self.target_domain = target_domain
         self.batch_norm = batch_norm
         self.target_shares = target_shares
+        self.unknown_label = unknown_label
         self.max_epochs = max_epochs
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
@@ -260,6 +271,9 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
 
     def _target(self, y: Any, sample_weight: np.ndarray | None) -> Target:
         return classes_of(y, self.unlabelled, type(self).__name__)
+
+    def _opened(self, target: Target, roles: Roles, *found: Any) -> tuple[Target, Roles]:
+        return (target, roles) if self.unknown_label is None else opened(self, target, roles, *found)
 
     def _supervised(self) -> CrossEntropy:
         return CrossEntropy(float(self.label_smoothing))

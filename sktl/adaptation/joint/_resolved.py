@@ -21,6 +21,7 @@ class Options(NamedTuple):
     bottleneck: int | None
     optimizer: str | Callable
     starts_linear: bool  # the library's own network for rows, from the solved head on
+    is_own: bool  # the library chooses the network for rows
 
 
 def resolve(estimator: Any, *, is_own: bool) -> Options:
@@ -41,4 +42,4 @@ def resolve(estimator: Any, *, is_own: bool) -> Options:
     optimizer = e.optimizer
     if isinstance(optimizer, str) and optimizer == "auto":
         optimizer = "adam" if starts_linear and is_class else "sgd"
-    return Options(loss, losses, None if bottleneck is None else int(bottleneck), optimizer, starts_linear)
+    return Options(loss, losses, None if bottleneck is None else int(bottleneck), optimizer, starts_linear, is_own)

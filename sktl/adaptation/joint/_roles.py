@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import DomainLoss
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Roles:
     """Row numbers by the part that they play.
 
@@ -30,6 +30,8 @@ class Roles:
         Names.
     is_target_domain : array of bool, shape (n_domains,)
         Which of them are the target.
+    unknown : array
+        Those of `target_labelled` that were found to be of no class of the source.
     """
 
     sources: list[np.ndarray]
@@ -37,6 +39,12 @@ class Roles:
     target: np.ndarray
     domains: np.ndarray
     is_target_domain: np.ndarray
+    unknown: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.intp))
+
+    @property
+    def drawn_target(self) -> np.ndarray:
+        """Target rows that the losses are shown: all but the unknown ones, unless there are no others."""
+        return np.setdiff1d(self.target, self.unknown) if 0 < len(self.unknown) < len(self.target) else self.target
 
     @property
     def labelled(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -127,6 +127,8 @@ class AdaptationStep:
             features, logits, batch.labels, batch.weights, layout.sizes, layout.n_target, batch.progress,
             module.network, batch.X, layout.mean_weights,
         )  # fmt: skip
+        if layout.n_apart:
+            view = _without(view, layout.n_apart)
         share = min([loss.supervised_share(batch.progress) for loss in self.losses], default=1.0)
         supervised = self.supervised(logits[: layout.n_labelled], batch.labels, batch.weights)
         parts = {"supervised": supervised.detach()}
@@ -136,6 +138,19 @@ class AdaptationStep:
             total = total + term
             parts[name] = term.detach()
         return StepResult(total, layout.n_labelled, parts)
+
+
+def _without(view: View, n_apart: int) -> View:
+    """Return the view without the first target rows, and without their second views."""
+    first, end, n_source = view.n_source + n_apart, view.n_rows, view.n_source
+
+    def kept(rows: Tensor) -> Tensor:
+        return torch.cat([rows[:n_source], rows[first:end], rows[end + n_apart :]])
+
+    return replace(
+        view, features=kept(view.features), logits=kept(view.logits), X=kept(view.X), labels=view.labels[:n_source],
+        weights=None if view.weights is None else view.weights[:n_source], n_target=view.n_target - n_apart,
+    )  # fmt: skip
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -192,12 +192,13 @@ class DomainTraining:
         n_other = max(size - n_labelled, 1) if self.uses_target else 0
         has_second_view = any(loss.needs_second_view for loss in self.losses)
         means = None if self.weights is None else tuple(float(self.weights[rows].mean()) for rows in sources)
-        layout = Layout((share,) * len(sources), n_labelled, n_labelled + n_other, has_second_view, means)
+        n_apart = n_labelled if len(roles.unknown) else 0
+        layout = Layout((share,) * len(sources), n_labelled, n_labelled + n_other, has_second_view, means, n_apart)
         weighs = self.weighs_classes
         drawn = [drawn_by(rows, self.y.values, self.shares) for rows in sources] if weighs else sources
         parts = [(rows, share) for rows in drawn]
         parts += [(target_labelled, n_labelled)] if n_labelled else []
-        parts += [(roles.target, n_other)] if n_other else []
+        parts += [(roles.drawn_target, n_other)] if n_other else []
         return layout, parts
 
     def batches(self) -> DomainBatches:
@@ -324,6 +325,8 @@ class DomainTraining:
         if lasting is not None:
             keeper, saved, seed = kept_adaptation(estimator, data, target.values, weight, roles, seed, lasting)
         seeds = np.random.SeedSequence(seed).generate_state(4) >> 1
+        given = (X, y, sample_domain, sample_weight)
+        target, roles = estimator._opened(target, roles, data, weight, given, options.is_own, int(seeds[0]))
         e = estimator
         if kind.is_rows:
             n_features = (
@@ -340,9 +343,5 @@ class DomainTraining:
         if training.differing_shares is not None:
             warn_of_shares(*training.differing_shares, target.learned["classes_"])
         dtype = str(training.dtype).removeprefix("torch.")
-        return training, {
-            **target.learned,
-            "_kind": kind,
-            "_dtype": dtype,
-            "_is_pretrained": plan.is_pretrained,
-        }
+        about = {"_kind": kind, "_dtype": dtype, "_is_pretrained": plan.is_pretrained}
+        return training, target.learned | about
