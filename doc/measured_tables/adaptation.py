@@ -174,21 +174,31 @@ def office(name: str) -> float:
     return float(np.mean(list(read("aligners_accuracy")["results"]["office"][name].values())))
 
 
+REVIEWS = {
+    "none": "tf-idf, logistic regression",
+    "scl": "tf-idf, `StructuralCorrespondence(regularization=1)`, logistic regression",
+    "tf-idf, SVM": "tf-idf, linear SVM",
+    "tf-idf, mSDA, layers 1 to 1": "tf-idf, `MarginalizedDenoiser()`, linear SVM",
+    "tf-idf, mSDA, layers 1 to 5": "tf-idf, `MarginalizedDenoiser(n_layers=5)`, linear SVM",
+    "words, SVM": "words, linear SVM",
+    "words, mSDA, layers 1 to 1": "words, `MarginalizedDenoiser()`, linear SVM",
+    "words, mSDA, layers 1 to 3": "words, `MarginalizedDenoiser(n_layers=3)`, linear SVM",
+    "words, mSDA, layers 1 to 5": "words, `MarginalizedDenoiser(n_layers=5)`, linear SVM",
+}
+
+
 def table_amazon() -> str:
-    """Return accuracy on the pairs of Amazon's reviews that were measured."""
-    found = read("aligners_accuracy")["results"]["amazon"]
-    titles = {"none": "tf-idf, logistic regression",
-              "scl": "`StructuralCorrespondence(regularization=1)`, logistic regression",
-              "msda": "`MarginalizedDenoiser`, logistic regression"}  # fmt: skip
-    shared = [pair for pair in found["none"] if all(pair in found[name] for name in titles)]
+    """Return accuracy on the pairs of Amazon's reviews, by target and over all."""
+    found = read("aligners_accuracy")
+    by_method, papers = found["results"]["amazon"], found["papers"]["amazon"]
+    names = [name for name in REVIEWS if by_method.get(name)]
+    targets = sorted({pair.split(" -> ")[1] for pair in by_method["none"]})
+    means = [amazon_reviews(name) for name in names]
     rows = []
-    for name, title in titles.items():
-        means = [f"{np.mean([found[name][pair] for pair in pairs]):.1f}" if all(pair in found[name] for pair in pairs)
-                 else None for pairs in (shared, list(found["none"]))]  # fmt: skip
-        rows.append([title, *(f"{found[name][pair]:.1f}" for pair in shared), *means])
-    header = ["before", *(pair.replace(" -> ", " to ") for pair in shared), f"mean of these {len(shared)}",
-              f"mean of {len(found['none'])}"]  # fmt: skip
-    return table(header, rows)
+    for name, mean in zip(names, bold_best([f"{mean:.1f}" for mean in means], means, 1)):
+        to = [np.mean([v for pair, v in by_method[name].items() if pair.endswith(target)]) for target in targets]
+        rows.append([REVIEWS[name], *(f"{value:.1f}" for value in to), mean, papers.get(name)])
+    return table(["before", *(f"to {target}" for target in targets), "mean of 12", "paper"], rows)
 
 
 def amazon_reviews(name: str) -> float:

@@ -77,7 +77,7 @@ class CORALAligner(Aligner):
         self.target_domain = target_domain
 
     def _learn(self, X: Any, domains: Domains, y: np.ndarray) -> None:
-        rows, is_target = X.astype(np.float64), domains.is_target
+        rows, is_target = X.astype(np.float64, copy=False), domains.is_target
         self._source, self._target = spectrum(rows[~is_target]), spectrum(rows[is_target])
         n_target = int(is_target.sum())
         warn_of_few("CORAL", X.shape[0] - n_target, n_target, 2, "only the means are matched")
@@ -88,9 +88,12 @@ class CORALAligner(Aligner):
         rows = ~domains.is_target
         centred = X[rows] - self._source.mean
         if len(self._source.variances) and len(self._target.variances):
-            whitened = _power(centred, self._source, self.regularization, -0.5)
-            centred = _power(whitened, self._target, self.regularization, 0.5)
-        X[rows] = centred + self._target.mean
+            n, d = centred.shape
+            A = np.eye(d) if n > d else centred  # the matrix itself, where it is the smaller
+            A = _power(_power(A, self._source, self.regularization, -0.5), self._target, self.regularization, 0.5)
+            centred = centred @ A if n > d else A
+        centred += self._target.mean
+        X[rows] = centred
         return X
 
 

@@ -99,7 +99,7 @@ class OptimalTransportAligner(Aligner):
         self.target_domain = target_domain
 
     def _learn(self, X: np.ndarray, domains: Domains, y: np.ndarray) -> None:
-        rows, is_target = X.astype(np.float64), domains.is_target
+        rows, is_target = X.astype(np.float64, copy=False), domains.is_target
         source, target = rows[~is_target], rows[is_target]
         warn_of_few("OptimalTransportAligner", len(source), len(target), 2, "all source rows move to the target's mean")
         unit = np.abs(rows).max() or 1.0

@@ -49,8 +49,9 @@ def spectrum(rows: Any, most: int | None = None) -> Spectrum:
     if sparse.issparse(rows):
         scale = largest = float(np.abs(rows.data).max(initial=0.0))
     else:
-        rows, largest = rows - mean, np.abs(rows).max()
-        scale = np.abs(rows).max()
+        largest = _largest(rows)
+        rows = rows - mean
+        scale = _largest(rows)
     if n < 2 or scale <= 1e-14 * largest:  # rounding, where all rows are alike
         return Spectrum(mean, np.zeros((d, 0)), np.zeros(0))
     rows = rows / scale if sparse.issparse(rows) else np.divide(rows, scale, out=rows)  # tiny squares do not vanish
@@ -63,6 +64,10 @@ def spectrum(rows: Any, most: int | None = None) -> Spectrum:
     elif n <= d:
         vectors = np.zeros((d, 0))
     return Spectrum(mean, signed(vectors), values * (scale**2 / (n - 1)))
+
+
+def _largest(rows: np.ndarray) -> float:
+    return max(float(rows.max()), -float(rows.min()))
 
 
 def _gram(rows: Any, centre: np.ndarray) -> np.ndarray:
@@ -105,7 +110,7 @@ def signed(vectors: np.ndarray) -> np.ndarray:
 
 def principal_pair(X: np.ndarray, is_target: np.ndarray, n_components: int | None) -> tuple[Spectrum, Spectrum]:
     """Return equally many first directions of the source and of the target; by default 20, or what both have."""
-    rows = X.astype(np.float64)
+    rows = X.astype(np.float64, copy=False)
     wanted = 20 if n_components is None else n_components
     source, target = spectrum(rows[~is_target], wanted), spectrum(rows[is_target], wanted)
     most = min(len(source.variances), len(target.variances))

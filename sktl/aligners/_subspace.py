@@ -76,10 +76,9 @@ class SubspaceAligner(Aligner):
 
     def _map(self, X: np.ndarray, domains: Domains) -> np.ndarray:
         is_target = domains.is_target
-        X -= np.where(is_target[:, None], self._target.mean, self._source.mean)
         if not self.n_components_:
-            return X
+            return X - np.where(is_target[:, None], self._target.mean, self._source.mean)
         out = np.empty((len(X), self.n_components_))
-        out[is_target] = X[is_target] @ self._target.directions
-        out[~is_target] = X[~is_target] @ self._source.directions @ self.alignment_
+        out[is_target] = (X[is_target] - self._target.mean) @ self._target.directions
+        out[~is_target] = (X[~is_target] - self._source.mean) @ (self._source.directions @ self.alignment_)
         return out
