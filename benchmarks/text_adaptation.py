@@ -7,7 +7,7 @@ times the speed of sentence-transformers' own `encode`.
   Views are tf-idf (words and pairs of words, 5,000 columns, of all texts, as in papers) and codes of "minilm"; "both"
   sums their log-odds. "co-training": five rounds in which each view takes on, as labels, the target rows of which the
   other one is surest, a tenth more of them a round, as many of each class. "chosen" is what mutual information of the
-  target's predictions, which needs no target label, would choose for that pair. mSDA on tf-idf stands in
+  target's predictions, which needs no target label, would choose for that pair. mSDA stands in
   `aligners_accuracy.py`.
 - few: in one domain, 8, 16 and 32 labels a class, the rest for testing, five draws.
 - speed: reviews of 100 to 200 words; seconds of the processor, so that other work on the machine does not count.

@@ -22,8 +22,11 @@ class MarginalizedDenoiser(Aligner):
 
     A layer is the linear map that best restores rows from which entries were struck at random; all ways to strike are
     averaged in closed form. Words of one domain so become evidence for words of the other. Rows of both domains are
-    mapped alike. Made for text: X may be sparse (tf-idf, counts), the output is dense.
-    Compare with the model alone: on the first pairs of Amazon's reviews with tf-idf, one layer was level with it.
+    mapped alike. Made for text: X may be sparse, the output is dense.
+
+    Start with ``CountVectorizer(binary=True, max_features=5000, ngram_range=(1, 2))`` and ``n_layers=3`` to 5: on
+    Amazon's reviews words as 0 or 1 gain more with each layer, where one layer on tf-idf gains little. A linear SVM
+    goes well behind it.
 
     Parameters
     ----------
