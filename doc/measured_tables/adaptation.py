@@ -179,11 +179,12 @@ REVIEWS = {
     "scl": "tf-idf, `StructuralCorrespondence(regularization=1)`, logistic regression",
     "tf-idf, SVM": "tf-idf, linear SVM",
     "tf-idf, mSDA, layers 1 to 1": "tf-idf, `MarginalizedDenoiser()`, linear SVM",
-    "tf-idf, mSDA, layers 1 to 5": "tf-idf, `MarginalizedDenoiser(n_layers=5)`, linear SVM",
+    "tf-idf, mSDA, layers 1 to 4": "tf-idf, `MarginalizedDenoiser(n_layers=4)`, linear SVM",
     "words, SVM": "words, linear SVM",
     "words, mSDA, layers 1 to 1": "words, `MarginalizedDenoiser()`, linear SVM",
+    "words, mSDA, layers 1 to 2": "words, `MarginalizedDenoiser(n_layers=2)`, linear SVM",
     "words, mSDA, layers 1 to 3": "words, `MarginalizedDenoiser(n_layers=3)`, linear SVM",
-    "words, mSDA, layers 1 to 5": "words, `MarginalizedDenoiser(n_layers=5)`, linear SVM",
+    "words, mSDA, layers 1 to 4": "words, `MarginalizedDenoiser(n_layers=4)`, linear SVM",
 }
 
 

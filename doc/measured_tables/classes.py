@@ -47,8 +47,8 @@ def without_classes(condition: str, method: str, figure: str, of_pictures: bool 
 def table_without_classes(*conditions: str) -> str:
     """Return figures by condition and method: pictures and digits."""
     results, rows = read("partial_open_sets")["results"], []
-    first = next(iter(next(iter(results[conditions[0]].values())).values()))
-    figures = [name for name in ("OS*", "UNK", "H") if name in first] or ["accuracy"]
+    held = [next(iter(next(iter(results[condition].values())).values())) for condition in conditions]
+    figures = [name for name in ("OS*", "UNK", "H") if all(name in cell for cell in held)] or ["accuracy"]
     last = figures[-1]
     for condition in conditions:
         names = [name for name, cells in results[condition].items() if cells]
