@@ -75,6 +75,16 @@ def predicted(n: int) -> float:
     return 100 * (cell["processor_seconds"] / expected - 1)
 
 
+def killed(what: str) -> int:
+    """Return how often a worker, or the run, was killed."""
+    return read("scale")["kills"]["kills"][what]
+
+
+def kill_part(name: str) -> int:
+    """Return one number of the part on kills."""
+    return read("scale")["kills"][name]
+
+
 def core_hours(pictures: float, road: str = "1 worker") -> float:
     """Return the hours of one core for so many pictures of 224 pixels, by the measured processor time."""
     return pictures / read("scale")["speed"]["pictures_a_processor_second"][road] / SECONDS_AN_HOUR

@@ -107,7 +107,7 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         What `transform` does with files that cannot be read: one error that names all of them, or rows of NaN and a
         warning that names them. No rows are left out, for those of y would no longer belong to the others. The
         attribute `failures` of the error or the `PictureWarning` (``warnings.catch_warnings(record=True)`` records it)
-        says what is wrong with each, by index.
+        says what is wrong with each, by index. In collections of Dask's, missing ones count among them.
     root : path, default=None
         The folder in which relative paths lie.
     missing : {"error", "mean", "zero"}, default="error"

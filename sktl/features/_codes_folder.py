@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from sktl.features._job import Job
 
 FORMAT = 1
 DONE, WITH_FAILURES = ".done", ".failures.json"  # how the mark of a finished block ends
+BEGUN = "begun"  # the mark of who makes the array
+PATIENCE = 50  # tenths of a second that another one is given to make it
 
 _open: Remembered[tuple, Any] = Remembered(4)
 _lock = ForkSafeLock()
@@ -63,7 +66,10 @@ class CodesFolder:
         noted: dict[str, Any] = {"format": FORMAT, "codes": job.recipe, "rows": n_rows, "features": job.n_features}
         noted |= {"block_size": block_size, "dtype": self.dtype}
         files, path = self._files()
-        earlier = self._noted()
+        try:
+            earlier = self._noted() or self._begun()
+        except OSError as error:
+            raise OSError(f"The folder {self.root!r} cannot be written: {error}") from error
         if earlier is not None:
             differing = [name for name in noted if earlier.get(name) != noted[name]]
             if differing:
@@ -72,14 +78,39 @@ class CodesFolder:
                     f"The folder {self.root!r} holds codes of another transformer or of other rows: {named}. Give a "
                     "new folder, or the transformer, versions and rows of then."
                 )
+            if not files.exists(f"{path}/codes/zarr.json"):
+                raise ValueError(f"The folder {self.root!r} says what it holds, but its codes are gone; remove it.")
             return
-        if files.exists(path) and any(name not in ("codes", "blocks", "job.json") for name in self._names("")):
-            raise ValueError(f"The folder {self.root!r} holds other files; give a new or an empty folder.")
-        files.makedirs(f"{path}/blocks", exist_ok=True)
         self._make(n_rows, block_size, job.n_features)
         if counted is not None:
             noted["lengths"] = counted
         files.pipe_file(f"{path}/job.json", json.dumps(noted).encode())  # the last: with it the folder is whole
+
+    def _begun(self) -> dict[str, Any] | None:
+        """Claim the folder; of two runs that begin at once, the later one returns what the earlier one has noted.
+
+        Raises
+        ------
+        ValueError
+            If it holds something else.
+        """
+        files, path = self._files()
+        held = set(self._names(""))
+        if held - {"codes", "blocks", "job.json"} or ("codes" in held and BEGUN not in self._names("blocks")):
+            raise ValueError(f"The folder {self.root!r} holds other files; give a new or an empty folder.")
+        files.makedirs(f"{path}/blocks", exist_ok=True)
+        for _ in range(PATIENCE):
+            try:
+                files.pipe_file(f"{path}/blocks/{BEGUN}", b"", mode="create")
+                return None
+            except FileExistsError:
+                time.sleep(0.1)
+            except (TypeError, NotImplementedError):  # a file system that knows no such mode
+                files.pipe_file(f"{path}/blocks/{BEGUN}", b"")
+                return None
+            if (noted := self._noted()) is not None:
+                return noted
+        return None  # the other one was killed before it had noted anything: its work is ours
 
     def finished(self, *, with_failures: bool) -> set[int]:
         """Return the numbers of the blocks that are done, those with rows of NaN only if asked for."""
@@ -160,7 +191,11 @@ class CodesFolder:
         files, path = self._files()
         try:
             return json.loads(files.cat_file(f"{path}/job.json"))
-        except (FileNotFoundError, ValueError):  # none, or cut short by a process that was killed while it wrote
+        except (
+            FileNotFoundError,
+            NotADirectoryError,
+            ValueError,
+        ):  # none, or cut short by a process that was killed while it wrote
             return None
 
     def _reports(self, names: list[str]) -> dict[int, dict[int, str] | None]:

@@ -197,7 +197,17 @@ def _written(job: Job, folder: CodesFolder, blocks: Blocks, which: list[int], re
     starts = blocks.starts
     job_key, folder_key = f"sktl-transformer-{job.token}", f"sktl-folder-{uuid.uuid4().hex}"
     tasks: dict[Any, Any] = {
-        number: (_write, job_key, folder_key, blocks.keys[number], number, starts[number], reports) for number in which
+        number: (
+            _write,
+            job_key,
+            folder_key,
+            blocks.keys[number],
+            number,
+            starts[number],
+            blocks.lengths[number],
+            reports,
+        )
+        for number in which
     }
     return _computed(blocks.collection, tasks, {job_key: job, folder_key: folder})
 
@@ -216,7 +226,9 @@ def _computed(collection: Any, tasks: Mapping[int, Any], values: Mapping[str, An
     return bag.compute(scheduler=dask.config.get("scheduler", "threads"))
 
 
-def _write(job: Job, folder: CodesFolder, rows: Any, number: int, start: int, reports: bool) -> list[dict[int, str]]:
+def _write(
+    job: Job, folder: CodesFolder, rows: Any, number: int, start: int, length: float, reports: bool
+) -> list[dict[int, str]]:
     """Write the codes of a block; return what is wrong with its rows, in a list.
 
     A worker that dies takes along what its tasks have returned, and the engine runs them again: what is written stays.
@@ -224,7 +236,7 @@ def _write(job: Job, folder: CodesFolder, rows: Any, number: int, start: int, re
     if (known := folder.known(number, with_failures=reports)) is not None:
         return [known]
     try:
-        codes, failures = block_codes_and_failures(job, rows, start, collects=True)
+        codes, failures = block_codes_and_failures(job, rows, start, length, collects=True)
     except BadImageError as error:  # all of them, so that they can be named at once
         return [error.failures]
     if reports or not failures:

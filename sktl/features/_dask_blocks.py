@@ -155,7 +155,28 @@ def _rechunked(X: Any, rows: int | None) -> Any:
             chunks[0] = rows
         elif max(lengths) > LARGEST_BLOCK or (max(lengths) < SMALLEST_BLOCK and len(lengths) > 1):
             chunks[0] = BLOCK_ROWS
-    return X.rechunk(chunks) if chunks else X
+    if not chunks:
+        return X
+    if holds_numbers(X):  # joined, values would be cast to what the first chunk holds
+        X = X.map_blocks(as_said, str(X.dtype), dtype=X.dtype, meta=X._meta)
+    return X.rechunk(chunks)
+
+
+def as_said(block: Any, kind: str | None, where: str = "A chunk") -> Any:
+    """Return a block whose dtype is the one that Dask was told of.
+
+    Raises
+    ------
+    ValueError
+        If it is another one: values of another range would be read as if they were of the first.
+    """
+    found = getattr(block, "dtype", None)
+    if kind is not None and found is not None and found != kind and {np.dtype(kind).kind, found.kind} != {"f"}:
+        raise ValueError(
+            f"{where} was said to hold {kind}, but holds {found}, whose values have another range. Give all parts one "
+            "dtype, the one that Dask is told."
+        )
+    return block
 
 
 def _flat(keys: Sequence[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import sktl
+from sktl._array_api import take_rows
 from sktl._device import keep_freed_memory_on_workers
 from sktl._extraction import Extractor, codes_and_failures
 from sktl._forking import ForkSafeLock
@@ -27,10 +28,12 @@ from sktl._modes import plain_modes
 from sktl._openvino import bound_threads
 from sktl._validation import available_cpus, shorten
 from sktl.exceptions import BadImageError, PictureWarning, WeightsError, WorkerError
-from sktl.features._missing import GapFiller
+from sktl.features._dask_blocks import as_said
+from sktl.features._missing import GapFiller, missing_rows
 from sktl.features._settled import network_of
 
 KEPT_JOBS = 4
+LACKING = "is missing (None, NaN or empty text)"
 ABSENT = "no such file"  # how a file's failure says that it is not there
 
 _open: Remembered[str, Any] = Remembered(KEPT_JOBS)
@@ -60,6 +63,8 @@ class Job:
         Numbers a code.
     recipe : str
         A digest of all that decides a row's code.
+    kind : str or None
+        The dtype that the client was told the rows have; None where they are no numbers.
     """
 
     token: str
@@ -68,6 +73,7 @@ class Job:
     fingerprint: str | None
     n_features: int
     recipe: str = ""
+    kind: str | None = None
 
     def opened(self) -> Any:
         """Return the transformer, its network loaded, once a process."""
@@ -97,7 +103,8 @@ class Job:
 
     def _check_versions(self) -> None:
         found = {name: version_of(name) for name in self.versions}
-        differing = [name for name in found if name == "sktl" and found[name] != self.versions[name]]
+        exact = set(found) if "nncf" in found else {"sktl"}  # ranges of 8 bits are found by each worker itself
+        differing = [name for name in found if name in exact and found[name] != self.versions[name]]
         missing = [name for name in found if found[name] is None]
         if differing or missing:
             named = ", ".join(
@@ -121,7 +128,7 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def block_codes(job: Job, rows: Any, start: int | None) -> np.ndarray:
+def block_codes(job: Job, rows: Any, start: int | None, length: float = np.nan) -> np.ndarray:
     """Return the codes of a block, float32 of shape (n, n_features).
 
     Parameters
@@ -132,8 +139,10 @@ def block_codes(job: Job, rows: Any, start: int | None) -> np.ndarray:
         The block.
     start : int or None
         The number of its first row among all, for messages.
+    length : float
+        How many rows Dask was told that it has; NaN where that is not known.
     """
-    codes, failures = block_codes_and_failures(job, rows, start)
+    codes, failures = block_codes_and_failures(job, rows, start, length)
     if failures:
         warnings.warn(
             PictureWarning(
@@ -147,7 +156,7 @@ def block_codes(job: Job, rows: Any, start: int | None) -> np.ndarray:
 
 
 def block_codes_and_failures(
-    job: Job, rows: Any, start: int | None, *, collects: bool = False
+    job: Job, rows: Any, start: int | None, length: float = np.nan, *, collects: bool = False
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Return the codes of a block, and what is wrong with each of its pictures that cannot be read.
 
@@ -155,6 +164,7 @@ def block_codes_and_failures(
     """
     if isinstance(rows, (Iterator, tuple)):
         rows = list(rows)
+    _check_block(job, rows, start, length)
     if len(rows) == 0:
         return np.empty((0, job.n_features), dtype=np.float32), {}
     transformer = job.opened()
@@ -165,13 +175,40 @@ def block_codes_and_failures(
         raise _named(error, start) from error
     except WeightsError as error:
         raise WorkerError(f"{here()} cannot run the network: {error}") from error
+    if len(failures) == len(rows) and not codes.shape[1]:  # nothing was there
+        codes = np.full((len(rows), job.n_features), np.nan, dtype=np.float32)
     if codes.shape != (len(rows), job.n_features):
         raise WorkerError(f"{here()} made codes of shape {codes.shape}, not {(len(rows), job.n_features)}.")
     return codes, {(start or 0) + i: failures[i] for i in sorted(failures)}
 
 
+def _check_block(job: Job, rows: Any, start: int | None, length: float) -> None:
+    """Raise a ValueError where a block is not what Dask was told: codes would be those of other rows or values."""
+    where = "A block" if start is None else f"The block that begins with row {start:,}"
+    if length == length and len(rows) != length:
+        raise ValueError(
+            f"{where} was said to have {int(length)} rows, but has {len(rows)}. Give the chunks or shape that the "
+            "delayed parts have."
+        )
+    as_said(rows, job.kind, where)
+
+
 def _codes(transformer: Any, rows: Any, reports: bool) -> tuple[np.ndarray, dict[int, str]]:
     """Return the codes, and what is wrong with pictures by their place in the block, if it `reports` that."""
+    lacking = missing_rows(rows) if reports and getattr(transformer, "missing", "") == "error" else None
+    if lacking is None or not lacking.any():
+        return _codes_of_present(transformer, rows, reports)
+    places = np.flatnonzero(~lacking)
+    failures = dict.fromkeys(np.flatnonzero(lacking).tolist(), LACKING)
+    if not len(places):
+        return np.full((len(rows), 0), np.nan, dtype=np.float32), failures
+    codes, found = _codes_of_present(transformer, take_rows(rows, places), reports)
+    out = np.full((len(rows), codes.shape[1]), np.nan, dtype=np.float32)
+    out[places] = codes
+    return out, failures | {int(places[i]): reason for i, reason in found.items()}
+
+
+def _codes_of_present(transformer: Any, rows: Any, reports: bool) -> tuple[np.ndarray, dict[int, str]]:
     source, extractor = transformer._ready(rows)
     failures: dict[int, str] = {}
     if not reports or not isinstance(extractor, (Extractor, GapFiller)):

@@ -35,8 +35,8 @@ def codes_of_blocks(job: Job, blocks: Blocks) -> Any:
 
     name, job_key = f"sktl-codes-{job.token}-{uuid.uuid4().hex[:8]}", f"sktl-transformer-{job.token}"
     layer = {
-        (name, number, 0): (block_codes, job_key, key, start)
-        for number, (key, start) in enumerate(zip(blocks.keys, blocks.starts))
+        (name, number, 0): (block_codes, job_key, key, start, length)
+        for number, (key, start, length) in enumerate(zip(blocks.keys, blocks.starts, blocks.lengths))
     }
     graph = graph_over(blocks.collection, name, layer, {job_key: job})
     chunks = (tuple(int(n) if n == n else np.nan for n in blocks.lengths), (job.n_features,))
@@ -114,6 +114,8 @@ def job_for(transformer: Any, X: Any, n_rows: int | None, *, keeps_names: bool =
     versions = {"sktl": str(version_of("sktl"))}
     if settings["engine"] == "openvino" and (found := version_of("openvino")) is not None:
         versions["openvino"] = found
+    if settings["precision"] == "int8":
+        versions["nncf"] = str(version_of("nncf"))
     return Job(
         xxhash.xxh3_128_hexdigest(payload),
         payload,
@@ -121,4 +123,5 @@ def job_for(transformer: Any, X: Any, n_rows: int | None, *, keeps_names: bool =
         network.fingerprint if getattr(network, "is_stable", True) else None,
         n_features,
         recipe_key(transformer, extractor, settings["engine"]),
+        str(X.dtype) if holds_numbers(X) else None,
     )

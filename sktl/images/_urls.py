@@ -23,7 +23,8 @@ def read_url(url: str) -> bytes:
         with fsspec.open(url, "rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError as error:
-        raise UnreadableError("no such file") from error
+        status = getattr(error.__cause__, "status", 404)  # fsspec says so of all that a server refuses
+        raise UnreadableError("no such file" if status == 404 else f"the server answers {status}") from error
     except ImportError as error:  # fsspec itself, or what it needs for the protocol
         raise UnreadableError(
             f"URLs are read by fsspec and its packages: pip install 'sktl[cluster]' ({error})"
