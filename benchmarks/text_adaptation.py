@@ -6,9 +6,10 @@ times the speed of sentence-transformers' own `encode`.
 - pairs: 2,000 labelled reviews of one domain, 2,000 unlabelled ones of another, accuracy on the latter, as in papers.
   Views are tf-idf (words and pairs of words, 5,000 columns, of all texts, as in papers) and codes of "minilm"; "both"
   sums their log-odds. "co-training": five rounds in which each view takes on, as labels, the target rows of which the
-  other one is surest, a tenth more of them a round, as many of each class. "chosen" is what mutual information of the
-  target's predictions, which needs no target label, would choose for that pair. mSDA stands in
-  `aligners_accuracy.py`.
+  other one is surest, a tenth more of them a round, as many of each class. "earlier" are codes of the encoder's fourth
+  of six blocks (``layer=0.66``), each domain's brought to mean 0 and variance 1. "chosen" takes, of the two layers, the
+  one whose codes judge the source's own reviews better by cross-validation, and then what mutual information of the
+  target's predictions prefers: neither needs a target label. mSDA stands in `aligners_accuracy.py`.
 - few: in one domain, 8, 16 and 32 labels a class, the rest for testing, five draws.
 - speed: reviews of 100 to 200 words; seconds of the processor, so that other work on the machine does not count.
 
@@ -33,6 +34,7 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -46,6 +48,7 @@ PUBLISHED = {"svm on tf-idf": 76.0, "msda": 80.2, "best shallow": 82.5, "fine-tu
 ROUNDS, SHARE = 5, 0.1
 SHOTS = (8, 16, 32)
 DRAWS = 5
+LAYERS = {"last": "last", "earlier": 0.66}
 
 
 def words(C: float = 10) -> LogisticRegression:
@@ -56,6 +59,10 @@ def meanings() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
 
 
+def tones() -> LogisticRegression:
+    return LogisticRegression(C=0.003, max_iter=1000)
+
+
 def read(quick: bool) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return texts, labels and domains."""
     with lzma.open(data_path("amazon_reviews/reviews.jsonl.xz"), "rt", encoding="utf8") as lines:
@@ -64,9 +71,8 @@ def read(quick: bool) -> tuple[list[str], np.ndarray, np.ndarray]:
     return texts, np.array([r["label"] for r in reviews]), np.array([r["domain"] for r in reviews])
 
 
-def co_trained(source: list, y: np.ndarray, target: list) -> list[np.ndarray]:
+def co_trained(source: list, y: np.ndarray, target: list, makers: tuple = (words, meanings)) -> list[np.ndarray]:
     """Return both views' log-odds of the target rows, after each has learned from what the other is sure of."""
-    makers = (words, meanings)
     models = [make().fit(X, y) for make, X in zip(makers, source)]
     for number in range(1, ROUNDS + 1):
         scores = [model.decision_function(X) for model, X in zip(models, target)]
@@ -90,9 +96,10 @@ def adapted(model: Any, X: Any, y: np.ndarray, X_target: Any) -> np.ndarray:
     return np.log(proba / (1 - proba))
 
 
-def pair(words_of: tuple, codes_of: tuple, y: np.ndarray, quick: bool) -> dict[str, np.ndarray]:
+def pair(words_of: tuple, codes_of: tuple, earlier: tuple, y: np.ndarray, quick: bool) -> dict[str, np.ndarray]:
     """Return the log-odds of the target rows by method; each argument is (source, target)."""
     (Ws, Wt), (Cs, Ct) = words_of, codes_of
+    Es, Et = (StandardScaler().fit_transform(codes) for codes in earlier)
     network = DomainAdaptedClassifier(loss="cdan+e", max_epochs=2 if quick else 5, random_state=0, **WITH_BOTTLENECK)
     found = {
         "tf-idf": words().fit(Ws, y).decision_function(Wt),
@@ -103,35 +110,53 @@ def pair(words_of: tuple, codes_of: tuple, y: np.ndarray, quick: bool) -> dict[s
     found["both"] = found["tf-idf"] + found["codes"]
     found["both, CORAL"] = found["tf-idf"] + found["codes, CORAL"]
     found["both, co-training"] = np.sum(co_trained([Ws, Cs], y, [Wt, Ct]), axis=0)
+    alike = make_pipeline(StandardScaler(), tones()).fit(earlier[0], y)
+    found["earlier, as the source's"] = alike.decision_function(earlier[1])
+    found["earlier"] = tones().fit(Es, y).decision_function(Et)
+    found["both, earlier"] = found["tf-idf"] + found["earlier"]
+    found["both, earlier, co-training"] = np.sum(co_trained([Ws, Es], y, [Wt, Et], (words, tones)), axis=0)
     return found
 
 
-def chosen(found: dict[str, np.ndarray]) -> str:
+def better_layer(codes: dict[str, np.ndarray], y: np.ndarray) -> str:
+    """Return the layer whose codes judge the labelled domain's own texts better."""
+    return max(codes, key=lambda name: cross_val_score(make_pipeline(StandardScaler(), tones()), codes[name], y).mean())
+
+
+def chosen(found: dict[str, np.ndarray], layer: str) -> str:
     """Return the method that one would take without a target label."""
 
     def information(scores: np.ndarray) -> float:
         proba = expit(scores / np.std(scores))  # methods differ in the scale of their log-odds
         return mutual_information(np.column_stack([1 - proba, proba]))
 
-    return max((name for name in found if name.startswith("both")), key=lambda name: information(found[name]))
+    of_layer = [n for n in found if n.startswith("both") and (n.startswith("both, earlier") == (layer == "earlier"))]
+    return max(of_layer, key=lambda name: information(found[name]))
 
 
-def few(X_words: Any, codes: np.ndarray, y: np.ndarray) -> dict[str, dict[str, list[float]]]:
+def few(X_words: Any, codes: np.ndarray, earlier: np.ndarray, y: np.ndarray) -> dict[str, dict[str, list[float]]]:
     """Return accuracies by labels a class and method, one a draw."""
     unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
+    tone = StandardScaler().fit_transform(earlier)  # the other texts are there, without labels
+    tone /= np.linalg.norm(tone, axis=1, keepdims=True)
     out: dict[str, dict[str, list[float]]] = {}
     for n_shots, seed in itertools.product(SHOTS, range(DRAWS)):
+        if 2 * n_shots >= len(y):  # a quick run's few texts
+            continue
         rng = np.random.default_rng(seed)
         train = np.concatenate([rng.permutation(np.flatnonzero(y == label))[:n_shots] for label in (0, 1)])
         test = np.setdiff1d(np.arange(len(y)), train)
         scores = {
             "tf-idf": words().fit(X_words[train], y[train]).decision_function(X_words[test]),
             "codes": LogisticRegressionLOO().fit(unit[train], y[train]).decision_function(unit[test]),
+            "earlier": LogisticRegressionLOO().fit(tone[train], y[train]).decision_function(tone[test]),
         }
-        scores["both"] = scores["tf-idf"] / np.std(scores["tf-idf"]) + scores["codes"] / np.std(scores["codes"])
-        nearest = FewShotClassifier("prototypes").fit(unit[train], y[train]).predict(unit[test])
+        scaled = {name: values / np.std(values) for name, values in scores.items()}
+        scores["both"] = scaled["tf-idf"] + scaled["codes"]
+        scores["both, earlier"] = scaled["tf-idf"] + scaled["earlier"]
         right = {name: (values > 0) == y[test] for name, values in scores.items()}
-        right["codes, prototypes"] = nearest == y[test]
+        for name, rows in (("codes, prototypes", unit), ("earlier, prototypes", tone)):
+            right[name] = FewShotClassifier("prototypes").fit(rows[train], y[train]).predict(rows[test]) == y[test]
         for name, values in right.items():
             out.setdefault(str(n_shots), {}).setdefault(name, []).append(round(100 * float(np.mean(values)), 2))
     return out
@@ -200,36 +225,41 @@ def main() -> None:
         write_results("text_adaptation", content, args)
 
     folder = args.codes or Path(tempfile.mkdtemp(prefix="sktl-text-"))
-    model = TextCodesTransformer(cache=folder, verbose=1)
-    blocks = []
-    for start in range(0, len(texts), 250):
-        if time.monotonic() > end:
-            raise SystemExit(f"No time is left; {start} of {len(texts)} texts have codes in {folder}.")
-        begun = time.process_time()
-        blocks.append(model.transform(texts[start : start + 250]))
-        print(f"codes of {start + len(blocks[-1])} texts", flush=True)
-        taken = time.process_time() - begun
-        if taken > 3 or args.quick:  # else they were in the store
-            results["seconds"][f"codes of texts {start} and on"] = round(taken, 1)
-    codes = np.concatenate(blocks)
+    codes = {}
+    for name, layer in LAYERS.items():
+        model = TextCodesTransformer(layer=layer, cache=folder, verbose=1)
+        blocks = []
+        for start in range(0, len(texts), 250):
+            if time.monotonic() > end:
+                raise SystemExit(f"No time is left; {start} of {len(texts)} texts have codes in {folder}.")
+            begun = time.process_time()
+            blocks.append(model.transform(texts[start : start + 250]))
+            print(f"{name} codes of {start + len(blocks[-1])} texts", flush=True)
+            taken = time.process_time() - begun
+            if taken > 3 or args.quick:  # else they were in the store
+                results["seconds"][f"{name} codes of texts {start} and on"] = round(taken, 1)
+        codes[name] = np.concatenate(blocks)
     tfidf = TfidfVectorizer(max_features=5000, ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
     names = sorted(set(domain))
     rows = {name: np.flatnonzero(domain == name) for name in names}
     for name in names:
-        if time.monotonic() < end and name not in results["few"]:
-            results["few"][name] = few(tfidf[rows[name]], codes[rows[name]], y[rows[name]])
+        if time.monotonic() < end and "earlier" not in results["few"].get(name, {}).get(str(SHOTS[0]), {}):
+            given = (tfidf[rows[name]], codes["last"][rows[name]], codes["earlier"][rows[name]], y[rows[name]])
+            results["few"][name] = few(*given)
             write()
     for a, b in itertools.permutations(names, 2):
         key = f"{a} -> {b}"
-        if key in results["pairs"] or time.monotonic() > end:
+        if "earlier" in results["pairs"].get(key, {}) or time.monotonic() > end:
             continue
         begun = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = pair((tfidf[rows[a]], tfidf[rows[b]]), (codes[rows[a]], codes[rows[b]]), y[rows[a]], args.quick)
+            views = [(values[rows[a]], values[rows[b]]) for values in (tfidf, *codes.values())]
+            found = pair(*views, y[rows[a]], args.quick)
+            layer = better_layer({name: values[rows[a]] for name, values in codes.items()}, y[rows[a]])
         truth = y[rows[b]]
         results["pairs"][key] = {m: round(100 * float(np.mean((s > 0) == truth)), 2) for m, s in found.items()}
-        results["chosen"][key] = chosen(found)
+        results["chosen"][key] = chosen(found, layer)
         results["seconds"][key] = round(time.process_time() - begun, 1)
         write()
     if "speed" not in results and time.monotonic() < end:

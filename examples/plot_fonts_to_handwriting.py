@@ -9,8 +9,8 @@ scikit-learn's handwritten digits, 1,797 pictures of 8 x 8 pixels, without a sin
 `DomainAdaptedClassifier` takes rows labelled -1 for the target, and draws the two domains together by three losses that
 add up.
 
-The figure shows what enters the classifier, in two dimensions, before and after: every font digit is a dot, every
-handwritten digit a cross, coloured by what it is. Before, the handwritten digits lie between the fonts' clusters, some
+The figure shows what enters the classifier, in two dimensions, before and after: every font digit is a triangle, every
+handwritten one a dot, coloured by what it is. Before, the handwritten digits lie between the fonts' clusters, some
 far from their own; after, nearly all lie beside it. Training sees no label of the handwritten digits; they colour the
 figure and count the errors, and served to settle on the fonts, distortions and losses of this example.
 """
@@ -35,19 +35,18 @@ import torch
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits
-from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
 from sktl.adaptation import DomainAdaptedClassifier, stack_domains
+from sktl.displays import EmbeddingDisplay
 
 SIDE, CANVAS = 8, 64
 SYMBOLS = ("STIX", "cmsy", "cmex", "cmmi", "Display", "LastResort")  # fonts of signs
 # Tell the domains apart and fool it; do not mix classes up; agree with the mean of past selves on changed pictures.
 ADAPTING = ["cdan+e", "mcc", "mean_teacher"]
 SHOWN = 600  # points of each domain in the figure
-COLOURS = plt.get_cmap("tab10")
 
 
 def fonts() -> list[str]:
@@ -125,28 +124,25 @@ def moved(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def draw(models: dict[str, DomainAdaptedClassifier], source: tuple, target: tuple) -> plt.Figure:
     (Xs, ys), (Xt, yt) = source, target
-    figure = plt.figure(figsize=(14, 6.2), layout="constrained")
-    pictures, *panels = figure.subfigures(1, 3, width_ratios=[0.5, 1, 1])
+    figure = plt.figure(figsize=(15, 6.2), layout="constrained")
+    pictures, *panels = figure.subfigures(1, 3, width_ratios=[0.5, 1, 1.3])
     draw_pictures(pictures, source, target)
     rng = np.random.default_rng(0)
     some_s, some_t = (rng.permutation(len(y))[:SHOWN] for y in (ys, yt))
+    digits = np.concatenate([ys[some_s], yt[some_t]])
+    domains = np.repeat(["printed, with labels", "handwritten, without"], [len(some_s), len(some_t)])
     for panel, (name, model) in zip(panels, models.items()):
-        features = model.features(np.concatenate([Xs[some_s], Xt[some_t]]))
-        places = TSNE(init="pca", perplexity=40, random_state=0).fit_transform(StandardScaler().fit_transform(features))
+        features = StandardScaler().fit_transform(model.features(np.concatenate([Xs[some_s], Xt[some_t]])))
         ax = panel.subplots()
-        n = len(some_s)
-        ax.scatter(*places[:n].T, c=COLOURS(ys[some_s]), s=14, marker="o", alpha=0.45, linewidth=0)
-        ax.scatter(*places[n:].T, c=COLOURS(yt[some_t]), s=22, marker="x", linewidth=1)
+        display = EmbeddingDisplay.from_codes(features, digits, sample_domain=domains, method="tsne", ax=ax)
+        (places,) = display.points.values()
         for digit in range(10):
-            x, y = np.median(places[:n][ys[some_s] == digit], axis=0)
-            box = {"boxstyle": "circle,pad=0.15", "fc": "white", "ec": COLOURS(digit), "alpha": 0.85}
-            ax.text(x, y, str(digit), fontsize=17, weight="bold", ha="center", va="center", bbox=box)
+            x, y = np.median(places[(digits == digit) & (domains == domains[0])], axis=0)
+            box = {"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "#555555", "alpha": 0.85}
+            ax.text(x, y, str(digit), fontsize=15, weight="bold", ha="center", va="center", bbox=box)
         ax.set_title(f"{name}\n{model.score(Xt, yt):.1%} of the handwritten digits read rightly", fontsize=13)
-        ax.set_xticks([])
-        ax.set_yticks([])
-    dot = plt.Line2D([], [], marker="o", linestyle="", color="#555555", alpha=0.5, label="printed, with labels")
-    cross = plt.Line2D([], [], marker="x", linestyle="", color="#555555", label="handwritten, without")
-    ax.legend(handles=[dot, cross], loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=11)
+        if panel is not panels[-1]:
+            ax.get_legend().remove()
     return figure
 
 

@@ -43,3 +43,13 @@ def test_checks_before_a_commit_are_those_of_continuous_integration():
 def test_people_find_how_to_report():
     for name in ("SECURITY.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE"):
         assert (ROOT / name).is_file()
+
+
+def test_the_workflow_tries_the_oldest_versions():
+    """What the job of floors installs is what the project says that it works with."""
+    tried = dict(
+        re.findall(r'"([a-z-]+)==([\d.]+?)(?:\.\*)?"', WORKFLOW.split("  floors:")[1].split("  documentation:")[0])
+    )
+    floors = dict(re.match(r"([\w-]+)>=([\d.]+)", line).groups() for line in PROJECT["dependencies"])
+    for name in ("torch", "torchvision", "numpy", "scikit-learn", "skorch", "timm"):
+        assert tried[name] == floors[name]
