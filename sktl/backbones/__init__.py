@@ -5,7 +5,7 @@
 
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._agreement import agreeing_precision
-from sktl.backbones._backbone import Backbone, list_layers, load_backbone
+from sktl.backbones._backbone import Backbone, load_backbone
 from sktl.backbones._channels import Normalisation, declared_channels, first_channels
 from sktl.backbones._embedded import installed_networks
 from sktl.backbones._engine import CodeNetwork, Engine, auto_batch_size
@@ -14,6 +14,7 @@ from sktl.backbones._fingerprint import NetworkIdentity
 from sktl.backbones._headless import cut_head, ends_in_codes, without_heads
 from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import LayerInfo, LayerTable, Trace
+from sktl.backbones._list_layers import list_layers
 from sktl.backbones._pooling import POOLINGS, Pooling, unflattened
 from sktl.backbones._provider import Provider
 from sktl.backbones._quantisation import (

@@ -18,6 +18,7 @@ from sktl._functional import check_network
 from sktl._memory import Remembered, emptied_on_request, trim
 from sktl._modes import in_plain_modes
 from sktl._preprocessing import Preprocessing
+from sktl.backbones._as_made import AsMade
 from sktl.backbones._channels import first_channels
 from sktl.backbones._fingerprint import (
     NetworkIdentity,
@@ -26,7 +27,7 @@ from sktl.backbones._fingerprint import (
     named_identity,
 )
 from sktl.backbones._folding import fold_batch_norms
-from sktl.backbones._layers import LayerTable, Trace
+from sktl.backbones._layers import Trace
 from sktl.backbones._packing import pack_weights
 from sktl.backbones._registry import build_named, find_network, timm_preprocessing
 from sktl.backbones._surgery import split_at, trace_of
@@ -58,8 +59,16 @@ class Backbone:
         Whether another process would find the same fingerprint.
     """
 
-    def __init__(self, name: str, module: nn.Module, preprocessing: Preprocessing, identity: NetworkIdentity):
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        preprocessing: Preprocessing,
+        identity: NetworkIdentity,
+        as_made: AsMade | None = None,
+    ):
         self.name = name
+        self.as_made = as_made
         self._module = module.requires_grad_(False)
         self.preprocessing = preprocessing
         self.identity = identity
@@ -177,9 +186,10 @@ class BackboneStore:
                 preprocessing = provider.preprocessing(public, weights)
                 is_ours = type(provider).__module__.startswith("sktl.")  # a user's may change what a name means
                 identity = named_identity(public, module) if is_ours else module_identity(module)
-                backbone = self._alive.get(identity.fingerprint)
+                backbone = self._shared(identity, module)
                 if backbone is None:
-                    backbone = Backbone(public, module, preprocessing, identity)
+                    as_made = None if is_ours else AsMade(module, module)
+                    backbone = Backbone(public, module, preprocessing, identity, as_made)
             self._by_reference.pop(reference, None)
             self._by_reference.get_or_make(reference, lambda: backbone.fingerprint)
             return self._keep(backbone)
@@ -191,11 +201,19 @@ class BackboneStore:
         """
         identity = module_identity(module, owner, setting)
         with self._lock:
-            if (backbone := self._alive.get(identity.fingerprint)) is None:
+            if (backbone := self._shared(identity, module)) is None:
                 check_network(module, "backbone")
                 own = copy.deepcopy(module).cpu().float()
-                backbone = Backbone(type(module).__name__, own, _preprocessing_of(module), identity)
+                as_made = AsMade(module, own)
+                backbone = Backbone(type(module).__name__, own, _preprocessing_of(module), identity, as_made)
             return self._keep(backbone)
+
+    def _shared(self, identity: NetworkIdentity, module: nn.Module) -> Backbone | None:
+        """Return the network that there is of this identity, if it still computes what that says."""
+        backbone = self._alive.get(identity.fingerprint)
+        if backbone is None or backbone.as_made is None or backbone.as_made.holds(module):
+            return backbone
+        return None
 
     def hold(self, owner: Any, backbone: Backbone) -> None:
         """Keep a network as long as an estimator that runs it exists."""
@@ -310,36 +328,3 @@ def _preprocessing_of(module: nn.Module) -> Preprocessing:
         # Where there are no weights to ask: grey pictures are spread over [-1, 1].
         return Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3) if first_channels(module) == 1 else Preprocessing()
     return timm_preprocessing(cfg)
-
-
-@in_plain_modes
-def list_layers(
-    backbone: Any = "efficientnet_lite0", *, weights: Any = None, image_size: int | tuple[int, int] | None = None
-) -> LayerTable:
-    """List the places of a network where codes can be taken: name, depth, channels, resolution, share of the MACs.
-
-    Parameters
-    ----------
-    backbone : str, Module or callable, default="efficientnet_lite0"
-        The network.
-    weights : default=None
-        As in `load_backbone`; the list does not depend on them, so none are loaded by default.
-    image_size : int or (int, int), default=None
-        Height and width of the pictures in pixels; None takes what the weights expect.
-
-    Returns
-    -------
-    LayerTable
-        A tuple of `LayerInfo` that prints as a table. A star marks the stages, which ``layers="all"`` takes.
-
-    Examples
-    --------
-    >>> from sktl import list_layers
-    >>> table = list_layers("resnet18")
-    >>> table[-1].name, table[-1].channels, table[-1].resolution
-    ('layer4', 512, (7, 7))
-    """
-    if isinstance(backbone, nn.Module) and weights is None:
-        weights = "default"
-    loaded = load_backbone(backbone, weights)
-    return loaded.trace(loaded.preprocessing.resized_to(image_size).size).layers

@@ -62,6 +62,67 @@ def test_networks_that_differ_in_one_hidden_thing_share_nothing(what, tmp_path):
         assert np.array_equal(transformer(one, cache).fit_transform(X), first)
 
 
+def scaled_by(where):
+    """Return a network that multiplies by a number of its code's, and what sets that: each call makes both anew."""
+    held = {"factor": 1.0}
+
+    class Scaled(nn.Module):
+        factor = 1.0
+        table = {"factor": 1.0}  # noqa: RUF012
+
+        @property
+        def seen(self):
+            return held["factor"]
+
+        def forward(self, x, default=[1.0]):  # noqa: B006
+            found = {
+                "property over a closure": self.seen,
+                "attribute of the class": self.factor,
+                "dict of the class": self.table["factor"],
+                "list as a default": default[0],
+                "attribute of a method": Scaled.forward.factor,
+                "function kept": self.kept(),
+            }
+            return self.head(x.mean((2, 3)) * found[where])
+
+    Scaled.forward.factor = 1.0
+    network = Scaled()
+    network.head, network.kept = nn.Linear(3, 2), lambda: held["factor"]
+    nn.init.ones_(network.head.weight)
+    nn.init.zeros_(network.head.bias)
+    setters = {
+        "property over a closure": lambda value: held.update(factor=value),
+        "attribute of the class": lambda value: setattr(Scaled, "factor", value),
+        "dict of the class": lambda value: Scaled.table.update(factor=value),
+        "list as a default": lambda value: Scaled.forward.__defaults__[0].__setitem__(0, value),
+        "attribute of a method": lambda value: setattr(Scaled.forward, "factor", value),
+        "function kept": lambda value: held.update(factor=value),
+    }
+    return network.eval(), setters[where]
+
+
+@pytest.mark.filterwarnings("ignore::sktl.exceptions.CacheWarning")
+@pytest.mark.parametrize("cache", [None, "memory"])
+@pytest.mark.parametrize(
+    "where",
+    ["property over a closure", "attribute of the class", "dict of the class", "list as a default",
+     "attribute of a method", "function kept"],
+)  # fmt: skip
+def test_code_that_changes_after_a_fit_does_not_speak_for_its_like(where, cache):
+    with torch.random.fork_rng(devices=[]):
+        first, set_factor = scaled_by(where)
+        fitted = transformer(first, cache).fit(X)  # it keeps the network
+        as_it_was = fitted.transform(X)
+        set_factor(2.0)
+        changed = transformer(first, cache).fit_transform(X)
+        second, _ = scaled_by(where)  # as the first one was
+        codes = transformer(second, cache).fit_transform(X)
+    np.testing.assert_allclose(changed, 2 * as_it_was, rtol=1e-6)
+    np.testing.assert_allclose(codes, as_it_was, rtol=1e-6)
+    set_factor(1.0)
+    np.testing.assert_allclose(fitted.transform(X), as_it_was, rtol=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore::sktl.exceptions.CacheWarning")
 @pytest.mark.parametrize("what", ["closure", "module in a list", "forward hook", "helper function"])
 def test_classifiers_that_share_a_store_answer_as_those_that_do_not(what, tmp_path):
