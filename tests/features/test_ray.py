@@ -1,5 +1,6 @@
 """The recipe for Ray Data gives the codes that one process gives."""
 
+import random
 import re
 from pathlib import Path
 
@@ -13,7 +14,14 @@ pytest.importorskip("ray.data", reason="Ray Data is another engine, which the li
 RECIPES = Path(__file__).resolve().parents[2] / "doc" / "recipes.md"
 
 
-def test_the_recipe(tmp_path, monkeypatch):
+@pytest.fixture
+def generator_that_ray_draws_from():
+    before = random.getstate()
+    yield
+    random.setstate(before)
+
+
+def test_the_recipe(tmp_path, monkeypatch, generator_that_ray_draws_from):
     import ray
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
