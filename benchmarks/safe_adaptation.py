@@ -6,11 +6,12 @@ of the harm risk.
 
 - accuracy: 900 digits train each classifier, 450 are held out with labels, and 447 others, shifted, are the target. The
   figures are of the estimate's distance to the accuracy there, whose labels nothing else sees.
-- harm: adaptations of several kinds between pairs of domains, with all classes in the target, and with half of them
-  rare there. The library's weights of the evidence were fitted on adaptations such as these. So each pair is judged by
-  weights fitted to the evidence of all other pairs, too; and each kind of data by those fitted to all other kinds.
+- elsewhere: the same between domains of several kinds of data, by a linear classifier and a forest, with all classes in
+  the target, and with half of them rare there. Intervals of each kind of data are judged by errors in all other kinds.
+- harm: adaptations of several kinds between these domains. The library's rule was fitted on adaptations such as these.
+  So each kind of data is judged by a rule that was fitted to all other kinds, too.
 
-Run ``python benchmarks/safe_adaptation.py``; accuracy takes some two minutes. Harm ends with ``--minutes``, and
+Run ``python benchmarks/safe_adaptation.py``; accuracy takes some two minutes. The others end with ``--minutes``, and
 ``--resume`` goes on from the file. `SKTL_DATA` names the folder of the data.
 """
 
@@ -24,19 +25,30 @@ from typing import Any
 import numpy as np
 import torch
 from _common import earlier_results, machine, parser, print_table, write_results
+from _safe_intervals import left_out
 from _safe_pairs import cases as pairs_and_methods
 from _safe_pairs import methods as adaptations
 from _safe_pairs import rows as rows_of
 from scipy import ndimage
-from scipy.stats import norm
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sktl.adaptation import stack_domains
-from sktl.safety import SafelyAdaptedClassifier, estimate_accuracy
+from sktl.safety import (
+    SafelyAdaptedClassifier,
+    average_thresholded_confidence,
+    difference_of_confidences,
+    estimate_accuracy,
+)
+from sktl.safety._errors import widened
+from sktl.safety._referees import overlap
 
 Shift = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 SHIFTS: dict[str, tuple[Shift, list[float]]] = {
@@ -56,7 +68,19 @@ MODELS = {
     "forest": RandomForestClassifier(200, random_state=0),
     "mlp": MLPClassifier((64,), max_iter=500, random_state=0),
 }
-METHODS = ("discrepancy", "atc", "difference", "average")
+METHODS = ("agreement", "discrepancy", "atc", "difference", "average")
+
+
+def estimates(model: Any, X: np.ndarray, y: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """Return a fitted model's accuracy in the target by each method, the lower bound, and its source accuracy."""
+    agreement = estimate_accuracy(model, X, y, target, method="agreement", n_resamples=2)
+    found = {"agreement": agreement.accuracy}
+    found["discrepancy"] = estimate_accuracy(model, X, y, target, method="discrepancy", n_resamples=2).accuracy
+    right, sure, sure_there = model.predict(X) == y, *(model.predict_proba(rows).max(axis=1) for rows in (X, target))
+    found["atc"] = average_thresholded_confidence(right, sure, sure_there)
+    found["difference"] = difference_of_confidences(right, sure, sure_there)
+    found |= {"average": float(sure_there.mean()), "lower_bound": agreement.lower_bound, "source": float(right.mean())}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def digits(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,27 +104,45 @@ def accuracies(quick: bool) -> dict[str, Any]:
                 moved = shift(X[1350:], strength, np.random.default_rng(1)).reshape(-1, 64)
                 case: dict[str, Any] = {"model": name, "shift": kind, "strength": strength}
                 case["accuracy"] = round(float(model.score(moved, y[1350:])), 4)
-                for method in METHODS:
-                    found = estimate_accuracy(model, X[900:1350].reshape(450, -1), y[900:1350], moved, method=method)
-                    case[method] = round(found.accuracy, 4)
-                    case["lower_bound"], case["source"] = round(found.lower_bound, 4), round(found.source_accuracy, 4)
+                case |= estimates(model, X[900:1350].reshape(450, -1), y[900:1350], moved)
                 cases.append(case)
+    return {"cases": cases}
+
+
+def accuracy_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how far each estimate is from the truth, and how often intervals and bounds hold."""
     true = np.array([case["accuracy"] for case in cases])
     errors = {name: 100 * np.abs(np.array([case[name] for case in cases]) - true) for name in (*METHODS, "source")}
     bounds = np.array([case["lower_bound"] for case in cases])
+    ends = [widened("agreement", *[case["agreement"]] * 3, 0.9) for case in cases]
+    inside = [low <= accuracy <= high for (low, high), accuracy in zip(ends, true)]
     summary = {
         "shifts": len(cases),
         "mean_error": {name: round(float(found.mean()), 2) for name, found in errors.items()},
         "largest_error": {name: round(float(found.max()), 2) for name, found in errors.items()},
+        "interval_holds": round(float(np.mean(inside)), 3),
+        "interval_width": round(float(np.mean([high - low for low, high in ends])), 3),
         "lower_bound_holds": round(float((bounds <= true).mean()), 3),
         "lower_bound_says_something": round(float((bounds > 0).mean()), 3),
         "accuracy_above_lower_bound": round(float(100 * (true - bounds).mean()), 2),
     }
-    return {"summary": summary, "cases": cases}
+    return summary
 
 
-EVIDENCE = ("neighbourhood", "round_trip", "shares")
-HARM, MAX_RISK = 0.01, 0.3
+def estimated_elsewhere(data: str, source: str, target: str, classes: str) -> list[dict[str, Any]]:
+    """Return the estimates of two classifiers from one domain to another."""
+    X, y, X_target, truth = rows_of(data, source, target, classes)
+    X, X_held, y, y_held = train_test_split(X, y, test_size=0.3, stratify=y, random_state=0)
+    cases = []
+    for name in ("logistic", "forest"):
+        model = make_pipeline(StandardScaler(), clone(MODELS[name])).fit(X, y)
+        case = {"data": data, "pair": f"{source}->{target}", "classes": classes, "model": name}
+        case |= {"overlap": round(overlap(X_held, X_target), 4), "accuracy": round(model.score(X_target, truth), 4)}
+        cases.append(case | estimates(model, X_held, y_held, X_target))
+    return cases
+
+
+HARM, MAX_RISK = 0.01, 0.1
 
 
 def judged(case: tuple[str, str, str, str, str]) -> dict[str, Any]:
@@ -119,30 +161,26 @@ def judged(case: tuple[str, str, str, str, str]) -> dict[str, Any]:
         "data": data, "pair": f"{source}->{target}", "method": method, "classes": classes, "rows": len(truth),
         "baseline": round(plain, 4), "adapted": round(adapted, 4), "decision": model.decision_,
         "harm_risk": round(model.harm_risk_, 4), **{name: round(value, 4) for name, value in evidence.items()},
-        "estimate": round(found.accuracy, 4), "interval": [round(end, 4) for end in found.interval],
-        "seconds": round(seconds, 1),
+        "estimate": round(found.accuracy, 4), "seconds": round(seconds, 1),
     }  # fmt: skip
 
 
-def risks_left_out(cases: list[dict[str, Any]], by: tuple[str, ...]) -> np.ndarray:
-    """Return each case's harm risk by weights that were fitted to the evidence of other pairs, or kinds of data."""
-    gain = np.array([case["adapted"] - case["baseline"] for case in cases])
+def risks_left_out(cases: list[dict[str, Any]]) -> np.ndarray:
+    """Return each case's harm risk by a logistic regression of harm in all other kinds of data, each weighing alike."""
+    harmful = np.array([case["adapted"] - case["baseline"] < -HARM for case in cases])
     disputed = np.array([case["disagreement"] for case in cases])
-    n = np.array([case["rows"] for case in cases])
-    evidence = np.array([[case[name] for name in EVIDENCE] for case in cases])
-    won = np.clip(gain / np.maximum(disputed, 0.005), -1, 1)
-    group = np.array([" ".join(case[name] for name in by) for case in cases])
+    support = np.array([
+        np.sqrt(case["overlap"]) * case["referee"] + 0.3 * case["aligned_referee"]
+        + 0.5 * case["disagreement"] * case["neighbourhood"] for case in cases
+    ]).clip(-disputed, disputed)[:, None]  # fmt: skip
+    kind = np.array([case["data"] for case in cases])
     risk = np.zeros(len(cases))
-    for name in np.unique(group):
-        here, others = group == name, group != name
-        if not disputed[others].any():
-            continue
-        fitted = Ridge(0.03).fit(evidence[others], won[others], sample_weight=disputed[others])
-        error = won[others] - fitted.predict(evidence[others])
-        spread = np.sqrt(np.average(error**2, weights=disputed[others]))
-        expected = disputed[here] * np.clip(fitted.predict(evidence[here]), -1, 1)
-        width = np.hypot(spread * disputed[here], np.sqrt(disputed[here] / n[here]))
-        risk[here] = norm.cdf((-HARM - expected) / np.maximum(width, 1e-9))
+    for name in np.unique(kind):
+        here, others = kind == name, kind != name
+        if len(np.unique(harmful[others])) == 2:
+            weight = [1 / np.sum(kind == other) for other in kind[others]]
+            fitted = LogisticRegression(C=1e3).fit(support[others], harmful[others], sample_weight=weight)
+            risk[here] = fitted.predict_proba(support[here])[:, 1]
     return np.where(disputed <= HARM, 0.0, risk)
 
 
@@ -154,8 +192,7 @@ def harm_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
     by = {
         "always adapting": np.zeros(len(cases)),
         "library": own,
-        "other pairs": risks_left_out(cases, ("data", "pair")),
-        "other data": risks_left_out(cases, ("data",)),
+        "other data": risks_left_out(cases),
     }
     out: dict[str, Any] = {"cases": len(cases), "harmful": int(harmful.sum())}
     for name, risk in by.items():
@@ -169,15 +206,38 @@ def harm_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
             "auroc": round(float(roc_auc_score(harmful, risk)), 3) if 0 < harmful.sum() < len(cases) else None,
         }
     errors = [abs(case["estimate"] - case[case["decision"]]) for case in cases]
-    inside = [case["interval"][0] <= case[case["decision"]] <= case["interval"][1] for case in cases]
     out["estimate_mean_error"] = round(100 * float(np.mean(errors)), 2)
-    out["interval_holds"] = round(float(np.mean(inside)), 3)
+    if len({case["data"] for case in cases}) > 1:
+        out |= left_out(cases, "estimate", [case[case["decision"]] for case in cases])
     return out
+
+
+def elsewhere_summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `accuracy_summary` does, over all kinds and for each."""
+    kinds = sorted({case["data"] for case in cases})
+    by_kind = {kind: accuracy_summary([case for case in cases if case["data"] == kind]) for kind in kinds}
+    found = {**accuracy_summary(cases), "kinds": by_kind}
+    return found | left_out(cases, "agreement", [case["accuracy"] for case in cases]) if len(kinds) > 1 else found
+
+
+def sum_up(results: dict[str, Any]) -> None:
+    """Write the summary of each part beside its cases."""
+    if "cases" in results:
+        results["summary"] = accuracy_summary(results["cases"])
+    if "elsewhere" in results:
+        results["elsewhere"]["summary"] = elsewhere_summary(results["elsewhere"]["cases"])
+    if "harm" in results:
+        found = results["harm"]["cases"]
+        parts = {"both": found} | {
+            name: [case for case in found if case["classes"] == name] for name in ("all", "rare")
+        }
+        results["harm"]["summary"] = {name: harm_summary(part) for name, part in parts.items() if part}
 
 
 def main() -> None:
     options = parser(__doc__, rounds=1)
-    options.add_argument("--only", nargs="+", default=["accuracy", "harm"], choices=["accuracy", "harm"])
+    parts = ["accuracy", "elsewhere", "harm"]
+    options.add_argument("--only", nargs="+", default=parts, choices=parts)
     options.add_argument("--minutes", type=float, default=20, help="after which no adaptation begins")
     options.add_argument("--data", nargs="+", help="harm only between pairs of these data")
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
@@ -186,6 +246,17 @@ def main() -> None:
     described, results = machine(), dict(earlier_results("safe_adaptation", args))
     if "accuracy" in args.only:
         results |= accuracies(args.quick)
+    if "elsewhere" in args.only:
+        held = results.get("elsewhere", {}).get("cases", [])
+        done = {(case["data"], case["pair"], case["classes"]) for case in held}
+        end = time.monotonic() + 60 * args.minutes
+        for data, source, target, classes in dict.fromkeys((*case[:3], case[4]) for case in pairs_and_methods()):
+            if (data, f"{source}->{target}", classes) in done or (args.quick and data != "digits"):
+                continue
+            if time.monotonic() > end or (args.quick and len(held) > 3):
+                break
+            held += estimated_elsewhere(data, source, target, classes)
+            results["elsewhere"] = {"cases": held}
     if "harm" in args.only:
         done = {tuple(case[k] for k in ("data", "pair", "method", "classes")): case for case in
                 results.get("harm", {}).get("cases", [])}  # fmt: skip
@@ -200,13 +271,10 @@ def main() -> None:
             print(
                 " ".join(key), {k: done[key][k] for k in ("baseline", "adapted", "decision", "harm_risk")}, flush=True
             )
-            found = list(done.values())
-            everywhere = [case for case in found if case["classes"] == "all"]
-            parts = {"all": everywhere, "rare": [case for case in found if case["classes"] == "rare"]}
-            summary = {name: harm_summary(part) for name, part in (("both", found), *parts.items()) if part}
-            results["harm"] = {"summary": summary, "cases": found}
+            results["harm"] = {"cases": list(done.values())}
             if args.output or not args.quick:
                 write_results("safe_adaptation", {"machine": described, "results": results}, args)
+    sum_up(results)
     if args.output or not args.quick:
         write_results("safe_adaptation", {"machine": described, "results": results}, args)
     report(results)
@@ -223,7 +291,7 @@ def report(results: dict[str, Any]) -> None:
         print({key: value for key, value in summary.items() if not isinstance(value, dict)})
     for classes, summary in results.get("harm", {}).get("summary", {}).items():
         print(f"\nclasses: {classes}; {summary['cases']} adaptations, {summary['harmful']} of them harmful")
-        parts = {name: value for name, value in summary.items() if isinstance(value, dict)}
+        parts = {name: value for name, value in summary.items() if isinstance(value, dict) and "worst" in value}
         columns = ["worst", "harmful", "mean_gain", "share_of_oracle", "auroc"]
         print_table(["weights", *columns], [[name, *(part[c] for c in columns)] for name, part in parts.items()])
 

@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from sktl._array_api import n_rows, take_rows
 from sktl._codes import codes
-from sktl.safety._source_only import fitted_without_target
+from sktl.safety._referees import is_table, leading, overlap, verdicts
 
 NEIGHBOURS = 10
-MOST_COLUMNS = 50  # leading directions in which they are looked for
-MOST_ROWS = 5000  # between which they are looked for
+MOST_ROWS = 5000  # of each domain that are looked at
 
 
 @dataclass(frozen=True)
@@ -28,28 +24,32 @@ class Evidence:
     ----------
     disagreement : float
         Share of target rows that the two label differently: neither harm nor gain can be larger.
+    referee : float
+        In what larger share of the target rows a forest that has learned the source as it is gives the adapted
+        classifier's label, than gives the baseline's. It does not adapt, so it cannot share the adaptation's mistakes.
+    aligned_referee : float
+        The same, by the nearest source rows once each domain's columns have mean 0 and variance 1. It sees what a
+        forest cannot where the domains' scales differ, and errs where the classes' shares do.
+    overlap : float
+        How alike the domains' rows are: 1 where a linear classifier cannot tell from which of the two a row comes, 0
+        where it always can. There, a forest that has learned the source as it is says little of the target.
     neighbourhood : float
         How much more often neighbours in the target have one label by the adapted classifier than by the baseline;
         above chance, as a share of what is possible above chance. Neighbours are those of the baseline's codes, which
         the adaptation has not touched.
-    round_trip : float
-        How much more of the source's labels comes back, by way of the target, from the adapted classifier's labels
-        than from the baseline's. The way back is a baseline that has learned the target's rows with these labels.
-    shares : float
-        How much further the adapted classifier's class shares in the target are from the source's than the baseline's
-        are, as total variation.
 
     Examples
     --------
     >>> from sktl.safety import Evidence
-    >>> Evidence(disagreement=0.1, neighbourhood=0.2, round_trip=0.05, shares=-0.1).disagreement
-    0.1
+    >>> Evidence(disagreement=0.1, referee=0.05, aligned_referee=0.02, overlap=0.8, neighbourhood=0.2).referee
+    0.05
     """
 
     disagreement: float
+    referee: float
+    aligned_referee: float
+    overlap: float
     neighbourhood: float
-    round_trip: float
-    shares: float
 
 
 def gathered(
@@ -66,19 +66,23 @@ def gathered(
     X_target : array-like of n_target rows
         Rows of the target, unlabelled.
     random_state : int, default=0
-        Of the rows whose neighbours are looked for, where there are many.
+        Of the forest, and of the rows that are looked at where there are many.
     """
-    classes = np.unique(y)
     plain, other = (np.asarray(model.predict(X_target)) for model in (baseline, adapted))
-    some = np.random.default_rng(random_state).permutation(len(plain))[:MOST_ROWS]
-    near = neighbours(_rows_of(baseline, take_rows(X_target, some)))
-    distance = [0.5 * np.abs(_shares(labels, classes) - _shares(y, classes)).sum() for labels in (other, plain)]
+    rng = np.random.default_rng(random_state)
+    some = rng.permutation(len(plain))[:MOST_ROWS]
+    learned = rng.permutation(len(y))[:MOST_ROWS]
+    target = rows_of(baseline, take_rows(X_target, some))
+    near = neighbours(target)
+    source = rows_of(baseline, take_rows(X_source, learned))
+    forest, nearest = verdicts(source, y[learned], target, random_state)
+    plain_too, other_too = plain[some], other[some]
     return Evidence(
         disagreement=float(np.mean(plain != other)),
-        neighbourhood=neighbour_agreement(near, other[some]) - neighbour_agreement(near, plain[some]),
-        round_trip=round_trip(baseline, X_target, other, X_source, y)
-        - round_trip(baseline, X_target, plain, X_source, y),
-        shares=float(distance[0] - distance[1]),
+        referee=float(np.mean(forest == other_too) - np.mean(forest == plain_too)),
+        aligned_referee=float(np.mean(nearest == other_too) - np.mean(nearest == plain_too)),
+        overlap=overlap(source, target),
+        neighbourhood=neighbour_agreement(near, other_too) - neighbour_agreement(near, plain_too),
     )
 
 
@@ -88,7 +92,7 @@ def neighbours(rows: Any) -> np.ndarray:
     k = min(NEIGHBOURS, n - 1)
     if k < 1:
         return np.empty((n, 0), dtype=int)
-    points = _leading(rows)
+    points = leading(rows)
     found = NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(points, return_distance=False)
     others = found != np.arange(n)[:, None]  # a row is its own nearest one, but for equal rows
     others[others.all(axis=1), -1] = False
@@ -108,39 +112,6 @@ def neighbour_agreement(near: np.ndarray, labels: np.ndarray) -> float:
     return (float((labels[near] == labels[:, None]).mean()) - by_chance) / (1 - by_chance)
 
 
-def round_trip(baseline: Any, X_target: Any, predicted: np.ndarray, X_source: Any, y: np.ndarray) -> float:
-    """Return the share of source labels that come back from labels predicted in the target.
-
-    Parameters
-    ----------
-    baseline : classifier
-        A clone of it learns the target's rows with the predicted labels, and nothing else.
-    X_target, predicted : array-like of n_target rows, and ndarray of shape (n_target,)
-        Rows of the target and the labels that they are given.
-    X_source, y : array-like of n_source rows, and ndarray of shape (n_source,)
-        What is then predicted, and the truth.
-    """
-    if len(np.unique(predicted)) < 2:  # there is nothing to learn
-        return float(np.mean(y == predicted[0]))
-    reverse = fitted_without_target(baseline, X_target, predicted, np.arange(len(predicted)))
-    return float(np.mean(np.asarray(reverse.predict(X_source)) == y))
-
-
-def _shares(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    return np.bincount(np.searchsorted(classes, labels), minlength=len(classes)) / len(labels)
-
-
-def _rows_of(baseline: Any, X: Any) -> Any:
+def rows_of(baseline: Any, X: Any) -> Any:
     """Return a table as it is, and of other rows what the baseline makes of them: the adaptation touches neither."""
-    if sparse.issparse(X) or (getattr(X, "ndim", 0) == 2 and getattr(X, "dtype", np.dtype("O")).kind in "biuf"):
-        return X
-    return codes(baseline, X, "SafelyAdaptedClassifier")
-
-
-def _leading(rows: Any) -> np.ndarray:
-    if sparse.issparse(rows):
-        n = min(MOST_COLUMNS, rows.shape[1] - 1)
-        return TruncatedSVD(n, random_state=0).fit_transform(rows) if n > 0 else rows.toarray()
-    scaled = np.nan_to_num(StandardScaler().fit_transform(np.asarray(rows, dtype=np.float64)))  # missing: the mean
-    n = min(MOST_COLUMNS, *scaled.shape)
-    return PCA(n, svd_solver="randomized", random_state=0).fit_transform(scaled) if n < scaled.shape[1] else scaled
+    return X if is_table(X) else codes(baseline, X, "SafelyAdaptedClassifier")

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from sktl.safety import (
@@ -13,9 +16,12 @@ from sktl.safety import (
     difference_of_confidences,
     estimate_accuracy,
 )
+from sktl.safety._agreement import accuracy_by_agreement, agreements
 from sktl.safety._disagreement import STRENGTH, critic, disagreements
+from sktl.safety._errors import ABOVE, BELOW, LEVELS, widened
+from sktl.safety._referees import nearest_aligned, overlap
 
-METHODS = ["discrepancy", "atc", "difference", "average"]
+METHODS = ["agreement", "discrepancy", "atc", "difference", "average"]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,56 @@ def test_the_bound_is_the_papers(digits):
     expected = right.mean() - max(0, in_target.mean() - in_source.mean()) - chance
     assert np.isclose(accuracy_lower_bound(right, source, target), expected)
     assert accuracy_lower_bound(right, source, target, confidence=0.99) < expected
+
+
+def test_agreement_is_the_formula(digits):
+    X, y, model = digits
+    rng = np.random.default_rng(0)
+    target = X[1350:] + rng.normal(scale=0.3, size=X[1350:].shape)
+    found = estimate_accuracy(model, X[900:1350], y[900:1350], target, method="agreement")
+    forest = RandomForestClassifier(100, oob_score=True, random_state=0).fit(X[900:1350], y[900:1350])
+    in_source = np.mean(forest.oob_decision_function_.argmax(axis=1) == model.predict(X[900:1350]))
+    weight = np.sqrt(overlap(X[900:1350], target))
+    nearest = nearest_aligned(X[900:1350], y[900:1350], target)
+    in_target = weight * np.mean(forest.predict(target) == model.predict(target))
+    in_target += (1 - weight) * np.mean(nearest == model.predict(target))
+    assert np.isclose(found.accuracy, min(1, found.source_accuracy * in_target / in_source))
+    referee = RandomForestClassifier(random_state=0).fit(X[:900], y[:900])
+    by_referee = estimate_accuracy(model, X[900:1350], y[900:1350], target, referee=referee)
+    shares = [np.mean(referee.predict(rows) == model.predict(rows)) for rows in (X[900:1350], target)]
+    assert np.isclose(by_referee.accuracy, found.source_accuracy * shares[1] / shares[0])
+    others = agreements(X[900:1350], y[900:1350], model.predict(X[900:1350]), target, model.predict(target), 0,
+                        1.0, (X[:900], y[:900]))  # fmt: skip
+    np.testing.assert_array_equal(others[1], referee.predict(target) == model.predict(target))
+    assert accuracy_by_agreement([True, False], [True, True], [True, False]) == 0.25
+    assert accuracy_by_agreement([True], [False], [True]) == 0  # it never agrees, so nothing is known
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_interval_allows_for_the_methods_own_error(digits, method):
+    X, y, model = digits
+    found, surer = (
+        estimate_accuracy(model, X[900:1350], y[900:1350], X[1350:] / 2, method=method, confidence=confidence)
+        for confidence in (0.9, 0.5)
+    )
+    assert found.interval[0] <= surer.interval[0] <= found.accuracy <= surer.interval[1] <= found.interval[1]
+    below, above = (np.interp(0.95, LEVELS, table[method]) for table in (BELOW, ABOVE))
+    ends = widened(method, 0.6, 0.6, 0.6, 0.9)
+    np.testing.assert_allclose(ends, [max(0, 0.6 * (1 - below)), min(1, 0.6 + 0.4 * above)])
+    wider = widened(method, 0.6, 0.5, 0.65, 0.9)
+    assert wider[0] <= ends[0] <= ends[1] <= wider[1]
+
+
+def test_pictures_and_texts_are_told_by_the_codes(digits):
+    X, y, _ = digits
+    words = [" ".join(f"w{i}" for i in np.flatnonzero(row > 0.5)) for row in X]
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(words[:600], y[:600])
+    found = estimate_accuracy(model, words[600:1000], y[600:1000], words[1000:])
+    assert abs(found.accuracy - model.score(words[1000:], y[1000:])) < 0.1
+    alone = LogisticRegression().fit(X[:50], y[:50])
+    alone.predict = alone.predict_proba = lambda pictures: np.full((len(pictures), 10), 0.1)
+    with pytest.raises(TypeError, match=r"neither features\(\) nor transform\(\)"):
+        estimate_accuracy(alone, X[:9].reshape(9, 8, 8), y[:9], X[:5].reshape(5, 8, 8))
 
 
 @pytest.mark.parametrize("method", METHODS)
