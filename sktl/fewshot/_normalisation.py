@@ -15,6 +15,13 @@ from sktl.fewshot.meta_training._residual_rows import WIDE
 NORMALISATIONS = ("l2", "center-l2")
 
 
+def centre_of(codes: np.ndarray, weight: np.ndarray | None, n_classes: int) -> np.ndarray:
+    """Return what codes are centred by: the mean code, drawn to 0 as if each class had one more row there."""
+    # sum_i w_i x_i / (sum_i w_i + K): with one row a class, the mean is that of these few rows more than of the codes
+    counts = np.ones(len(codes)) if weight is None else weight
+    return counts @ codes / (counts.sum() + n_classes)
+
+
 class NormalisedCodes:
     """Mixin of the prototype classifier."""
 

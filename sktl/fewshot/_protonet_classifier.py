@@ -29,7 +29,7 @@ from sktl.cache import CodeCache
 from sktl.fewshot._class_sums import class_sums, label_logits, label_sums, merged
 from sktl.fewshot._deployed import deployed
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, codes_of, fitted_encoder, refuse_missing
-from sktl.fewshot._normalisation import NORMALISATIONS, NormalisedCodes
+from sktl.fewshot._normalisation import NORMALISATIONS, NormalisedCodes, centre_of
 from sktl.fewshot._prototypes_file import Savable
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
 from sktl.fewshot.transductive import TransductiveMethod, get_transductive
@@ -65,10 +65,10 @@ class ProtoNetClassifier(
     distance : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Between codes and prototypes.
     normalize : {"auto", "l2", "center-l2"} or None, default="auto"
-        What happens to codes first: unit length, or also less the mean code of the first support set (SimpleShot), or
-        nothing. "auto" is "l2" for codes of a pretrained network, which gains up to 15 points with one example a class,
-        and for feature rows of 64 columns or more, as codes have; None for fewer, for other encoders (a meta-trained
-        one was trained without), and for transductive methods, which have their own.
+        What happens to codes first: unit length, or also less n / (n + 1) of the mean code of the first support set, of
+        n rows a class (SimpleShot), or nothing. "auto" is "l2" for codes of a pretrained network, which gains up to 15
+        points with one example a class, and for feature rows of 64 columns or more, as codes have; None for fewer, for
+        other encoders (a meta-trained one was trained without), and for transductive methods, which have their own.
     scale : float, default=None
         Factor of the logits, for probabilities; predicted classes do not depend on it. None is 1, or 10 for cosines.
     transductive : False, {"bd_cspn", "laplacian_shot", "tim", "pt_map"} or TransductiveMethod, default=False
@@ -259,8 +259,7 @@ class ProtoNetClassifier(
         codes = codes_of(self, encoder, kind, X, reset=is_first, context=context)
         how = self._normalisation(encoder, codes.shape[1])
         if is_first:
-            is_centred = how == "center-l2"
-            centre = np.average(codes, axis=0, weights=weight) if is_centred else np.zeros(codes.shape[1])
+            centre = centre_of(codes, weight, len(labels)) if how == "center-l2" else np.zeros(codes.shape[1])
         else:
             centre = self._centre
         codes = self._normalised(codes, centre, how)

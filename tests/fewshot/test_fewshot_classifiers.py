@@ -45,6 +45,12 @@ def test_partial_fit_is_fit_on_all_of_it(options, new_rows):
     np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), atol=1e-10)
 
 
+def test_one_row_a_class_is_centred_by_half_their_mean():
+    X = np.array([[3.0, 1.0], [1.0, 3.0]])
+    model = ProtoNetClassifier(normalize="center-l2").fit(X, [0, 1])
+    np.testing.assert_allclose(model.features(X), (X - 1) / np.linalg.norm(X - 1, axis=1, keepdims=True))
+
+
 def test_the_centre_stays_that_of_the_first_support_set(new_rows):
     X, y = new_rows
     model = ProtoNetClassifier(normalize="center-l2").fit(X[:40], y[:40])

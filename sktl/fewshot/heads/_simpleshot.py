@@ -15,7 +15,8 @@ class SimpleShotHead(Head):
     """Codes are centred and brought to unit length; then the nearest class mean decides.
 
     The paper centres by the mean of the base classes' codes. Give it as `centre`; without it the support set's own
-    mean is taken, which is what there is when a network comes without the data it was trained on.
+    mean is taken, which is what there is when a network comes without the data it was trained on: half of it with one
+    row a class, n / (n + 1) of it with n, for the mean of few rows lies too near to each of them.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class SimpleShotHead(Head):
         check_codes(support, y)
         if self.centre is None:
             is_row = (y >= 0).to(support.dtype).unsqueeze(-1)
-            centre = (support * is_row).sum(-2, keepdim=True) / is_row.sum(-2, keepdim=True).clamp_min(1)
+            centre = (support * is_row).sum(-2, keepdim=True) / (is_row.sum(-2, keepdim=True) + n_way)
         else:
             own: Any = self.centre
             centre = own.to(support).expand(*support.shape[:-2], 1, -1)
