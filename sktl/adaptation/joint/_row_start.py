@@ -29,7 +29,6 @@ MOST_VALUES = 2**27  # of sparse rows that are made dense for the head
 ABSENT = 10.0  # logits below the lowest intercept, for a class without rows
 MAX_ITER = 100
 FEW_TARGET_ROWS = 5
-SMALL_OFFSET = 0.4  # of the domains' centres, squared, in parts of the classes' scatter: half of it is taken away
 MOST_WORK = 2e9  # rows^3 times classes, for the choice of the penalty
 LEAST_A_CLASS, MIDDLE = 10, 100.0
 FEW_ROWS = 400  # labelled rows for which training without a target goes half its way
@@ -141,7 +140,7 @@ class Part:
 
 def linear_model(data: Any, part: Part) -> LinearModel:
     """Return the model that training starts from."""
-    scaled_data, scaler, offset = _scaled(data, part)
+    scaled_data, scaler = _scaled(data, part)
     own = part.labelled
     rows, class_numbers, counts = scaled_data[own], part.class_numbers[own], part.weights_of(own)
     if sparse.issparse(rows) and rows.shape[0] * rows.shape[1] > MOST_VALUES:
@@ -152,13 +151,13 @@ def linear_model(data: Any, part: Part) -> LinearModel:
     dense = rows.toarray() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64)
     weight, bias = _head(dense, class_numbers, counts, part.n_classes)
     model = LinearModel(scaled_data, scaler, weight, bias)
-    if offset is not None:
-        _move_to_shares(model, part, offset)
+    if part.is_separate and len(part.target) and len(part.source) and not sparse.issparse(rows):
+        _move_to_shares(model, part)
     return model
 
 
-def _move_to_shares(model: LinearModel, part: Part, offset: np.ndarray) -> None:
-    """Let the target's centre lie where its classes' shares put it; `offset` is where it was, from the source's."""
+def _move_to_shares(model: LinearModel, part: Part) -> None:
+    """Let the target's centre lie where its classes' shares put it."""
     if part.shares is None:
         return
     known = part.class_numbers[part.source]
@@ -178,23 +177,9 @@ def _move_to_shares(model: LinearModel, part: Part, offset: np.ndarray) -> None:
     else:
         model.shares = part.shares
     # mean of the target's rows = sum_c g_c mu_c
-    centre = (model.shares - prior) @ means
-    if isinstance(part.shares, str):
-        centre = centre + _kept_share(offset - centre, means) * (offset - centre)
+    centre = model.shares @ means - prior @ means
     model.scaler.mean_ = model.scaler.mean_ - centre * model.scaler.scale_
     model.data[part.target] += centre
-
-
-def _kept_share(offset: np.ndarray, means: np.ndarray) -> float:
-    """Return how much of the domains' offset stays: most of one that is small beside the classes' distances.
-
-    Taking a small one away gains little, even if the domains caused it; other shares of the classes than were taken may
-    have caused it too, and then it costs much.
-    """
-    # s = |d|^2 / mean_c |mu_c - mu|^2,   1 - s^2 / (s^2 + s_0^2)
-    scatter = float(np.square(means - means.mean(0)).sum(1).mean())
-    s = float(np.square(offset).sum()) / scatter if scatter > 0 else np.inf
-    return 1 / (1 + (s / SMALL_OFFSET) ** 2)
 
 
 def row_start(data: Any, part: Part, model: LinearModel | None = None) -> RowStart:
@@ -220,23 +205,23 @@ def row_start(data: Any, part: Part, model: LinearModel | None = None) -> RowSta
     )  # fmt: skip
 
 
-def _scaled(data: Any, part: Part) -> tuple[Any, StandardScaler, np.ndarray | None]:
-    """Return all rows at their scale, the scaler of those to come, and how far apart domains were that have their own."""
+def _scaled(data: Any, part: Part) -> tuple[Any, StandardScaler]:
+    """Return all rows at their scale, and the scaler of those to come."""
     of, labelled, target = part.weights_of, part.labelled, part.target
     both = np.union1d(labelled, target)
     if sparse.issparse(data):  # words have no centre
         scaler = length_scaler(data[both], of(both))
-        return scaled(data, scaler), scaler, None
+        return scaled(data, scaler), scaler
     seen = _spread(labelled, SEEN_FOR_SCALE)
     kind = _kind(np.asarray(data[seen], dtype=np.float64), part.class_numbers[seen], of(seen))
     if not (part.is_separate and len(target) and len(part.source)):
         scaler = kind(data[both], of(both))
-        return scaler.transform(data), scaler, None
+        return scaler.transform(data), scaler
     of_source, scaler = kind(data[part.source], of(part.source)), kind(data[target], of(target))
     _draw_near(scaler, of_source, len(target), is_common=kind is common_scaler)
     done = scaler.transform(data)
     done[part.source] = of_source.transform(data[part.source])
-    return done, scaler, (scaler.mean_ - of_source.mean_) / of_source.scale_
+    return done, scaler
 
 
 def _kind(rows: np.ndarray, class_numbers: np.ndarray, weights: np.ndarray | None) -> Any:
