@@ -51,8 +51,9 @@ class InContextLearner(MetaLearner):
         for each class.
     n_query : int, default=5
         Query rows a class.
-    n_episodes : int, default=40000
-        Episodes in all.
+    n_episodes : int, default=8000
+        Episodes in all: one or two minutes on a processor for codes. Pictures, whose network learns too, want more,
+        40,000 say.
     meta_batch_size : int, default=16
         Episodes an update.
     learning_rate : float, default=1e-3
@@ -113,7 +114,7 @@ class InContextLearner(MetaLearner):
         n_heads: int = 4,
         normalise: bool = True,
         synthetic: float = 0.0,
-        n_episodes: int = 40000,
+        n_episodes: int = 8000,
         meta_batch_size: int = 16,
         learning_rate: float = 1e-3,
         schedule: str | Callable | None = "cosine",
