@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from _advisor_cases import PICTURES, ROWS, DataSet, data_sets
+from _advisor_experience import saved
 from _advisor_regrets import summary
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.base import clone
@@ -142,7 +143,7 @@ def advice(X: Any, y: np.ndarray, is_pictures: bool) -> dict[str, Any]:
         "evidence": advisor.similarity_evidence_, "seconds": round(seconds, 3), "rules": {},
         "confidence": advisor.confidence_,
     }  # fmt: skip
-    problem = read_problem(advisor, X, y, None, None)
+    problem = read_problem(advisor, X, y, None, advisor._first_network())
     shown = extract(advisor, problem)
     layers = score_layers(shown.layers, problem.number, ("knn", "linear", "logme"), None, 0)
     found["linear"] = {one.part.layer: round(one.scores["linear"], 5) for one in layers}
@@ -162,7 +163,6 @@ def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None) -> di
     """Return everything of one size of one data set."""
     X, y, by_size, test = parts
     rows, is_pictures = by_size[n], data.kind == PICTURES
-    trained = data.is_trained and n == max(data.sizes)
     shape = np.shape(X[0]) if isinstance(X, np.ndarray) else ()
     sizes = np.unique(y[rows], return_counts=True)[1]
     case: dict[str, Any] = {
@@ -187,37 +187,42 @@ def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None) -> di
     else:
         case["extraction"] = 0.0
         for name, model in (on_rows if data.kind == ROWS else on_texts)(y[rows]).items():
-            if name == "network from scratch" and not trained:
+            if name == "network from scratch" and not (data.is_trained and n == max(data.sizes)):
                 continue
             candidates[name] = tried(model, taken(X, rows), y[rows], taken(X, test), z)
     case["advice"] = advice(taken(X, rows), y[rows], is_pictures)
-    if is_pictures and trained:
-        for name in TRAINED:
-            side = TRAINED_SIZE if shape else SIZE
-            model = FineTunedClassifier(strategy=name, image_size=side, max_epochs=EPOCHS, random_state=0)
-            candidates[name] = tried(model, taken(X, rows), y[rows], taken(X, test), z)
     return case
 
 
-def ranked_layers(data: DataSet, parts: tuple, pool: Extraction) -> list[dict[str, Any]]:
+def trainings(data: DataSet, parts: tuple) -> dict[str, Any]:
+    """Return what networks give that are trained on the largest size of a data set of pictures."""
+    X, y, by_size, test = parts
+    rows = by_size[max(data.sizes)]
+    side = TRAINED_SIZE if isinstance(X, np.ndarray) else SIZE
+    found = {}
+    for name in TRAINED:
+        model = FineTunedClassifier(strategy=name, image_size=side, max_epochs=EPOCHS, random_state=0)
+        found[name] = tried(model, taken(X, rows), y[rows], taken(X, test), y[test])
+    return found
+
+
+def ranked_layers(data: DataSet, parts: tuple) -> list[dict[str, Any]]:
     """Return scores and accuracy of each layer of each network at one size."""
     X, y, by_size, test = parts
     rows, test = by_size[data.ranked_size], test[:RANKED_TEST]
     every = np.r_[rows, test]
-    others = codes_of(taken(X, every), y[every], networks())
-    own = [subset(part, every) for part in pool.layers if part.is_pretrained]
-    proba = {EMBEDDED: pool.source_proba[EMBEDDED][every], **others.source_proba}
-    number = np.unique(y, return_inverse=True)[1][every]
-    learned, n = number[: len(rows)], len(rows)
-    layers = own + [part for part in others.layers if part.is_pretrained]
+    shown = codes_of(taken(X, every), y[every], [EMBEDDED, *networks()])
+    layers = [part for part in shown.layers if part.is_pretrained]
+    number, n = np.unique(y, return_inverse=True)[1][every], len(rows)
+    learned = number[:n]
     scored = score_layers([subset(part, np.arange(n)) for part in layers], learned, SCORES, None, 0)
     found = []
     for part, one in zip(layers, scored):
         model = LogisticRegressionLOO()
         right = tried(model, part.codes[:n], learned, part.codes[n:], number[n:])
         scores = {name: round(float(value), 6) for name, value in one.scores.items()}
-        if part.backbone in proba:
-            own_classes = proba[part.backbone][:n]
+        if part.backbone in shown.source_proba:
+            own_classes = shown.source_proba[part.backbone][:n]
             scores["leep"] = round(leep(own_classes, learned), 6)
             scores["nce"] = round(nce(own_classes.argmax(1), learned), 6)
         found.append({
@@ -241,21 +246,31 @@ def main() -> None:
         print(f"{time.monotonic() - start:.0f} s: {what}, {name}", flush=True)
         write_results("advisor", {"machine": described, "results": results}, args)
 
+    def is_late() -> bool:
+        return time.monotonic() - start > 60 * args.minutes
+
     for data in every:
         names = {n: f"{data.name}, {n} a class" for n in data.sizes[: 1 if args.quick else None]}
-        is_ranked = data.kind != PICTURES or not data.is_ranked or data.name in results["layers"]
-        if is_ranked and all(name in results["cases"] for name in names.values()):
+        if is_late() or all(name in results["cases"] for name in names.values()):
             continue
-        if time.monotonic() - start > 60 * args.minutes:
-            break
         parts = data.split()
         pool = codes_of(parts[0], parts[1], "auto") if data.kind == PICTURES else None
         for n, name in names.items():
-            if name not in results["cases"] and time.monotonic() - start < 60 * args.minutes:
+            if name not in results["cases"]:
                 keep("cases", name, one_case(data, n, parts, pool))
-        if pool is not None and not is_ranked:
-            keep("layers", data.name, ranked_layers(data, parts, pool))
+    pictures = [data for data in every if data.kind == PICTURES]
+    for data in pictures:
+        if data.is_ranked and data.name not in results["layers"] and not is_late():
+            keep("layers", data.name, ranked_layers(data, data.split()))
+    for data in pictures:
+        name = f"{data.name}, {max(data.sizes)} a class"
+        case = results["cases"].get(name, {})
+        if data.is_trained and case and TRAINED[0] not in case["candidates"] and not is_late():
+            case["candidates"] |= trainings(data, data.split())
+            keep("cases", name, case)
     results["summary"] = summary(results)
+    if results["summary"]["methods"]:
+        results["summary"]["experience"] = saved(results)
     rows = results["summary"]["methods"]
     if not rows:
         return

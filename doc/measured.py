@@ -22,6 +22,7 @@ sys.path.insert(0, str(DOC))
 from measured_tables import (  # noqa: E402
     _write,
     adaptation,
+    advisor,
     automatic,
     classes,
     codes,
@@ -46,6 +47,7 @@ FIGURES = Path("readme_figures.md")
 MODULES = (
     _write,
     adaptation,
+    advisor,
     automatic,
     classes,
     codes,

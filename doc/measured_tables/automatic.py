@@ -53,10 +53,27 @@ def kept_budgets() -> str:
     return f"{kept} of {len(overruns())}"
 
 
+def n_budgets() -> str:
+    """Return the smallest and the largest budget."""
+    found = sorted({_budget(name) for name in read("auto_transfer")["results"]["overruns"]})
+    return f"{found[0]:g} to {found[-1]:g}"
+
+
+def _budget(name: str) -> float:
+    return float(name.split(", ")[1].removesuffix(" s"))
+
+
 def table_overruns() -> str:
-    """Return seconds beyond the budget, negative where a search ended early."""
-    rows = []
+    """Return seconds and overruns by kind of data and budget; an overrun is negative where searches ended early."""
+    groups: dict[tuple[str, float], list[dict]] = {}
     for name, run in read("auto_transfer")["results"]["overruns"].items():
-        one_pass = f"{run['one pass']:.1f}" if run["one pass"] else ""
-        rows.append([name, f"{run['seconds']:.1f}", f"{run['overrun']:+.1f}", one_pass, str(run["tried"])])
-    return table(["data, budget", "seconds", "overrun", "one pass", "candidates scored"], rows)
+        groups.setdefault((name.split(", ")[0], _budget(name)), []).append(run)
+    rows = []
+    for (data, budget), runs in sorted(groups.items()):
+        passes = [run["one pass"] for run in runs if run["one pass"]]
+        rows.append([
+            data, f"{budget:g}", str(len(runs)), f"{np.mean([run['seconds'] for run in runs]):.1f}",
+            f"{max(run['overrun'] for run in runs):+.1f}", f"{np.mean(passes):.1f}" if passes else "",
+            f"{np.mean([run['tried'] for run in runs]):.0f}",
+        ])  # fmt: skip
+    return table(["data", "budget, s", "runs", "seconds", "largest overrun", "one pass", "candidates scored"], rows)

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from torch import nn
 
 from sktl._array_api import take_rows
+from sktl._deadline import OutOfTimeError
 from sktl._extraction import as_size
 from sktl._inputs import ROWS
 from sktl._preprocessing import Preprocessing
@@ -24,7 +25,7 @@ from sktl._validation import shorten
 from sktl._warn_once import warn_user
 from sktl.advisor._problem import TEXT, Problem
 from sktl.backbones import Backbone, installed_networks, layer_info, load_backbone, resolve_layers
-from sktl.exceptions import PictureWarning
+from sktl.exceptions import BadImageError, PictureWarning
 from sktl.features import CNNCodesTransformer, TextCodesTransformer
 from sktl.images import as_pictures, iter_batches
 from sktl.texts import installed_encoders
@@ -115,7 +116,9 @@ def extract(advisor: Any, problem: Problem) -> Extraction:
     Raises
     ------
     ValueError
-        If no backbone can be used, or no picture be read.
+        If no backbone can be used.
+    BadImageError
+        If no picture can be read.
     """
     found = Extraction(rows=np.concatenate([problem.labelled, problem.unlabelled]))
     X = take_rows(problem.X, found.rows)
@@ -126,11 +129,12 @@ def extract(advisor: Any, problem: Problem) -> Extraction:
     for item, name in _items(advisor.backbones, problem):
         try:
             _check_loads(item)
-        except Exception as error:  # a callable may raise anything; the others still advise
+            passes.append(_run(advisor, problem, item, X, found, name))
+        except (OutOfTimeError, BadImageError, MemoryError):  # of the time, the pictures, the machine
+            raise
+        except Exception as error:  # a callable may raise anything, and so may its network; the others still advise
             errors.append(error)
             found.failed[name] = str(error)
-            continue
-        passes.append(_run(advisor, problem, item, X, found, name))
     if errors and not passes:
         raise ValueError(
             "No backbone could be loaded: " + shorten(f"{n}: {reason}" for n, reason in found.failed.items())
@@ -239,8 +243,13 @@ def _run(advisor: Any, problem: Problem, item: Any, X: Any, found: Extraction, n
         if not failures:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     readable = np.isfinite(codes).all(axis=1)
+    if not readable.any() and len(found.unreadable) < len(codes):
+        raise ValueError(f"{name} gives NaN or infinite codes for every picture; look at its weights.")
     if not readable.any():
-        raise ValueError(f"None of {len(codes)} pictures can be read: {shorten(found.unreadable.values(), most=3)}.")
+        raise BadImageError(
+            f"None of {len(codes)} pictures can be read: {shorten(found.unreadable.values(), most=3)}.",
+            dict(sorted(found.unreadable.items())),
+        )
     own = codes[: len(problem.labelled)][readable[: len(problem.labelled)]]
     trace, slices = network.trace(size), dict(transformer.layer_slices_)
     if normed and len(own):

@@ -76,14 +76,18 @@ def read_experience(path: str | os.PathLike[str]) -> list[Past]:
     if not file.exists():
         return []
     found, bad = [], []
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                found.append(_past(json.loads(line)))
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-                bad.append(f"line {number} ({error})")
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        warn_user(f"Experience {str(path)!r} cannot be read ({error}); the search goes on without it.")
+        return []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_past(json.loads(line)))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            bad.append(f"line {number} ({error})")
     if bad:
         warn_user(f"Experience {str(file)!r}: left out {shorten(bad, most=5)}; the other lines are used.")
     return found
@@ -97,7 +101,8 @@ def _past(line: Any) -> Past:
     traits, scores = dict(line["traits"]), {str(name): float(score) for name, score in line["scores"].items()}
     if not all(isinstance(value, str) or math.isfinite(value) for value in traits.values()):
         raise ValueError("a trait is no number")
-    return Past(traits, scores, str(line["best"]))
+    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+    return Past(traits, finite, str(line["best"]))
 
 
 def note_experience(path: str | os.PathLike[str], traits: Mapping[str, Any], scores: Mapping[str, float], best: str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
@@ -14,6 +15,7 @@ from sktl._columns import check_classes, check_length, domain_column, looks_cont
 from sktl._inputs import ROWS, InputKind, read, understand
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
+from sktl.exceptions import BadImageError
 from sktl.images import picture_suffixes
 
 TEXT = "text"
@@ -115,8 +117,8 @@ def labelled_problem(advisor: Any, X: Any, kind: str, y: Any, sample_domain: Any
     labels = known_labels(y, has_label)
     if len(labels) and labels.dtype.kind == "f" and looks_continuous(labels):
         raise ValueError(
-            f"Unknown label type: continuous. y holds values such as {labels[0]:g}, and {name} advises on classes. For "
-            "values take FineTunedRegressor, or CNNCodesTransformer and any regressor; or cut y into classes."
+            f"Unknown label type: continuous. y holds values such as {labels[0]:g}, and {name} learns classes. For "
+            "values take AutoTransferRegressor, or CNNCodesTransformer and any regressor; or cut y into classes."
         )
     check_classes(labels)
     classes, number = np.unique(labels, return_inverse=True)
@@ -138,6 +140,23 @@ def labelled_problem(advisor: Any, X: Any, kind: str, y: Any, sample_domain: Any
     return Problem(
         kind, X, classes, sizes, rows_with_label[kept], drawn, number[kept], len(others), names, domain
     )  # fmt: skip
+
+
+def check_classes_left(problem: Problem, unreadable: Mapping[int, str]) -> None:
+    """Raise where rows that cannot be read leave labels of one class only.
+
+    Raises
+    ------
+    BadImageError
+        With all of them by index.
+    """
+    left = np.unique(problem.number)
+    if len(left) < 2:
+        raise BadImageError(
+            f"{len(unreadable)} pictures cannot be read, and the others are of one class, "
+            f"{problem.classes[left].tolist()}: {shorten(unreadable.values(), most=3)}. Two classes are needed.",
+            dict(sorted(unreadable.items())),
+        )
 
 
 def stratified(number: np.ndarray, sizes: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:

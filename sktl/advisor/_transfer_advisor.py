@@ -26,7 +26,7 @@ from sktl.advisor._looking import (
     thumbnails,
     without_repeats,
 )
-from sktl.advisor._problem import Problem, described, read_problem
+from sktl.advisor._problem import Problem, check_classes_left, described, read_problem
 from sktl.advisor._scoring import checked_scores, deciding, how_scored, possible_cv, ranking, score_layers
 from sktl.advisor._similarity import as_mapping
 from sktl.cache import CodeCache
@@ -270,6 +270,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
         problem = read_problem(self, X, y, sample_domain, self._first_network())
         found = extract(self, problem)
         problem = problem.without(set(found.unreadable))
+        check_classes_left(problem, found.unreadable)
         pairs = duplicates(found, problem)
         doubtful = suspects(found, problem) if len(problem.number) > 2 else []
         found, scored_problem = without_repeats(found, problem, pairs)

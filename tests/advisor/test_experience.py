@@ -84,3 +84,16 @@ def test_a_file_that_cannot_be_written(tmp_path, monkeypatch):
     folder.mkdir()
     with pytest.warns(UserWarning, match="cannot be written"):
         note_experience(folder, TRAITS, {}, "a")
+
+
+def test_odd_files_and_numbers(tmp_path):
+    path = tmp_path / "experience.jsonl"
+    line = {"version": 1, "traits": TRAITS, "scores": {"a": 0.5, "b": float("nan"), "c": float("inf")}, "best": "a"}
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(line).encode())  # as some editors begin files
+    (found,) = read_experience(path)
+    assert found.scores == {"a": 0.5}  # what is no number ranks nothing
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert read_experience(tmp_path) == []
+    path.write_bytes(bytes(range(256)))
+    with pytest.warns(UserWarning, match="left out line 1"):
+        assert read_experience(path) == []

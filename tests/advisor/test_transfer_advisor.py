@@ -266,6 +266,50 @@ def test_a_backbone_that_cannot_be_loaded_is_left_out(network, pictures):
         advisor("efficientnet_lite00").fit(*pictures)
 
 
+class Raises(nn.Module):
+    """Takes no picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        raise RuntimeError("boom")
+
+
+class GivesNaN(Raises):
+    """Its weights are broken."""
+
+    def forward(self, x):
+        return self.layer(x).mean((2, 3)) * float("nan")
+
+
+@pytest.mark.parametrize(("broken", "why"), [(Raises(), "boom"), (GivesNaN(), "NaN or infinite")])
+def test_a_network_that_fails_on_the_way_is_left_out(network, pictures, broken, why):
+    with pytest.warns(UserWarning, match=why):
+        found = TransferAdvisor([broken, network], image_size=32).fit(*pictures)
+    assert why in found.failed_backbones_[type(broken).__name__]
+    assert found.backbone_ == "Sequential"
+    with pytest.raises(ValueError, match=f"No backbone could be loaded.*{why}"):
+        TransferAdvisor(broken, image_size=32).fit(*pictures)
+
+
+def test_pictures_that_cannot_be_read_leave_one_class_or_none(network, pictures, tmp_path):
+    paths = []
+    for i in range(6):
+        paths.append(str(tmp_path / f"{i}.png"))
+        if i < 3:
+            Image.fromarray(pictures[0][i]).save(paths[-1])
+        else:
+            (tmp_path / f"{i}.png").write_bytes(b"no picture")
+    with pytest.raises(BadImageError, match="are of one class") as found:
+        advisor(network).fit(paths, ["a"] * 3 + ["b"] * 3)
+    assert set(found.value.failures) == {3, 4, 5}
+    with pytest.raises(BadImageError, match="None of 2") as found:
+        advisor(network).fit(paths[4:], ["a", "b"])
+    assert set(found.value.failures) == {0, 1}
+
+
 def test_pictures_that_cannot_be_read_are_named(network, pictures, tmp_path):
     X, y = pictures
     paths = []
@@ -308,7 +352,7 @@ def test_few_rows_for_cv(network, pictures):
     [
         ({}, lambda X, y: (X, np.zeros(40)), "one class only, 0"),
         ({}, lambda X, y: (X, np.full(40, -1)), "no label at all"),
-        ({}, lambda X, y: (X, np.linspace(0, 1, 40)), "Unknown label type: continuous.*FineTunedRegressor"),
+        ({}, lambda X, y: (X, np.linspace(0, 1, 40)), "Unknown label type: continuous.*AutoTransferRegressor"),
         ({}, lambda X, y: (X, y[:39]), "expected 40, got 39"),
         ({}, lambda X, y: (X, None), "requires y"),
         ({"scores": ("knn", "liner")}, lambda X, y: (X, y), "Did you mean 'linear'"),

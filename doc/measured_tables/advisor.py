@@ -1,0 +1,103 @@
+"""What advice is worth, beside lists that do not look at the data; what transferability scores foretell; experience."""
+
+from __future__ import annotations
+
+from measured_tables._write import read, table
+
+TITLES = {
+    "advice": "`TransferAdvisor`", "advice, thresholds from other data": "the same, thresholds from other data",
+    "static list": "control: static list", "trivial meta-features": "control: trivial meta-features",
+    "probe": "the layer that leave-one-out ranks first", "list and probe": "static list and leave-one-out",
+    "the first candidate": "always the first candidate",
+}  # fmt: skip
+SCORES = {
+    "linear": "linear probe", "knn": "k-NN", "logme": "LogME", "h_score": "H-score", "gbc": "GBC",
+    "trans_rate": "TransRate", "n_leep": "N-LEEP", "leep": "LEEP", "nce": "NCE",
+    "static list": "control: static list", "trivial meta-features": "control: trivial meta-features",
+}  # fmt: skip
+CONTROLS = ("static list", "trivial meta-features")
+
+
+def advised() -> dict:
+    """Return the summary of all cases."""
+    return read("advisor")["results"]["summary"]
+
+
+def advice_value(method: str, what: str) -> float:
+    """Return one figure of a method: "mean_regret" in points, "within_1" in %, "worst", "cost_median" in %."""
+    value = advised()["methods"][method][what]
+    return 100 * value if what in ("within_1", "cost_median") else value
+
+
+def advice_test(method: str, control: str) -> str:
+    """Return the mean difference of regrets from a control, and its p-value."""
+    found = advised()["tests"][f"{method} / {control}"]
+    return f"{found['mean']:+.2f} (p = {found['p']:.2g}, {found['n']} data sets)"
+
+
+def table_advice() -> str:
+    """Return regrets and costs by method."""
+    kinds = list(advised()["by_kind"])
+    rows = [
+        [
+            title, f"{advice_value(name, 'mean_regret'):.2f}",
+            *(f"{advised()['by_kind'][kind][name]:.2f}" for kind in kinds),
+            f"{advice_value(name, 'within_1'):.0f}", f"{advice_value(name, 'worst'):.1f}",
+            *(_difference(advised()["tests"].get(f"{name} / {control}")) for control in CONTROLS),
+        ]
+        for name, title in TITLES.items()
+    ]  # fmt: skip
+    header = ["", "regret", *kinds, "within 1 point, %", "worst", "against static list", "against meta-features"]
+    return table(header, rows)
+
+
+def _difference(found: dict | None) -> str | None:
+    return None if found is None else f"{found['mean']:+.2f} (p = {found['p']:.2g})"
+
+
+def score_value(score: str, what: str = "mean", layers: str = "layers") -> float:
+    """Return the mean rank correlation of a score, or another figure of it."""
+    return advised()["scores"][layers][score][what]
+
+
+def score_test(score: str, control: str) -> str:
+    """Return the mean difference of rank correlations from a control, and its p-value."""
+    return _difference(advised()["scores"]["layers"][score].get(f"against {control}")) or ""
+
+
+def table_scores() -> str:
+    """Return the rank correlation of each score with the accuracy over layers of all networks."""
+    found, last = advised()["scores"]["layers"], advised()["scores"]["last layers"]
+    rows = []
+    for name, title in SCORES.items():
+        over_layers, of_last = found.get(name, {}), last.get(name)
+        rows.append([
+            title, f"{over_layers['mean']:.2f}" if over_layers else None,
+            f"{over_layers['loss']:.1f}" if over_layers else None,
+            *(_difference(over_layers.get(f"against {control}")) for control in CONTROLS),
+            None if of_last is None else f"{of_last['mean']:.2f} ({of_last['sets']})",
+        ])  # fmt: skip
+    header = [
+        "score",
+        "rank correlation",
+        "loss, points",
+        "against static list",
+        "against meta-features",
+        "last layers",
+    ]
+    return table(header, rows)
+
+
+def n_cases() -> int:
+    """Return the number of cases."""
+    return advised()["methods"]["advice"]["cases"]
+
+
+def experience_value(way: str, what: str = "candidates") -> float:
+    """Return candidates or seconds until one is within a point of the best, "with" or "without" experience."""
+    return advised()["experience"][way][what]
+
+
+def experience_test(what: str = "candidates") -> str:
+    """Return the mean difference over data sets that experience makes, and its p-value."""
+    return _difference(advised()["experience"][f"test of {what}"]) or ""
