@@ -229,9 +229,33 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
         }
         for kind in dict.fromkeys(case["kind"] for case in judged.values())
     }
-    if len({layers_family(name) for name in results["layers"]}) > 1:
+    found["probes"] = of_probes([case for case in judged.values() if case["kind"] == "pictures"])
+    if len({layers_family(name) for name in results["layers"]}) > 4:
         found["scores"] = of_scores(results)
     return found
+
+
+def of_probes(cases: list[Case]) -> dict[str, Any]:
+    """Return the rank correlation of both probes with the accuracy over layers of one network, beside the controls."""
+    correlations: dict[str, dict[str, list[float]]] = {}
+    for case in cases:
+        names = [name for name in case["candidates"] if name.startswith("logistic regression on ")]
+        layers = [name.removeprefix("logistic regression on ") for name in names]
+        truth, rest = np.array([accuracy(case, name) for name in names]), others(case, cases)
+        share, traits = weights(rest), [list(one["traits"].values()) for one in rest]
+        gains = {name: [gain(one, name) for one in rest] for name in names}
+        values = {
+            "linear": [case["advice"]["linear"][layer] for layer in layers],
+            "knn": [case["advice"]["knn"][layer] for layer in layers],
+            "static list": [float(share @ gains[name]) for name in names],
+            "trivial meta-features": [
+                foretold(traits, gains[name], share, list(case["traits"].values())) for name in names
+            ],
+        }
+        for score, value in values.items():
+            correlations.setdefault(score, {}).setdefault(case["data"], []).append(correlation(np.array(value), truth))
+    means = {score: {name: float(np.mean(v)) for name, v in sets.items()} for score, sets in correlations.items()}
+    return ranked(means, None)
 
 
 def by_data_set(judged: Mapping[str, Case], regrets: Mapping[str, Mapping[str, float]]) -> dict[str, np.ndarray]:

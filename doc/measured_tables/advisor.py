@@ -5,15 +5,15 @@ from __future__ import annotations
 from measured_tables._write import read, table
 
 TITLES = {
-    "advice": "`TransferAdvisor`", "advice, thresholds from other data": "the same, thresholds from other data",
+    "list and probe": "static list and leave-one-out together", "advice": "the rules of the quadrants",
+    "advice, thresholds from other data": "the same, thresholds from other data",
     "static list": "control: static list", "trivial meta-features": "control: trivial meta-features",
-    "probe": "the layer that leave-one-out ranks first", "list and probe": "static list and leave-one-out",
+    "probe": "the layer that leave-one-out ranks first",
     "the first candidate": "always the first candidate",
 }  # fmt: skip
 SCORES = {
-    "linear": "linear probe", "knn": "k-NN", "logme": "LogME", "h_score": "H-score", "gbc": "GBC",
-    "trans_rate": "TransRate", "n_leep": "N-LEEP", "leep": "LEEP", "nce": "NCE",
-    "static list": "control: static list", "trivial meta-features": "control: trivial meta-features",
+    "linear": "linear probe, exact leave-one-out", "knn": "k-NN, leave-one-out", "static list": "control: static list",
+    "trivial meta-features": "control: trivial meta-features",
 }  # fmt: skip
 CONTROLS = ("static list", "trivial meta-features")
 
@@ -55,37 +55,18 @@ def _difference(found: dict | None) -> str | None:
     return None if found is None else f"{found['mean']:+.2f} (p = {found['p']:.2g})"
 
 
-def score_value(score: str, what: str = "mean", layers: str = "layers") -> float:
-    """Return the mean rank correlation of a score, or another figure of it."""
-    return advised()["scores"][layers][score][what]
-
-
-def score_test(score: str, control: str) -> str:
-    """Return the mean difference of rank correlations from a control, and its p-value."""
-    return _difference(advised()["scores"]["layers"][score].get(f"against {control}")) or ""
+def score_value(score: str) -> float:
+    """Return the mean rank correlation of a score with the accuracy over layers."""
+    return advised()["probes"][score]["mean"]
 
 
 def table_scores() -> str:
-    """Return the rank correlation of each score with the accuracy over layers of all networks."""
-    found, last = advised()["scores"]["layers"], advised()["scores"]["last layers"]
-    rows = []
-    for name, title in SCORES.items():
-        over_layers, of_last = found.get(name, {}), last.get(name)
-        rows.append([
-            title, f"{over_layers['mean']:.2f}" if over_layers else None,
-            f"{over_layers['loss']:.1f}" if over_layers else None,
-            *(_difference(over_layers.get(f"against {control}")) for control in CONTROLS),
-            None if of_last is None else f"{of_last['mean']:.2f} ({of_last['sets']})",
-        ])  # fmt: skip
-    header = [
-        "score",
-        "rank correlation",
-        "loss, points",
-        "against static list",
-        "against meta-features",
-        "last layers",
+    """Return the rank correlation of each score with the accuracy over layers of the embedded network."""
+    rows = [
+        [SCORES[name], f"{one['mean']:.2f}", *(_difference(one.get(f"against {control}")) for control in CONTROLS)]
+        for name, one in advised()["probes"].items()
     ]
-    return table(header, rows)
+    return table(["", "rank correlation", "against static list", "against meta-features"], rows)
 
 
 def n_cases() -> int:

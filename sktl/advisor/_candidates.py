@@ -26,7 +26,6 @@ from sklearn.utils._param_validation import Interval
 from sktl._documented import Documented
 from sktl._inputs import ROWS
 from sktl.advisor._codes import EMBEDDED, PENULTIMATE, LayerCodes
-from sktl.advisor._decision import FEW
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
@@ -37,6 +36,7 @@ SIMPLE, SHALLOW, TRAINED = 0, 1, 2  # tiers: each has to be ahead of the ones be
 ALPHAS = np.logspace(-3, 3, 13)
 INNER_FOLDS = 3
 MOST_KERNEL_ROWS = 3000
+FEWEST_TRAINED = 5  # rows a class, the median, below which no network is trained
 SMALL_SIDE, SMALL_SIZE = 80, 64  # pictures of so many pixels are trained on at a smaller size than the network's own
 USUAL_SIZE = 224
 EPOCHS = (10, 6, 3)  # of a training, the first that the time allows
@@ -273,7 +273,8 @@ class FineTuningCandidates(CandidateFamily):
         odd = [name for name in self.strategies if name not in known]
         if odd:
             raise ValueError(f"strategies must be of {', '.join(map(repr, sorted(known)))}; got {odd[0]!r}.")
-        if material.problem.kind == TEXT or (material.decision is not None and material.decision.size == FEW):
+        is_few = material.decision is not None and np.median(material.problem.sizes) < FEWEST_TRAINED
+        if material.problem.kind == TEXT or is_few:
             return []
         if len(material.problem.classes) > MOST_CLASSES_SOLVED:
             return []

@@ -15,6 +15,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, transformer_of
+from sktl.advisor._layer_prior import most_promising
 from sktl.advisor._problem import Problem
 from sktl.advisor._scoring import Lead, ScoredLayer, lead, standard_error
 from sktl.advisor._shift import Shift, shifts
@@ -105,7 +106,8 @@ def decide(advisor: Any, problem: Problem, found: Extraction, layers: Sequence[S
             f"{advisor.similar_from:g} divides."
         )
         reasons += in_words(alike)
-    chosen = _chosen(networks or list(layers), score, is_similar)
+    among = networks or list(layers)
+    chosen = most_promising(among, score) or max(among, key=lambda one: one.scores[score])
     others = [one for one in layers if one is not chosen]
     runner_up = max(others, key=lambda one: one.scores[score], default=None)
     ahead = None if runner_up is None else lead(chosen, runner_up, score)
@@ -122,19 +124,6 @@ def _size(advisor: Any, problem: Problem) -> tuple[str, list[str]]:
     if n < advisor.large_from:
         return SMALL, [f"Small: {n} labelled rows, fewer than {advisor.large_from}."]
     return LARGE, [f"Large: {n} labelled rows, {advisor.large_from} or more."]
-
-
-def _chosen(layers: list[ScoredLayer], score: str, is_similar: bool) -> ScoredLayer:
-    """Return the best layer; where rows are like the source's the last one, unless another is better for sure."""
-    best = max(layers, key=lambda one: one.scores[score])
-    last = [one for one in layers if one.part.layer == PENULTIMATE]
-    if not is_similar or not last:
-        return best
-    usual = max(last, key=lambda one: one.scores[score])
-    if score not in best.right:
-        return best
-    gains = best.right[score].astype(float) - usual.right[score]
-    return best if gains.mean() > standard_error(gains) else usual
 
 
 def _strategy(

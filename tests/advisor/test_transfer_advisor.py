@@ -16,6 +16,9 @@ from torch import nn
 
 from sktl import CNNCodesTransformer, TransferAdvisor
 from sktl.adaptation import DomainAdaptedClassifier
+from sktl.advisor._codes import LayerCodes
+from sktl.advisor._layer_prior import most_promising
+from sktl.advisor._scoring import ScoredLayer
 from sktl.backbones import installed_networks
 from sktl.exceptions import BadImageError
 from sktl.finetuning import FineTunedClassifier
@@ -83,13 +86,33 @@ def test_rules(network, params, n, kind, strategy):
     found = advisor(network, **params).fit(X, hard)
     if strategy == "earlier codes":
         assert found.strategy_ in ("earlier codes", "codes")
-        assert found.layer_ == found.ranking_[found.ranking_["backbone"] != "none"].iloc[0]["layer"]
+        assert found.layer_ in set(found.ranking_[found.ranking_["backbone"] != "none"]["layer"])
     elif strategy == "fine-tune all":
         assert found.strategy_ in ("fine-tune all", "scratch")
         assert found.make_estimator().strategy in ("full", "scratch")
     else:
         assert found.strategy_ == strategy
     assert type(found.make_estimator()).__name__ == kind
+
+
+def scored(layer, depth, n_right, n):
+    part = LayerCodes("network", "network", layer, depth, np.empty((0, 0)))
+    right = np.arange(n) < n_right
+    return ScoredLayer(part, {"linear": float(right.mean())}, {"linear": right})
+
+
+def test_the_layer_is_chosen_by_prior_and_leave_one_out():
+    """The posterior by hand: few rows leave it to what was best elsewhere, many rows to what is measured."""
+    last, every = scored("penultimate", 1.0, 13, 20), scored("all", 1.0, 12, 20)
+    assert most_promising([last, every], "linear") is every  # five points behind, with an error of eleven
+    variance = 0.6 * 0.4 / 20
+    posterior = (0.035 / 0.041**2 - 0.05 / variance) / (1 / 0.041**2 + 1 / variance)
+    assert posterior > 0
+    last, every = scored("penultimate", 1.0, 1300, 2000), scored("all", 1.0, 1200, 2000)
+    assert most_promising([last, every], "linear") is last
+    inner = scored("inner", 0.18, 1900, 2000)
+    assert most_promising([last, inner], "linear") is inner
+    assert most_promising([every, inner], "linear") is None  # no last layer to compare with
 
 
 def test_scratch_where_pixels_do_as_well(network):
