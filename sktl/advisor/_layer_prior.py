@@ -41,8 +41,10 @@ def most_promising(layers: Sequence[ScoredLayer], score: str) -> ScoredLayer | N
             error = math.sqrt(share * (1 - share) / len(one.right[score]))
             # (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2)
             gain = (mean / spread**2 + difference / error**2) / (1 / spread**2 + 1 / error**2)
-        expected.append(usual.scores[score] + gain)
-    return layers[int(np.argmax(expected))]
+        expected.append(min(1.0, usual.scores[score] + gain))
+    best = max(expected)
+    level = [one for one, value in zip(layers, expected) if value >= best - 1e-12]
+    return next((one for one in level if one.part.layer == PENULTIMATE), level[0])  # the simplest where all are right
 
 
 def _prior(one: ScoredLayer) -> tuple[float, float]:
