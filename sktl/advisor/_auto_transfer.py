@@ -54,7 +54,7 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
 
     layers = "all"  # what the networks are asked for, and by what rules they are judged: as `TransferAdvisor` does
     max_samples = 10**9
-    few_below, large_from, similar_from = 2, 1000, 0.5
+    few_below, large_from, similar_from = 3, 1000, 0.5
 
     _parameter_constraints: ClassVar[dict] = {
         "candidates": "no_validation",

@@ -43,7 +43,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     ===================== ==================================================================================
     what was found        what is advised
     ===================== ==================================================================================
-    one row a class       prototypes, on the best layer
+    one or two a class    prototypes, on the best layer
     small                 a linear classifier on the layer, or on all of them, of which leave-one-out here and what was
                           best on other data sets expect most together
     large, similar        fine-tuning: the head first, then all layers; codes, if they are right in 99 %
@@ -73,9 +73,9 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
         possible with two rows a class.
     max_samples : int, default=2000
         Labelled rows looked at, and as many unlabelled ones: a sample, by class.
-    few_below : float, default=2
-        Labelled rows a class (median) below which data count as few, and prototypes are advised. With two a class and
-        more, logistic regression was ahead: by 8 points on average at four a class.
+    few_below : float, default=3
+        Labelled rows a class (median) below which data count as few, and prototypes are advised. From three a class
+        on, the fewest that were measured, logistic regression was ahead: by 8 points on average at four a class.
     large_from : int, default=1000
         Labelled rows from which data count as large: VTAB's border of the small regime [3]_.
     similar_from : float, default=0.5
@@ -198,7 +198,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
         scores: tuple[str, ...] | list[str] = ("knn", "linear", "logme"),
         cv: int | None = None,
         max_samples: int = 2000,
-        few_below: float = 2,
+        few_below: float = 3,
         large_from: int = 1000,
         similar_from: float = 0.5,
         unlabelled: Any = -1,
