@@ -35,6 +35,7 @@ class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, 
     __metadata_request__transform: ClassVar[dict] = {"sample_domain": True}
     _parameter_constraints: ClassVar[dict] = {"unlabelled": "no_validation", "target_domain": "no_validation"}
     _takes_sparse: ClassVar[bool] = False
+    _writes: ClassVar[bool] = True  # whether `_map` writes to the rows that it is given
     _largest_float64: ClassVar[float] = LARGEST_FLOAT64
 
     unlabelled: Any
@@ -194,7 +195,7 @@ class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, 
             return X.copy()
         dtype = X.dtype
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-            rows = X.astype(np.float64)  # a copy: sums of squares of float32 lose too many digits
+            rows = X.astype(np.float64, copy=self._writes)  # sums of squares of float32 lose too many digits
             out = self._map(rows, domains).astype(dtype, copy=False)
         values = out.data if sparse.issparse(out) else out
         if not np.isfinite(values).all():

@@ -55,6 +55,7 @@ class SubspaceAligner(Aligner):
     (100, 2)
     """
 
+    _writes = False
     _parameter_constraints: ClassVar[dict] = {
         **Aligner._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
