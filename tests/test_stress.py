@@ -1,6 +1,7 @@
 """The attacks find what is wrong, and their table says how many cases were tried."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -67,3 +68,12 @@ def test_growth_is_found(monkeypatch):
 
 def test_memory_does_not_grow():
     assert not growth.run(2, 0, n_rounds=10, n_first=2).violations
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="this system does not say which files are open")
+def test_open_files_are_found(monkeypatch):
+    kept = []
+    monkeypatch.setattr(growth, "outputs", lambda *_: kept.append(open(os.devnull)))  # noqa: SIM115
+    assert "9 open files in 9 rounds" in growth.run(1, 0, n_rounds=9, n_first=1).violations[0]
+    for file in kept:
+        file.close()

@@ -1,9 +1,13 @@
-"""Memory over 200 rounds of fit and predict, with every estimator in turn: it grows by no more than 50 MB."""
+"""Memory over 200 rounds of fit and predict, with every estimator in turn: it grows by no more than 50 MB.
+
+Open files and threads do not grow with the rounds either.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import threading
 import warnings
 from typing import Any
 
@@ -14,6 +18,7 @@ from tests.stress._result import Result
 
 N_ROUNDS, N_FIRST = 200, 20  # the first rounds fill caches that have bounds
 LIMIT = 50 * 10**6  # bytes
+FEW = 4  # files or threads, that a pool may still open
 
 
 def run(count: int, seed: int, n_rounds: int = N_ROUNDS, n_first: int = N_FIRST) -> Result:
@@ -27,18 +32,25 @@ def run(count: int, seed: int, n_rounds: int = N_ROUNDS, n_first: int = N_FIRST)
         case = CASES[order[(seed * count + number) % len(order)]]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            growth = _grown(case, n_rounds, n_first)
-        result.count(f"{case.name}: {growth / 10**6:.0f} MB in {n_rounds} rounds" if growth > LIMIT else None)
+            growth, files, n_threads = _grown(case, n_rounds, n_first)
+        said = [f"{growth / 10**6:.0f} MB"] * (growth > LIMIT)
+        said += [f"{files} open files"] * (files > FEW) + [f"{n_threads} threads"] * (n_threads > FEW)
+        result.count(f"{case.name}: {', '.join(said)} in {n_rounds} rounds" if said else None)
     return result
 
 
-def _grown(case: Any, n_rounds: int, n_first: int) -> int:
-    before = 0
+def _grown(case: Any, n_rounds: int, n_first: int) -> list[int]:
+    before = [0, 0, 0]
     for number in range(n_first + n_rounds):
         if number == n_first:
-            before = _resident()
+            before = _held()
         outputs(case.make().fit(case.X, case.y), case.X, case.y)
-    return _resident() - before
+    return [after - held for after, held in zip(_held(), before)]
+
+
+def _held() -> list[int]:
+    """Return bytes in memory, open files and threads of this process."""
+    return [_resident(), len(os.listdir("/proc/self/fd")), threading.active_count()]
 
 
 def _resident() -> int:
