@@ -1,7 +1,7 @@
 """
-==================================
+===================================
 Looking at what a model has learned
-==================================
+===================================
 
 Numbers say how good a model is; these pictures say why, and what to try next. Each is one call of a display:
 
