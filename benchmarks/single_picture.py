@@ -11,6 +11,7 @@ round; the figure is the ratio of the medians.
 from __future__ import annotations
 
 import contextlib
+import json
 import statistics
 import time
 import warnings
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from _common import interleaved, machine, parser, print_table, ratio, write_results
+from _common import RESULTS, interleaved, machine, parser, print_table, ratio, write_results
 from PIL import Image
 from torch import nn
 
@@ -149,21 +150,29 @@ def disagreement(answer: Callable[[np.ndarray], np.ndarray], pictures: np.ndarra
 def main() -> None:
     options = parser(__doc__, rounds=25)
     options.add_argument("--minutes", type=float, default=4, help="of all races together (default: %(default)s)")
+    options.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    options.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), help="pixels a side")
+    options.add_argument("--resume", action="store_true", help="keep the other cells that the output file holds")
     args = options.parse_args()
     torch.set_num_threads(1)
     described = machine()
-    cells = [(name, weights, size) for name, weights in NETWORKS.items() for size in SIZES]
-    cells, rounds = (cells[:1], 3) if args.quick else (cells, args.rounds)
-    results = [race(*cell, rounds, 60 * args.minutes / len(cells)) for cell in cells]
-    for cell in results:
+    asked = [(name, size) for name in args.networks for size in args.sizes]
+    asked, rounds = (asked[:1], 3) if args.quick else (asked, args.rounds)
+    settings = {"calls": CALLS, "minutes": args.minutes, "aim": AIM}
+    path = args.output or RESULTS / "single_picture.json"
+    earlier = json.loads(path.read_text())["cells"] if args.resume and path.exists() else []
+    results = {(cell["network"], cell["size"]): cell for cell in earlier}
+    for name, size in asked:
+        results[name, size] = race(name, NETWORKS[name], size, rounds, 60 * args.minutes / len(asked))
+        cells = list(results.values())
+        write_results("single_picture", {"machine": described, "settings": settings, "cells": cells}, args)
+    for cell in results.values():
         print(f"\n{cell['network']}, {cell['size']} px, {cell['rounds']} rounds\n")
         rows = [
             [name, cell["milliseconds"][name], times["of_medians"], cell["alone_against_among_eight"].get(name)]
             for name, times in cell["times_the_bare_network"].items()
         ]
         print_table(["one picture by", "ms", f"times the bare network (aim {AIM})", "alone against among eight"], rows)
-    settings = {"calls": CALLS, "minutes": args.minutes, "aim": AIM}
-    write_results("single_picture", {"machine": described, "settings": settings, "cells": results}, args)
 
 
 if __name__ == "__main__":

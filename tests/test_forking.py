@@ -107,10 +107,11 @@ def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_hold(held):
     backbone = load_backbone(network())
     held(backbone.lock)
     held(_engines._lock)
-    (prepared,) = backbone._prepared.values()
-    hook = prepared.register_forward_pre_hook(lambda *_: 1 / 0)  # as a pass that is under way has hooks
+    copies = backbone._prepared.values()  # one an engine
+    hooks = [each.register_forward_pre_hook(lambda *_: 1 / 0) for each in copies]  # as a pass under way has them
     assert holds_in_child(lambda: np.allclose(transformer.transform(PICTURES), expected, atol=1e-5))
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
     assert not backbone.lock.acquire(blocking=False)
 
 
