@@ -48,6 +48,7 @@ from typing import Any
 import numpy as np
 from _common import RESULTS, data_path, machine, print_table
 from scipy import sparse, stats
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -76,6 +77,8 @@ SHARED_PAIRS = (
     ("pacs_photo", "pacs_art_painting"), ("pacs_art_painting", "pacs_cartoon"), ("pacs_cartoon", "pacs_photo"),
     ("mnist", "usps"), ("surf_caltech", "surf_amazon"),
 )  # fmt: skip
+
+PICKED = {"iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer, "digits": load_digits}
 
 Rows = tuple[np.ndarray, np.ndarray]
 Figures = dict[str, tuple[float, float]]
@@ -258,6 +261,16 @@ def electricity() -> dict[str, Rows]:
     return {f"electricity_{i}": (X[i : i + 3000], y[i : i + 3000]) for i in (0, 12000, 24000, 36000)}
 
 
+def picked(load: Callable) -> tuple[Rows, Rows]:
+    """Return rows that lie low along a drawn direction, and the others: nothing has moved, what is frequent differs."""
+    X, y = load(return_X_y=True)
+    X, rng = StandardScaler().fit_transform(X), np.random.default_rng(0)
+    along = X @ rng.normal(size=X.shape[1])
+    order = np.argsort(along + along.std() / 2 * rng.normal(size=len(along)))
+    low, high = order[: len(y) // 2], order[len(y) // 2 :]
+    return (X[low], y[low]), (X[high], y[high])
+
+
 def logistic() -> Any:
     return LogisticRegression(max_iter=1000)
 
@@ -303,6 +316,9 @@ def adaptations(found: dict[str, Rows]) -> Iterator[Case]:
         ("electricity_0", "electricity_12000", 300), ("electricity_24000", "electricity_36000", 300),
         ("made_up_30", "made_up_30_moved", FROM_SOURCE), ("made_up_100", "made_up_100_moved", FROM_SOURCE),
     ]  # fmt: skip
+    for name, load in PICKED.items():
+        every[f"{name}_low"], every[f"{name}_high"] = picked(load)
+        pairs.append((f"{name}_low", f"{name}_high", 20))
     for a, b, n in pairs:
         for what, options in (("loss=None", {"loss": None}), ("default", {})):
             model = functools.partial(DomainAdaptedClassifier, random_state=0, **options)

@@ -71,10 +71,12 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         labels such as {-1, 1}; NaN that only missing values mark.
     target_domain : int, str, list of these or None, default=None
         Which of the domains in ``sample_domain`` are the target; by default those without any label.
-    batch_norm : {"shared", "separate", "target"}, default="separate"
+    batch_norm : {"auto", "shared", "separate", "target"}, default="auto"
         Whose statistics normalise. "shared": those of both domains together, in training and prediction. "separate":
         each domain's own in training, the target's in prediction. "target": both together in training, the target's,
-        estimated afterwards, in prediction. Of rows that start linear, "separate" centres each domain.
+        estimated afterwards, in prediction. Of rows that start linear, "separate" centres each domain. "auto" is
+        "separate"; for rows that start linear it is "shared" where target rows lie among the source's: then the domains
+        differ in what is frequent, not in how it looks, and centres of their own would move rows to wrong classes.
     target_shares : "auto", array-like, dict or None, default="auto"
         Shares of the classes in the target, in sorted order or by name; None takes them to be the source's. "auto"
         estimates them for dense rows with ``backbone="auto"``. The source's classes are weighed by them in every loss
@@ -129,7 +131,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         A row an epoch: train_loss, its parts by name (train_supervised, train_cdan, ...), lr (of the new layers), dur.
     domains_, is_target_domain_ : ndarray of shape (n_domains,)
         Their names, and which of them are the target; "source" and "target" without ``sample_domain``.
-    learning_rate_, batch_size_, steps_per_epoch_, max_epochs_, augment_, loss_, bottleneck_, optimizer_
+    learning_rate_, batch_size_, steps_per_epoch_, max_epochs_, augment_, loss_, bottleneck_, optimizer_, batch_norm_
         What training went by: what "auto" became; ``bottleneck_`` is None where there is none.
     target_shares_ : ndarray of shape (n_classes,) or None
         Shares of the classes in the target, estimated or given; None where they were taken to be the source's.
@@ -184,7 +186,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         head: str = "linear",
         unlabelled: Any = -1,
         target_domain: Any = None,
-        batch_norm: str = "separate",
+        batch_norm: str = "auto",
         target_shares: Any = "auto",
         unknown_label: Any = None,
         max_epochs: int | str = "auto",

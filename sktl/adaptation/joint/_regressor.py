@@ -53,7 +53,7 @@ class DomainAdaptedRegressor(MultiOutputMixin, RegressorMixin, DomainAdapted):
         for the library's own network for rows: that starts as ridge regression.
     target_domain : int, str, list of these or None, default=None
         Which of the domains in ``sample_domain`` are the target; by default those without any number.
-    batch_norm : {"shared", "separate", "target"}, default="separate"
+    batch_norm : {"auto", "shared", "separate", "target"}, default="auto"
         As in `DomainAdaptedClassifier`.
     max_epochs, steps_per_epoch, batch_size, optimizer, schedule
         As in `DomainAdaptedClassifier`.
@@ -122,7 +122,7 @@ class DomainAdaptedRegressor(MultiOutputMixin, RegressorMixin, DomainAdapted):
         weights: str | Path | None = "default",
         bottleneck: int | str | None = "auto",
         target_domain: Any = None,
-        batch_norm: str = "separate",
+        batch_norm: str = "auto",
         max_epochs: int | str = "auto",
         steps_per_epoch: int | str = "auto",
         batch_size: int | str = "auto",

@@ -18,7 +18,7 @@ from sktl._magnitudes import length_scaler, scaled
 from sktl._row_scalers import column_scaler, common_scaler
 from sktl.adaptation.joint._network import set_head
 from sktl.adaptation.joint._row_body import RowBody
-from sktl.adaptation.joint._shares import estimated_shares
+from sktl.adaptation.joint._shares import estimated_shares, shares_in_place
 
 FEATURES = 256  # of the body, at most, unless there are more classes
 LENGTH = 16.0  # root mean square of the features' lengths: what the rate of 0.001 goes with
@@ -151,21 +151,26 @@ def linear_model(data: Any, part: Part) -> LinearModel:
     dense = rows.toarray() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64)
     weight, bias = _head(dense, class_numbers, counts, part.n_classes)
     model = LinearModel(scaled_data, scaler, weight, bias)
-    if part.is_separate and len(part.target) and len(part.source) and not sparse.issparse(rows):
-        _move_to_shares(model, part)
+    if part.shares is not None and len(part.target) and len(part.source) and not sparse.issparse(rows):
+        _find_shares(model, part)
     return model
 
 
-def _move_to_shares(model: LinearModel, part: Part) -> None:
-    """Let the target's centre lie where its classes' shares put it."""
-    if part.shares is None:
-        return
+def _find_shares(model: LinearModel, part: Part) -> None:
+    """Find the classes' shares, and let the target's centre, if it has its own, lie where these put it."""
     known = part.class_numbers[part.source]
     prior = np.bincount(known, part.weights_of(part.source), minlength=part.n_classes)
     prior = prior / prior.sum()
     if not prior.all():
         return
     model.prior = prior
+    if not part.is_separate:
+        if isinstance(part.shares, str):
+            logits = model.data[part.target] @ model.weight.T + model.bias
+            model.shares, model.shares_differ = shares_in_place(logits, prior)
+        else:
+            model.shares = part.shares
+        return
     rows = model.data[part.source]
     means = np.stack([
         np.average(rows[known == k], axis=0, weights=part.weights_of(part.source[known == k]))

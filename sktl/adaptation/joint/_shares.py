@@ -65,6 +65,29 @@ def estimated_shares(
     return Estimate(prior if distance(g, prior) > COLLAPSED else g, True)
 
 
+def shares_in_place(logits: np.ndarray, prior: np.ndarray) -> Estimate:
+    """Return the classes' shares in a target whose rows lie where the source's do.
+
+    Expectation and maximisation over the source model's probabilities (Saerens et al. 2002); the source's shares count
+    as one row more.
+
+    Parameters
+    ----------
+    logits : array (n, n_classes)
+        The source model's, of target rows.
+    prior : array (n_classes,)
+        The source's shares, none 0.
+    """
+    g, of_rows = prior, logits - np.log(prior)
+    for _ in range(STEPS):
+        # g <- (sum_i p(c | x_i; g) + p_c) / (n + 1)
+        new = (softmax(of_rows + np.log(np.maximum(g, 1e-12)), axis=1).sum(0) + prior) / (len(logits) + 1)
+        done, g = np.abs(new - g).sum() < TOLERANCE, new
+        if done:
+            break
+    return Estimate(g, distance(g, prior) > MUCH)
+
+
 def distance(one: np.ndarray, other: np.ndarray) -> float:
     """Return half the sum of the differences between shares, 0 to 1."""
     return float(np.abs(one - other).sum() / 2)
@@ -103,8 +126,8 @@ def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray) -
         what = "How, cannot be told: the model is misled too much, and the source's shares are taken."
     else:
         what = (
-            f"There seem to be more of {', '.join(frequent)}, less of {', '.join(rare)}. The source's classes are "
-            "weighed by the estimate in target_shares_, which goes half the way."
+            f"There seem to be more of {', '.join(frequent)}, less of {', '.join(rare)}. Classes are weighed by "
+            "the estimate in target_shares_, a cautious one."
         )
     warnings.warn(
         f"Classes seem to have other shares in the target than in the source. {what} Pass target_shares if you know "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -76,6 +77,8 @@ class AdaptationStep:
         The mean loss of labelled rows; weights may be None.
     processes : Processes, optional
         Each of which runs the network on a share of the rows; the losses are shown all of them.
+    class_shares : array of shape (n_classes,), optional
+        Of the target, for the losses.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class AdaptationStep:
         layout: Layout,
         supervised: Callable[..., Tensor],
         processes: Processes | None = None,
+        class_shares: np.ndarray | None = None,
     ):
         if processes is not None:
             processes.check_rows(layout.n_source, "A batch's source")
@@ -97,6 +101,7 @@ class AdaptationStep:
         self.losses = list(losses)
         self.layout = layout
         self.supervised = supervised
+        self.class_shares = None if class_shares is None else torch.from_numpy(class_shares).float()
         self.names = _unique([type(loss).__name__.lower() for loss in losses])
 
     def __call__(self, module: Any, batch: DomainBatch) -> StepResult:
@@ -123,9 +128,11 @@ class AdaptationStep:
     def _sum(self, module: Training, batch: DomainBatch, features: Tensor, logits: Tensor) -> StepResult:
         # L = share * sum_i w_i l(y_i, z_i) / n + sum_k L_k,   with weights of mean 1 over the training
         layout = self.layout
+        if self.class_shares is not None:
+            self.class_shares = self.class_shares.to(logits.device)
         view = View(
             features, logits, batch.labels, batch.weights, layout.sizes, layout.n_target, batch.progress,
-            module.network, batch.X, layout.mean_weights,
+            module.network, batch.X, layout.mean_weights, self.class_shares,
         )  # fmt: skip
         if layout.n_apart:
             view = _without(view, layout.n_apart)

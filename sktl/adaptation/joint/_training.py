@@ -19,6 +19,7 @@ from sktl._magnitudes import length_scaler, scaled, standardiser
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.adaptation._batches import DomainBatches, Layout, taker
 from sktl.adaptation._row_changes import change_for, second_change_for
+from sktl.adaptation.joint._apart import batch_norm_for
 from sktl.adaptation.joint._budget import budget_for
 from sktl.adaptation.joint._checkpoint import kept_adaptation
 from sktl.adaptation.joint._domain_batch_norm import estimate_statistics
@@ -39,8 +40,7 @@ LABELLED_TARGET_SHARE = 4  # one row in so many of the target's half has a label
 SGD_RATE, SGD_RATE_OF_ROWS, SGD_RATE_OF_REGRESSION, ADAM_RATE = 0.01, 0.03, 0.003, 1e-3
 STATISTICS_BATCH = 256
 LARGEST_GRADIENT = 5.0  # norm over a batch of a regression: numbers, unlike classes, may lie far out
-LARGEST_DECAY, LARGEST_DECAY_OF_BODY = 10.0, 0.1  # of ridge penalties as decay
-WEIGHT_DECAY = 1e-3
+WEIGHT_DECAY, LARGEST_DECAY, LARGEST_DECAY_OF_BODY = 1e-3, 10.0, 0.1  # the latter two of ridge penalties as decay
 ROW_OPTIONS: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
 
 
@@ -83,7 +83,7 @@ class DomainTraining:
     saved: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        roles = self.roles
+        roles, e = self.roles, self.estimator
         self.penalty: float | None = None  # of the ridge regression that training starts as
         self.scaler: StandardScaler | None = None
         self.start: RowStart | None = None
@@ -91,23 +91,26 @@ class DomainTraining:
         is_sparse = sparse.issparse(self.data)
         self.differing_shares: tuple[np.ndarray, np.ndarray] | None = None
         is_estimated, is_given = isinstance(self.shares, str), isinstance(self.shares, np.ndarray)
+        self.batch_norm = "separate" if e.batch_norm == "auto" else e.batch_norm
+        self.shares = self.shares if is_given or self.batch_norm == "separate" else None
         if self.plan.is_linear:
+            if e.batch_norm == "auto" and self.uses_target and roles.sources and not is_given:
+                self.batch_norm = batch_norm_for(self.data, np.concatenate(roles.sources), roles.target, self.weights)
             model = linear_model(self.data, self._part())
             self._shares_of(model)
             self.start = row_start(self.data, self._part(), model)
             self.data, self.scaler = self.start.data, self.start.scaler
         elif self.plan.is_own and not (is_sparse and self.options.bottleneck is not None):  # batch norm scales those
             rows = np.union1d(roles.labelled, roles.target)
-            weights = None if self.weights is None else self.weights[rows]
             of_rows = length_scaler if is_sparse else standardiser
-            self.scaler = of_rows(self.data[rows], weights)
+            self.scaler = of_rows(self.data[rows], None if self.weights is None else self.weights[rows])
             if is_estimated and self.uses_target and roles.sources and not is_sparse:
                 self._shares_of(linear_model(self.data, self._part()))
             self.data = scaled(self.data, self.scaler)
         if isinstance(self.shares, str) or not self.uses_target:
             self.shares = None
-        looks_at_features = any(loss.aligns_features for loss in self.losses)
-        self.weighs_classes = looks_at_features and self.uses_target and (is_given or self.differing_shares is not None)
+        is_known = self.shares is not None and (is_given or self.differing_shares is not None)
+        self.weighs_classes = is_known and any(loss.aligns_features for loss in self.losses)
         self.budget = budget_for(self.estimator, self._n_largest(), self.plan)
         if self.weights is not None:
             self.weights = self.weights / self._mean_weight(self.weights)
@@ -118,7 +121,7 @@ class DomainTraining:
         target = roles.target if self.uses_target else roles.target[:0]
         return Part(
             self.y.values, self.y.n_outputs, self.weights, source, target, roles.labelled,
-            self.estimator.batch_norm == "separate", self.shares,
+            self.batch_norm == "separate", self.shares,
         )  # fmt: skip
 
     def _shares_of(self, model: LinearModel) -> None:
@@ -155,7 +158,7 @@ class DomainTraining:
     def network(self) -> AdaptedNetwork:
         """Return the network as training finds it."""
         e = self.estimator
-        is_separate = e.batch_norm == "separate" and self.uses_target and self.start is None
+        is_separate = self.batch_norm == "separate" and self.uses_target and self.start is None
         network = self.plan.build(
             self.y.n_outputs, self.options.bottleneck, e._head, is_separate=is_separate, seed=int(self.seeds[0])
         )
@@ -194,8 +197,7 @@ class DomainTraining:
         means = None if self.weights is None else tuple(float(self.weights[rows].mean()) for rows in sources)
         n_apart = n_labelled if len(roles.unknown) else 0
         layout = Layout((share,) * len(sources), n_labelled, n_labelled + n_other, has_second_view, means, n_apart)
-        weighs = self.weighs_classes
-        drawn = [drawn_by(rows, self.y.values, self.shares) for rows in sources] if weighs else sources
+        drawn = [drawn_by(r, self.y.values, self.shares) for r in sources] if self.weighs_classes else sources
         parts = [(rows, share) for rows in drawn]
         parts += [(target_labelled, n_labelled)] if n_labelled else []
         parts += [(roles.drawn_target, n_other)] if n_other else []
@@ -246,7 +248,7 @@ class DomainTraining:
             "learning_rate_": self.learning_rate, "batch_size_": self.budget.batch_size,
             "steps_per_epoch_": self.budget.steps_per_epoch, "max_epochs_": self.budget.max_epochs,
             "augment_": self.estimator.augment, "loss_": self.options.loss, "bottleneck_": self.options.bottleneck,
-            "optimizer_": self.options.optimizer, "target_shares_": self.shares,
+            "optimizer_": self.options.optimizer, "batch_norm_": self.batch_norm, "target_shares_": self.shares,
             "domains_": self.roles.domains, "is_target_domain_": self.roles.is_target_domain,
             "n_trained_": sum(p.numel() for p in network.parameters() if p.requires_grad),
             "n_parameters_": sum(p.numel() for p in network.parameters()),
@@ -270,9 +272,9 @@ class DomainTraining:
         own += [] if self.keeper is None else [("sktl_checkpoint", self.keeper)]
         processes = processes_of(e.device, WholeBatches)
         return TrainingNet(
-            training, AdaptationStep(self.losses, layout, e._supervised(), processes), optimizer=self.options.optimizer,
-            param_groups=groups, weight_decay=self.weight_decay(LARGEST_DECAY), schedule=e.schedule,
-            clip_norm=None if self.y.is_class else LARGEST_GRADIENT,
+            training, AdaptationStep(self.losses, layout, e._supervised(), processes, self.shares),
+            optimizer=self.options.optimizer, param_groups=groups, weight_decay=self.weight_decay(LARGEST_DECAY),
+            schedule=e.schedule, clip_norm=None if self.y.is_class else LARGEST_GRADIENT,
             max_epochs=self.budget.max_epochs, split=None, dtype=self.dtype, keep_last_good=True,
             classify=self.y.is_class, device=self.device, random_state=int(self.seeds[3]),
             callbacks=[*(e.callbacks or []), *own], verbose=int(e.verbose), processes=processes,
@@ -343,5 +345,4 @@ class DomainTraining:
         if training.differing_shares is not None:
             warn_of_shares(*training.differing_shares, target.learned["classes_"])
         dtype = str(training.dtype).removeprefix("torch.")
-        about = {"_kind": kind, "_dtype": dtype, "_is_pretrained": plan.is_pretrained}
-        return training, target.learned | about
+        return training, target.learned | {"_kind": kind, "_dtype": dtype, "_is_pretrained": plan.is_pretrained}

@@ -42,6 +42,8 @@ class View:
         The rows as the network was given them.
     mean_weights : tuple of float or None
         Mean weight of all rows of each source domain.
+    class_shares : Tensor (n_classes,) or None
+        Shares of the classes in the target, where something is known of them.
     """
 
     features: Tensor
@@ -54,6 +56,7 @@ class View:
     network: Any
     X: Tensor
     mean_weights: tuple[float, ...] | None = None
+    class_shares: Tensor | None = None
 
     @property
     def n_source(self) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from sktl.adaptation.losses._base import DomainLoss, View, at_least
 
 
-def class_confusion(logits: Tensor, *, temperature: float = 2.0) -> Tensor:
+def class_confusion(logits: Tensor, *, temperature: float = 2.0, class_shares: Tensor | None = None) -> Tensor:
     """Return the share of confusion between different classes in predictions on a batch.
 
     Parameters
@@ -19,22 +19,28 @@ def class_confusion(logits: Tensor, *, temperature: float = 2.0) -> Tensor:
         Of target rows.
     temperature : float, default=2.0
         Divides the logits.
+    class_shares : Tensor (n_classes,), default=None
+        What each class counts for, its share g_a in the target: rows that are taken for a class that the target lacks
+        are no reason to move. None lets all classes count alike.
     """
     # Y = softmax(z / T),   w_i = n (1 + e^-H_i) / sum_j (1 + e^-H_j),   C = Y' diag(w) Y, each row scaled to sum to 1;
-    # 1/K sum_{a != b} C_ab
+    # 1/K sum_{a != b} C_ab,  or sum_a g_a sum_{b != a} C_ab
     log_proba = (logits / temperature).log_softmax(1)
     proba = log_proba.exp()
     certainty = 1 + (log_proba * proba).sum(1).detach().exp()
     weights = len(logits) * certainty / certainty.sum()
     confusion = (proba * weights[:, None]).T @ proba  # (K, K)
     shares = confusion / confusion.sum(1, keepdim=True).clamp_min(1e-12)
-    return (shares.sum() - shares.trace()) / logits.shape[1]
+    if class_shares is None:
+        return (shares.sum() - shares.trace()) / logits.shape[1]
+    return (class_shares * (shares.sum(1) - shares.diagonal())).sum()
 
 
 class MCC(DomainLoss):
     """Minimum class confusion: target rows are predicted so that no two classes are mixed up [1]_.
 
-    It aligns nothing and needs the target's logits only, so that it joins any other loss.
+    It aligns nothing and needs the target's logits only, so that it joins any other loss. Classes count by their shares
+    in the target where these are known or were estimated, else alike, as in the paper.
 
     Parameters
     ----------
@@ -66,4 +72,5 @@ class MCC(DomainLoss):
 
     def __call__(self, view: View, state: Any) -> Tensor:
         """Return the term."""
-        return self.weight * class_confusion(view.target_logits, temperature=self.temperature)
+        confusion = class_confusion(view.target_logits, temperature=self.temperature, class_shares=view.class_shares)
+        return self.weight * confusion

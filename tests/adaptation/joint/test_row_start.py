@@ -15,7 +15,7 @@ from sktl.adaptation import DomainAdaptedClassifier
 from sktl.adaptation.joint._network import HEADS, set_head
 from sktl.adaptation.joint._row_body import RowBody
 from sktl.adaptation.joint._row_start import Part, linear_model, principal, row_start
-from sktl.adaptation.joint._shares import drawn_by, estimated_shares
+from sktl.adaptation.joint._shares import drawn_by, estimated_shares, shares_in_place
 
 RNG = np.random.default_rng(0)
 
@@ -191,6 +191,24 @@ class TestShares:
         same = estimated_shares(even, weight, bias, means, prior)
         assert not same.differ
         np.testing.assert_array_equal(same.shares, prior)
+
+    def test_shares_in_place_are_those_of_the_em_corrector(self):
+        rng = np.random.default_rng(0)
+        X, y = classes_of(3, 100, 4, spread=1.5)
+        model = LogisticRegression(max_iter=1000).fit(X, y)
+        some, labels = classes_of(3, 300, 4, spread=1.5, seed=1)
+        target = some[(labels == 0) | ((labels == 1) & (rng.random(len(labels)) < 0.3))]
+        found = shares_in_place(model.decision_function(target), np.full(3, 1 / 3))
+        proba = model.predict_proba(target)
+        g = np.full(3, 1 / 3)
+        for _ in range(100):  # Saerens et al.'s steps, and one row more of the source's shares
+            posterior = proba * 3 * g
+            posterior /= posterior.sum(1, keepdims=True)
+            g = (posterior.sum(0) + 1 / 3) / (len(target) + 1)
+        np.testing.assert_allclose(found.shares, g, atol=1e-4)
+        assert found.differ
+        assert found.shares[0] == pytest.approx(300 / len(target), abs=0.05)
+        assert not shares_in_place(model.decision_function(some), np.full(3, 1 / 3)).differ
 
     def test_an_estimate_that_collapses_is_not_believed(self):
         means, prior = np.array([[-3.0, 0], [0.0, 3], [3.0, 0], [0, -3]]), np.full(4, 0.25)

@@ -1,0 +1,95 @@
+"""Domains that differ in what is frequent, not in how it looks, keep one centre."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktl.adaptation import DomainAdaptedClassifier, stack_domains
+from sktl.adaptation.joint._apart import APART, batch_norm_for, own_neighbours
+
+RNG = np.random.default_rng(0)
+
+
+def halves(X, y, shift, seed=0):
+    """Return a source and a target: the rows that lie low and high along a direction, or drawn at random and moved."""
+    rng = np.random.default_rng(seed)
+    X = StandardScaler().fit_transform(X)
+    order = rng.permutation(len(y))
+    if shift == "picked":
+        along = X @ rng.normal(size=X.shape[1])
+        order = np.argsort(along + rng.normal(size=len(along)) * along.std() / 2)
+    source, target = order[: len(y) // 2], order[len(y) // 2 :]
+    if shift == "fewer classes":
+        target = target[y[target] < len(np.unique(y)) // 2]
+    moved = rng.normal(size=X.shape[1]) if shift == "moved" else 0.0
+    return X[source], y[source], X[target] + moved, y[target]
+
+
+class TestOwnNeighbours:
+    def test_by_hand(self):
+        source, target = np.array([[0.0], [1], [10]]), np.array([[0.2], [5], [5.1]])
+        # 0.2 is nearest to 0; 5 and 5.1 to each other
+        assert own_neighbours(source, target) == pytest.approx(2 / 3)
+
+    def test_a_half_for_rows_of_one_kind(self):
+        rows = RNG.normal(size=(1200, 6))
+        assert own_neighbours(rows[:600], rows[600:]) == pytest.approx(0.5, abs=0.06)
+        assert own_neighbours(rows[:600], rows[600:700]) == pytest.approx(0.5, abs=0.15)
+
+    def test_all_for_rows_elsewhere(self):
+        assert own_neighbours(RNG.normal(size=(50, 4)), RNG.normal(size=(50, 4)) + 9) == 1
+
+    def test_scales_and_repeats_do_not_count(self):
+        source, target = RNG.normal(size=(80, 5)), RNG.normal(size=(80, 5)) + 1
+        found = own_neighbours(source, target)
+        scale = np.logspace(-5, 5, 5)
+        assert own_neighbours(source * scale, target * scale) == pytest.approx(found, abs=0.02)
+        assert own_neighbours(np.repeat(source, 3, axis=0), np.repeat(target, 2, axis=0)) == found
+
+    @pytest.mark.parametrize("n", [0, 1])
+    def test_too_few_rows(self, n):
+        assert own_neighbours(RNG.normal(size=(n, 3)), RNG.normal(size=(9, 3))) == 0.5
+
+    def test_rows_without_weight_are_not_looked_at(self):
+        rows = np.vstack([RNG.normal(size=(40, 3)), RNG.normal(size=(40, 3)), RNG.normal(size=(300, 3)) + 9])
+        source, target, weights = np.arange(40), np.arange(40, 380), np.r_[np.ones(80), np.zeros(300)]
+        assert batch_norm_for(rows, source, target, None) == "separate"
+        assert batch_norm_for(rows, source, target, weights) == "shared"
+
+    def test_words_have_no_centre(self):
+        assert batch_norm_for(sparse.eye(8).tocsr(), np.arange(4), np.arange(4, 8), None) == "separate"
+
+
+@pytest.mark.filterwarnings("ignore:Classes seem to have other shares:UserWarning")
+class TestDefault:
+    @pytest.mark.parametrize("shift", ["picked", "fewer classes"])
+    @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
+    def test_does_not_lose_where_rows_are_picked_otherwise(self, load, shift):
+        X, y, X_target, y_target = halves(*load(return_X_y=True), shift)
+        if len(np.unique(y)) < 2:
+            pytest.skip("the source has one class")
+        plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(X, y)
+        model = DomainAdaptedClassifier(random_state=0).fit(*stack_domains(X, y, X_target)[:2])
+        assert model.batch_norm_ == "shared"
+        assert model.score(X_target, y_target) >= plain.score(X_target, y_target) - 0.03
+
+    @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
+    def test_gains_where_the_target_has_moved(self, load):
+        X, y, X_target, y_target = halves(*load(return_X_y=True), "moved")
+        plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(X, y)
+        model = DomainAdaptedClassifier(random_state=0).fit(*stack_domains(X, y, X_target)[:2])
+        assert model.batch_norm_ == "separate"
+        assert model.score(X_target, y_target) >= plain.score(X_target, y_target) + 0.01
+
+    def test_what_is_asked_for_is_taken(self):
+        X, y, X_target, _ = halves(*load_iris(return_X_y=True), "picked")
+        both = stack_domains(X, y, X_target)[:2]
+        for given in ("shared", "separate", "target"):
+            assert DomainAdaptedClassifier(batch_norm=given, max_epochs=1).fit(*both).batch_norm_ == given
+        known = DomainAdaptedClassifier(target_shares=[0, 0.5, 0.5], max_epochs=1).fit(*both)
+        assert known.batch_norm_ == "separate"  # shares say where the target's centre lies
+        assert 0.5 < APART < 1
