@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.optimize import nnls
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
@@ -13,25 +14,29 @@ from sklearn.preprocessing import StandardScaler
 SEEN = 1000  # rows of each domain
 N_COMPONENTS = 50
 APART = 0.85  # share of target rows whose nearest row is one of the target
+EXPLAINED = 0.12  # share of the way between the means, above what chance explains
+LEAST_WAY = 3.0  # squared, in that of the means' noise
+N_RANDOM, SHRINKAGE = 20, 0.05
 
 
-def batch_norm_for(rows: Any, source: np.ndarray, target: np.ndarray, weights: np.ndarray | None) -> str:
+def batch_norm_for(rows: Any, part: Any) -> str:
     """Return whose centre feature rows have by default: each domain its own, or both that of all rows.
 
     Parameters
     ----------
     rows : array or sparse matrix of shape (n, n_columns)
         Of all domains.
-    source, target : int arrays
-        Numbers of rows.
-    weights : array of shape (n,) or None
-        Of the rows; what weighs nothing is not looked at.
+    part : Part
+        Which of them are which; those that weigh nothing are not looked at.
     """
     if sparse.issparse(rows):  # words have no centre
         return "separate"
-    if weights is not None:
-        source, target = source[weights[source] > 0], target[weights[target] > 0]
-    return "separate" if own_neighbours(rows[source], rows[target]) > APART else "shared"
+    source, target = part.source, part.target
+    if part.weights is not None:
+        source, target = source[part.weights[source] > 0], target[part.weights[target] > 0]
+    if own_neighbours(rows[source], rows[target]) > APART:
+        return "separate"
+    return "separate" if has_moved(rows[source], part.class_numbers[source], rows[target]) else "shared"
 
 
 def own_neighbours(source: np.ndarray, target: np.ndarray) -> float:
@@ -43,17 +48,75 @@ def own_neighbours(source: np.ndarray, target: np.ndarray) -> float:
     The nearest-neighbour test of two samples (Schilling 1986; Henze 1988), on as many rows of either, each column by
     its deviation, along the leading principal components. Rows that are there twice count once; ties count half.
     """
-    rng = np.random.default_rng(0)
-    parts = [np.unique(_some(np.asarray(rows, dtype=np.float64), 4 * SEEN, rng), axis=0) for rows in (source, target)]
-    n = min(len(parts[0]), len(parts[1]), SEEN)
-    if n < 2:
+    a, b, _ = _projected(source, np.zeros(len(source)), target)
+    if len(a) < 2:
         return 0.5
-    both = StandardScaler().fit_transform(np.vstack([_some(rows, n, rng) for rows in parts]))
+    to_other = NearestNeighbors(n_neighbors=1).fit(a).kneighbors(b)[0][:, 0]
+    to_own = NearestNeighbors(n_neighbors=1).fit(b).kneighbors()[0][:, 0]  # but not itself
+    return float(np.mean(to_own < to_other) + np.mean(to_own == to_other) / 2)
+
+
+def has_moved(source: np.ndarray, class_numbers: np.ndarray, target: np.ndarray) -> bool:
+    """Return whether the target's mean lies where no shares of the source's classes would put it.
+
+    In many noisy columns rows mix though all of them have moved a little. The mean tells. What the best shares explain
+    of the way between the means is set against what they explain of ways in directions of chance.
+    """
+    a, b, numbers = _projected(source, class_numbers, target)
+    if len(a) < 2:
+        return False
+    known, present = np.unique(numbers, return_inverse=True)
+    means = np.stack([a[present == c].mean(0) for c in range(len(known))])
+    within, of_target = _covariance(a - means[present]), _covariance(b - b.mean(0))
+    for covariance in (within, (within + of_target) / 2):
+        noise = a.shape[1] * 2 / len(a)
+        # lengths in deviations within classes: S = L L',  z = L^-1 x
+        lower = np.linalg.cholesky(covariance)
+        way = np.linalg.solve(lower, b.mean(0) - a.mean(0))
+        ways_of_classes = np.linalg.solve(lower, (means - a.mean(0)).T)
+        length = float(way @ way)
+        if length < LEAST_WAY * noise:
+            return False
+        random = np.random.default_rng(0).normal(size=(N_RANDOM, len(way)))
+        random *= np.sqrt(length) / np.linalg.norm(random, axis=1, keepdims=True)
+        by_chance = float(np.mean([_explained(one, ways_of_classes, noise) for one in random]))
+        if _explained(way, ways_of_classes, noise) > by_chance + EXPLAINED:
+            return False
+    return True
+
+
+def _explained(way: np.ndarray, ways_of_classes: np.ndarray, noise: float) -> float:
+    """Return the share of the way's squared length that the best shares of the classes go."""
+    # min_g |way - sum_c g_c m_c|^2,   g >= 0,  sum g = 1
+    heavy = 1e3 * np.sqrt(max(float(np.square(ways_of_classes).sum(0).max()), 1e-12))
+    shares, _ = nnls(np.vstack([ways_of_classes, np.full(ways_of_classes.shape[1], heavy)]), np.r_[way, heavy])
+    rest = way - ways_of_classes @ shares
+    return 1 - max(float(rest @ rest) - noise, 0.0) / max(float(way @ way) - noise, 1e-12)
+
+
+def _covariance(rows: np.ndarray) -> np.ndarray:
+    found = rows.T @ rows / len(rows)
+    size = np.trace(found) / len(found)
+    return found + (SHRINKAGE * size or 1.0) * np.eye(len(found))
+
+
+def _projected(
+    source: np.ndarray, class_numbers: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return as many rows of either domain, each once, along leading components, and the classes of the first."""
+    rng = np.random.default_rng(0)
+    first = rng.permutation(len(source))[: 4 * SEEN] if len(source) > 4 * SEEN else np.arange(len(source))
+    a, where = np.unique(np.asarray(source[first], dtype=np.float64), axis=0, return_index=True)
+    numbers = class_numbers[first][where]
+    b = np.unique(_some(np.asarray(target, dtype=np.float64), 4 * SEEN, rng), axis=0)
+    n = min(len(a), len(b), SEEN)
+    if n < 2:
+        return a[:0], b[:0], numbers[:0]
+    some = rng.permutation(len(a))[:n] if len(a) > n else np.arange(n)
+    both = StandardScaler().fit_transform(np.vstack([a[some], _some(b, n, rng)]))
     if min(both.shape) > N_COMPONENTS:
         both = PCA(N_COMPONENTS, svd_solver="randomized", random_state=0).fit_transform(both)
-    to_other = NearestNeighbors(n_neighbors=1).fit(both[:n]).kneighbors(both[n:])[0][:, 0]
-    to_own = NearestNeighbors(n_neighbors=1).fit(both[n:]).kneighbors()[0][:, 0]  # but not itself
-    return float(np.mean(to_own < to_other) + np.mean(to_own == to_other) / 2)
+    return both[:n], both[n:], numbers[some]
 
 
 def _some(rows: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -95,7 +95,7 @@ class DomainTraining:
         self.shares = self.shares if is_given or self.batch_norm == "separate" else None
         if self.plan.is_linear:
             if e.batch_norm == "auto" and self.uses_target and roles.sources and not is_given:
-                self.batch_norm = batch_norm_for(self.data, np.concatenate(roles.sources), roles.target, self.weights)
+                self.batch_norm = batch_norm_for(self.data, self._part())
             model = linear_model(self.data, self._part())
             self._shares_of(model)
             self.start = row_start(self.data, self._part(), model)

@@ -20,11 +20,11 @@ def class_confusion(logits: Tensor, *, temperature: float = 2.0, class_shares: T
     temperature : float, default=2.0
         Divides the logits.
     class_shares : Tensor (n_classes,), default=None
-        What each class counts for, its share g_a in the target: rows that are taken for a class that the target lacks
+        Shares g_a in the target. Rarer classes count for less: rows that are taken for a class that the target lacks
         are no reason to move. None lets all classes count alike.
     """
     # Y = softmax(z / T),   w_i = n (1 + e^-H_i) / sum_j (1 + e^-H_j),   C = Y' diag(w) Y, each row scaled to sum to 1;
-    # 1/K sum_{a != b} C_ab,  or sum_a g_a sum_{b != a} C_ab
+    # 1/K sum_{a != b} C_ab,  or sum_a min(g_a, 1/K) sum_{b != a} C_ab
     log_proba = (logits / temperature).log_softmax(1)
     proba = log_proba.exp()
     certainty = 1 + (log_proba * proba).sum(1).detach().exp()
@@ -33,14 +33,14 @@ def class_confusion(logits: Tensor, *, temperature: float = 2.0, class_shares: T
     shares = confusion / confusion.sum(1, keepdim=True).clamp_min(1e-12)
     if class_shares is None:
         return (shares.sum() - shares.trace()) / logits.shape[1]
-    return (class_shares * (shares.sum(1) - shares.diagonal())).sum()
+    return (class_shares.clamp(max=1 / logits.shape[1]) * (shares.sum(1) - shares.diagonal())).sum()
 
 
 class MCC(DomainLoss):
     """Minimum class confusion: target rows are predicted so that no two classes are mixed up [1]_.
 
-    It aligns nothing and needs the target's logits only, so that it joins any other loss. Classes count by their shares
-    in the target where these are known or were estimated, else alike, as in the paper.
+    It aligns nothing and needs the target's logits only, so that it joins any other loss. Classes that are
+    rare in the target, as far as shares are known or were estimated, count for less; else all alike, as in the paper.
 
     Parameters
     ----------

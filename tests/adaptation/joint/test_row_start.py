@@ -167,7 +167,7 @@ class TestShares:
         X, y, _ = moved
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            model = DomainAdaptedClassifier(max_epochs=1, random_state=0).fit(X, y)
+            model = DomainAdaptedClassifier(batch_norm="separate", max_epochs=1, random_state=0).fit(X, y)
         np.testing.assert_allclose(model.target_shares_, 1 / 3)
 
     def test_losses_that_align_draw_by_them(self, three_of_nine):
