@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, _fit_context, clone
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
@@ -24,11 +24,14 @@ from sktl._labelled_score import LabelledScoreMixin
 from sktl._unlabelled import known_labels
 from sktl._warn_once import warn_user
 from sktl.density_ratios import DensityRatio, get_density_ratio
+from sktl.reweighting._flattening import COLLAPSED, effective_size, flattened
 from sktl.reweighting._held_out import held_out_probabilities
 from sktl.reweighting._label_shift import LabelShift
 from sktl.reweighting._registry import get_weighter
 
-COLLAPSED = 0.1  # of the source's rows
+LEAST_WORTH = (
+    0.3  # of them, that "auto" leaves: from 0.2 to 0.5 much is gained where weights help, little lost elsewhere
+)
 
 
 class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEstimator, BaseEstimator):
@@ -37,14 +40,14 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
     __metadata_request__fit: ClassVar[dict] = {"sample_domain": True}
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit", "predict"])],
-        "flattening": [Interval(Real, 0, 1, closed="both")],
+        "flattening": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "unlabelled": "no_validation",
         "target_domain": "no_validation",
     }
 
     estimator: Any
     weighter: Any
-    flattening: float
+    flattening: float | str
     unlabelled: Any
     target_domain: Any
 
@@ -83,7 +86,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         is_target = found_domains(labels, sample_domain, self.unlabelled, self.target_domain).is_target
         learned = X[np.flatnonzero(labelled)]
         is_source = ~is_target[labelled]
-        weights = np.ones(len(known))
+        weights, self.flattening_ = np.ones(len(known)), 1.0
         self.density_ratio_ = np.ones(int(is_source.sum()))
         if is_target.any() and is_source.any():
             target = X[np.flatnonzero(is_target)]
@@ -93,7 +96,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
             missing = "target row: mark them in y as unlabelled" if not is_target.any() else "source row with a label"
             warn_user(f"There is no {missing}. {name} weighs all rows alike.")
         self.weights_ = weights
-        self.effective_sample_size_ = _effective(weights[is_source]) if is_source.any() else 0.0
+        self.effective_sample_size_ = effective_size(weights[is_source]) if is_source.any() else 0.0
         self._warn_of_collapse(int(is_source.sum()))
         fitted = (
             {} if given is None and (weights == 1).all() else {argument: weights if given is None else weights * given}
@@ -113,14 +116,9 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         """Return the density ratio at each labelled source row."""
 
     def _weights(self, ratios: np.ndarray) -> np.ndarray:
-        # Shimodaira's flattened weights, w^flattening, at a mean of 1
-        weights = (ratios / (ratios.max() or 1.0)) ** self.flattening
-        if not weights.any():
-            raise ValueError(
-                "No source row is like a target row by the weighter: all weights are 0. The domains do not overlap: "
-                "use a wider sigma, weighter='discriminative', or an aligner of sktl.aligners first."
-            )
-        return weights / weights.mean()
+        is_of_rows = not hasattr(self, "class_weights_")
+        weights, self.flattening_ = flattened(ratios, self.flattening, type(self).__name__, is_of_rows=is_of_rows)
+        return weights
 
     def _warn_of_collapse(self, n: int) -> None:
         if n and self.effective_sample_size_ < COLLAPSED * n:
@@ -161,8 +159,9 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
     weighter : str, DensityRatio or LabelShift, default="discriminative"
         A key of `WEIGHTERS`, the `name` of a class of one's own, or one of the objects; ``weighter__C`` reaches into
         either.
-    flattening : float, default=1.0
-        Power of the weights: 0 leaves all alike, values between trade bias for a steadier fit [1]_.
+    flattening : float or "auto", default="auto"
+        Power of the weights: 0 leaves all alike, values between trade bias for a steadier fit [1]_. "auto" is 1, or,
+        where the weights of rows would be worth less than three tenths of the rows, what leaves so many.
     unlabelled : scalar or None, default=-1
         The label that marks unlabelled rows, which are the target; so do NaN and None. None: only `sample_domain` says.
     target_domain : int, str, list of these or None, default=None
@@ -182,6 +181,8 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
         The classes' shares in the target; with weights of classes only.
     weights_ : ndarray of shape (n_labelled,)
         What each labelled row was fitted with; those of the source have a mean of 1, labelled target rows have 1.
+    flattening_ : float
+        The power of the weights that was taken.
     effective_sample_size_ : float
         Source rows of equal weight that would give estimates as steady, (sum w)^2 / sum w^2. Below a tenth of the rows
         there is a warning.
@@ -218,7 +219,7 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
         estimator: Any,
         *,
         weighter: Any = "discriminative",
-        flattening: float = 1.0,
+        flattening: float | str = "auto",
         unlabelled: Any = -1,
         target_domain: Any = None,
     ):
@@ -266,8 +267,9 @@ class ReweightedRegressor(RegressorMixin, _Reweighted):
         A clone of it is fitted; it must take ``sample_weight``. In a pipeline, its last step must.
     weighter : str or DensityRatio, default="discriminative"
         A key of `sktl.density_ratios.DENSITY_RATIOS`, or an object; ``weighter__C`` reaches into either.
-    flattening : float, default=1.0
-        Power of the weights: 0 leaves all alike, values between trade bias for a steadier fit [1]_.
+    flattening : float or "auto", default="auto"
+        Power of the weights: 0 leaves all alike, values between trade bias for a steadier fit [1]_. "auto" is 1, or,
+        where the weights of rows would be worth less than three tenths of the rows, what leaves so many.
     target_domain : int, str, list of these or None, default=None
         Which of the domains in ``sample_domain`` are the target; by default those without any value.
 
@@ -279,6 +281,8 @@ class ReweightedRegressor(RegressorMixin, _Reweighted):
         The target's density over the source's, at each source row that has a value.
     weights_ : ndarray of shape (n_labelled,)
         What each row with a value was fitted with; those of the source have a mean of 1, target rows have 1.
+    flattening_ : float
+        The power of the weights that was taken.
     effective_sample_size_ : float
         Source rows of equal weight that would give estimates as steady, (sum w)^2 / sum w^2. Below a tenth of the rows
         there is a warning.
@@ -316,7 +320,7 @@ class ReweightedRegressor(RegressorMixin, _Reweighted):
         estimator: Any,
         *,
         weighter: Any = "discriminative",
-        flattening: float = 1.0,
+        flattening: float | str = "auto",
         target_domain: Any = None,
     ):
         self.estimator = estimator
@@ -332,7 +336,3 @@ class ReweightedRegressor(RegressorMixin, _Reweighted):
 
     def _ratios(self, weighter: Any, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
         return weighter.estimate(source, target)
-
-
-def _effective(weights: np.ndarray) -> float:
-    return float(weights.sum() ** 2 / np.sum(weights**2))

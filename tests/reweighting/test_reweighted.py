@@ -39,7 +39,7 @@ def test_the_estimator_is_fitted_with_the_weights(rows, weighter):
     np.testing.assert_array_equal(model.predict_proba(X), alone.predict_proba(X))
     np.testing.assert_array_equal(model.decision_function(X), alone.decision_function(X))
     assert np.isclose(model.weights_.mean(), 1)
-    ratio = model.density_ratio_
+    ratio = model.density_ratio_**model.flattening_
     np.testing.assert_allclose(model.weights_, ratio / ratio.mean())
     assert np.isclose(model.effective_sample_size_, ratio.sum() ** 2 / (ratio**2).sum())
     assert hasattr(model, "class_weights_") == (weighter in ("bbse", "em", "rlls"))
@@ -135,9 +135,14 @@ def test_regressors(rows, weighter):
 def test_a_collapse_is_said(rows):
     X, y, _ = rows
     far = X + np.where(y == -1, 6, 0)[:, None]
+    weighter = DiscriminativeRatio(C=1e4)
     with pytest.warns(UserWarning, match=r"worth \d.*Lower flattening"):
-        model = ReweightedClassifier(LogisticRegression(), weighter=DiscriminativeRatio(C=1e4)).fit(far, y)
+        model = ReweightedClassifier(LogisticRegression(), weighter=weighter, flattening=1.0).fit(far, y)
     assert model.effective_sample_size_ < 15
+    with pytest.warns(UserWarning, match=r"overlap little: .*ReweightedClassifier are worth \d.*The power 0\.\d"):
+        model = ReweightedClassifier(LogisticRegression(), weighter=weighter).fit(far, y)
+    assert model.effective_sample_size_ == pytest.approx(0.3 * 150, rel=0.01)
+    assert 0 < model.flattening_ < 0.5
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ReweightedClassifier(LogisticRegression()).fit(X, y)

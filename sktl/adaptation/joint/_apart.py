@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 SEEN = 1000  # rows of each domain
 N_COMPONENTS = 50
 APART = 0.85  # share of target rows whose nearest row is one of the target
-EXPLAINED = 0.12  # share of the way between the means, above what chance explains
+EXPLAINED, MOSTLY = 0.12, 0.4  # shares of the way between the means, above what chance explains
 LEAST_WAY = 3.0  # squared, in that of the means' noise
 N_RANDOM, SHRINKAGE = 20, 0.05
 
@@ -34,9 +34,10 @@ def batch_norm_for(rows: Any, part: Any) -> str:
     source, target = part.source, part.target
     if part.weights is not None:
         source, target = source[part.weights[source] > 0], target[part.weights[target] > 0]
+    explained = explained_ways(rows[source], part.class_numbers[source], rows[target])
     if own_neighbours(rows[source], rows[target]) > APART:
-        return "separate"
-    return "separate" if has_moved(rows[source], part.class_numbers[source], rows[target]) else "shared"
+        return "shared" if min(explained) > MOSTLY else "separate"
+    return "shared" if max(explained) > EXPLAINED else "separate"
 
 
 def own_neighbours(source: np.ndarray, target: np.ndarray) -> float:
@@ -56,33 +57,34 @@ def own_neighbours(source: np.ndarray, target: np.ndarray) -> float:
     return float(np.mean(to_own < to_other) + np.mean(to_own == to_other) / 2)
 
 
-def has_moved(source: np.ndarray, class_numbers: np.ndarray, target: np.ndarray) -> bool:
-    """Return whether the target's mean lies where no shares of the source's classes would put it.
+def explained_ways(source: np.ndarray, class_numbers: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return how much of the way between the domains' means the best shares of the source's classes explain.
 
-    In many noisy columns rows mix though all of them have moved a little. The mean tells. What the best shares explain
-    of the way between the means is set against what they explain of ways in directions of chance.
+    In many noisy columns rows mix though all of them have moved a little: the mean tells. What shares explain of ways
+    in directions of chance is taken off. Lengths are in deviations within the source's classes, and in these and the
+    target's. Where there is no way beyond noise, there is nothing else to explain: 1.
     """
     a, b, numbers = _projected(source, class_numbers, target)
     if len(a) < 2:
-        return False
+        return 1.0, 1.0
     known, present = np.unique(numbers, return_inverse=True)
     means = np.stack([a[present == c].mean(0) for c in range(len(known))])
     within, of_target = _covariance(a - means[present]), _covariance(b - b.mean(0))
-    for covariance in (within, (within + of_target) / 2):
-        noise = a.shape[1] * 2 / len(a)
-        # lengths in deviations within classes: S = L L',  z = L^-1 x
-        lower = np.linalg.cholesky(covariance)
-        way = np.linalg.solve(lower, b.mean(0) - a.mean(0))
-        ways_of_classes = np.linalg.solve(lower, (means - a.mean(0)).T)
-        length = float(way @ way)
-        if length < LEAST_WAY * noise:
-            return False
-        random = np.random.default_rng(0).normal(size=(N_RANDOM, len(way)))
-        random *= np.sqrt(length) / np.linalg.norm(random, axis=1, keepdims=True)
-        by_chance = float(np.mean([_explained(one, ways_of_classes, noise) for one in random]))
-        if _explained(way, ways_of_classes, noise) > by_chance + EXPLAINED:
-            return False
-    return True
+    return tuple(_explained_by(b.mean(0), means, a, each) for each in (within, (within + of_target) / 2))  # type: ignore[return-value]
+
+
+def _explained_by(target_mean: np.ndarray, means: np.ndarray, source: np.ndarray, covariance: np.ndarray) -> float:
+    # S = L L',  z = L^-1 x
+    lower, noise = np.linalg.cholesky(covariance), source.shape[1] * 2 / len(source)
+    way = np.linalg.solve(lower, target_mean - source.mean(0))
+    ways_of_classes = np.linalg.solve(lower, (means - source.mean(0)).T)
+    length = float(way @ way)
+    if length < LEAST_WAY * noise:
+        return 1.0
+    random = np.random.default_rng(0).normal(size=(N_RANDOM, len(way)))
+    random *= np.sqrt(length) / np.linalg.norm(random, axis=1, keepdims=True)
+    by_chance = np.mean([_explained(one, ways_of_classes, noise) for one in random])
+    return _explained(way, ways_of_classes, noise) - float(by_chance)
 
 
 def _explained(way: np.ndarray, ways_of_classes: np.ndarray, noise: float) -> float:

@@ -77,7 +77,8 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         estimated afterwards, in prediction. Of rows that start linear, "separate" centres each domain. "auto" is
         "separate"; for rows that start linear it is "shared" where target rows lie among the source's and other shares
         of the classes may explain where their mean is: then the domains differ in what is frequent, not in how it
-        looks, and centres of their own would move rows to wrong classes.
+        looks, and centres of their own would move rows to wrong classes. If shares of classes seem to differ much
+        there, ``loss="auto"`` learns nothing of the target.
     target_shares : "auto", array-like, dict or None, default="auto"
         Shares of the classes in the target, in sorted order or by name; None takes them to be the source's. "auto"
         estimates them for dense rows with ``backbone="auto"``. The source's classes are weighed by them in every loss

@@ -118,17 +118,17 @@ def given_shares(value: Any, classes: np.ndarray) -> Any:
     return found / found.sum()
 
 
-def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray) -> None:
-    """Say that the classes' shares seem to differ."""
+def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray, uses_target: bool) -> None:
+    """Say that the classes' shares seem to differ, and what follows."""
     order = np.argsort(shares - prior)
     rare, frequent = ([str(classes[i]) for i in some[:3]] for some in (order, order[::-1]))
     if np.array_equal(shares, prior):
         what = "How, cannot be told: the model is misled too much, and the source's shares are taken."
     else:
-        what = (
-            f"There seem to be more of {', '.join(frequent)}, less of {', '.join(rare)}. Classes are weighed by "
-            "the estimate in target_shares_, a cautious one."
-        )
+        done = "Classes are weighed by the estimate in target_shares_, a cautious one."
+        if not uses_target:
+            done = "Nothing else seems to: the source's model is left as it is (loss='mcc' would adapt it)."
+        what = f"There seem to be more of {', '.join(frequent)}, less of {', '.join(rare)}. {done}"
     warnings.warn(
         f"Classes seem to have other shares in the target than in the source. {what} Pass target_shares if you know "
         "them, or None to take them as equal.",

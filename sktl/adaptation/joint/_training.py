@@ -98,6 +98,8 @@ class DomainTraining:
                 self.batch_norm = batch_norm_for(self.data, self._part())
             model = linear_model(self.data, self._part())
             self._shares_of(model)
+            if self.batch_norm == "shared" and self.differing_shares is not None and e.loss == "auto":
+                self.losses, self.options, self.uses_target = [], self.options._replace(loss=None, losses=[]), False
             self.start = row_start(self.data, self._part(), model)
             self.data, self.scaler = self.start.data, self.start.scaler
         elif self.plan.is_own and not (is_sparse and self.options.bottleneck is not None):  # batch norm scales those
@@ -109,8 +111,8 @@ class DomainTraining:
             self.data = scaled(self.data, self.scaler)
         if isinstance(self.shares, str) or not self.uses_target:
             self.shares = None
-        is_known = self.shares is not None and (is_given or self.differing_shares is not None)
-        self.weighs_classes = is_known and any(loss.aligns_features for loss in self.losses)
+        self.class_shares = self.shares if is_given or self.differing_shares is not None else None
+        self.weighs_classes = self.class_shares is not None and any(loss.aligns_features for loss in self.losses)
         self.budget = budget_for(self.estimator, self._n_largest(), self.plan)
         if self.weights is not None:
             self.weights = self.weights / self._mean_weight(self.weights)
@@ -119,10 +121,9 @@ class DomainTraining:
         roles = self.roles
         source = np.concatenate(roles.sources) if roles.sources else roles.target_labelled
         target = roles.target if self.uses_target else roles.target[:0]
-        return Part(
-            self.y.values, self.y.n_outputs, self.weights, source, target, roles.labelled,
-            self.batch_norm == "separate", self.shares,
-        )  # fmt: skip
+        is_separate = self.batch_norm == "separate"
+        about = self.y.values, self.y.n_outputs, self.weights, source, target, roles.labelled, is_separate, self.shares
+        return Part(*about)
 
     def _shares_of(self, model: LinearModel) -> None:
         """Take over what a linear model says of the classes' shares."""
@@ -272,7 +273,7 @@ class DomainTraining:
         own += [] if self.keeper is None else [("sktl_checkpoint", self.keeper)]
         processes = processes_of(e.device, WholeBatches)
         return TrainingNet(
-            training, AdaptationStep(self.losses, layout, e._supervised(), processes, self.shares),
+            training, AdaptationStep(self.losses, layout, e._supervised(), processes, self.class_shares),
             optimizer=self.options.optimizer, param_groups=groups, weight_decay=self.weight_decay(LARGEST_DECAY),
             schedule=e.schedule, clip_norm=None if self.y.is_class else LARGEST_GRADIENT,
             max_epochs=self.budget.max_epochs, split=None, dtype=self.dtype, keep_last_good=True,
@@ -343,6 +344,6 @@ class DomainTraining:
             estimator, data, target, weight, roles, losses, options, shares, plan, device, seeds, keeper, saved
         )
         if training.differing_shares is not None:
-            warn_of_shares(*training.differing_shares, target.learned["classes_"])
+            warn_of_shares(*training.differing_shares, target.learned["classes_"], training.uses_target)
         dtype = str(training.dtype).removeprefix("torch.")
         return training, target.learned | {"_kind": kind, "_dtype": dtype, "_is_pretrained": plan.is_pretrained}

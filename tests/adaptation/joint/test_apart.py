@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier, stack_domains
-from sktl.adaptation.joint._apart import APART, _explained, batch_norm_for, has_moved, own_neighbours
+from sktl.adaptation.joint._apart import APART, EXPLAINED, _explained, batch_norm_for, explained_ways, own_neighbours
 
 RNG = np.random.default_rng(0)
 
@@ -67,21 +67,21 @@ class TestOwnNeighbours:
         assert batch_norm_for(sparse.eye(8).tocsr(), None) == "separate"
 
 
-class TestHasMoved:
+class TestExplainedWays:
     def test_in_many_noisy_columns(self):
         rng, y = np.random.default_rng(1), np.repeat(np.arange(4), 60)
         centres = rng.normal(size=(4, 200))
         source, target = (centres[y] + 3 * rng.normal(size=(240, 200)) for _ in range(2))
-        assert not has_moved(source, y, target)
+        assert explained_ways(source, y, target) == (1.0, 1.0)  # no way at all
         moved = target + 0.5 * rng.normal(size=200)
         assert own_neighbours(source, moved) < APART  # rows mix all the same
-        assert has_moved(source, y, moved)
+        assert max(explained_ways(source, y, moved)) < EXPLAINED
 
     def test_fewer_classes_are_no_move(self):
         rng, y = np.random.default_rng(1), np.repeat(np.arange(4), 100)
         centres = 2 * rng.normal(size=(4, 20))
         source, target = (centres[y] + rng.normal(size=(400, 20)) for _ in range(2))
-        assert not has_moved(source, y, target[y < 2])
+        assert min(explained_ways(source, y, target[y < 2])) > 0.7
 
     def test_shares_that_explain_a_way(self):
         ways = np.array([[1.0, 0], [0, 1], [-1, -1]]).T
@@ -90,8 +90,8 @@ class TestHasMoved:
 
     @pytest.mark.parametrize("n", [0, 1, 2])
     def test_degenerate_rows(self, n):
-        assert not has_moved(np.ones((n, 3)), np.zeros(n, dtype=int), RNG.normal(size=(9, 3)))
-        assert not has_moved(np.ones((9, 3)), np.zeros(9, dtype=int), np.ones((9, 3)))
+        assert explained_ways(np.ones((n, 3)), np.zeros(n, dtype=int), RNG.normal(size=(9, 3))) == (1.0, 1.0)
+        assert explained_ways(np.ones((9, 3)), np.zeros(9, dtype=int), np.ones((9, 3))) == (1.0, 1.0)
 
 
 @pytest.mark.filterwarnings("ignore:Classes seem to have other shares:UserWarning")
