@@ -2,14 +2,16 @@
 
 import dataclasses
 import hashlib
+import io
+import tarfile
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sktl.datasets import _fetch_pictures, fetch_hymenoptera, fetch_omniglot
-from sktl.datasets._fetch_pictures import HYMENOPTERA, OMNIGLOT
+from sktl.datasets import _fetch_pictures, fetch_hymenoptera, fetch_office31, fetch_omniglot
+from sktl.datasets._fetch_pictures import HYMENOPTERA, OFFICE31, OMNIGLOT
 from tests.browser import served
 
 HYMENOPTERA_FILES = [
@@ -31,6 +33,24 @@ def packed(path, names):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+OFFICE31_FILES = [
+    "amazon/images/desk_lamp/frame_0001.jpg", "amazon/images/mug/frame_0001.jpg", "dslr/images/mug/frame_0001.jpg",
+    "webcam/images/mug/frame_0001.jpg", "webcam/images/mug/frame_0002.jpg",
+]  # fmt: skip
+
+
+def tarred(path, names):
+    with tarfile.open(path, "w:gz") as archive:
+        for i, name in enumerate(names):
+            content = io.BytesIO()
+            Image.new("L", (8, 8), i).save(content, "JPEG")
+            entry = tarfile.TarInfo(name)
+            entry.size = content.tell()
+            content.seek(0)
+            archive.addfile(entry, content)
+    return {kind: hashlib.new(kind, path.read_bytes()).hexdigest() for kind in ("md5", "sha1")}
+
+
 def moved(archive, folder, names, address):
     """Return the same archive at a source on this machine."""
     digest = packed(folder / archive.filename, names)
@@ -46,6 +66,9 @@ def sources(tmp_path, monkeypatch):
         characters = {part: moved(OMNIGLOT[part], source, OMNIGLOT_FILES[part], address) for part in OMNIGLOT}
         monkeypatch.setattr(_fetch_pictures, "HYMENOPTERA", insects)
         monkeypatch.setattr(_fetch_pictures, "OMNIGLOT", characters)
+        older = tarred(source / OFFICE31.filename, OFFICE31_FILES)
+        office = dataclasses.replace(OFFICE31, url=f"{address}/{OFFICE31.filename}", older=older)
+        monkeypatch.setattr(_fetch_pictures, "OFFICE31", office)
         yield source
 
 
@@ -70,6 +93,36 @@ def test_omniglot(sources, tmp_path):
     assert np.unique(background.alphabet).tolist() == ["Greek"]
     everything = fetch_omniglot(subset="all", data_home=tmp_path / "home")
     assert everything.target_names == ["Angelic/character01", "Greek/character01", "Greek/character02"]
+
+
+def test_office31(sources, tmp_path):
+    home = tmp_path / "home"
+    office = fetch_office31(data_home=home)
+    assert office.domain.tolist() == ["amazon", "amazon", "dslr", "webcam", "webcam"]
+    assert office.target.tolist() == ["desk_lamp", "mug", "mug", "mug", "mug"]
+    assert office.target_names == ["desk_lamp", "mug"]
+    poor = fetch_office31(subset="webcam", data_home=home, download_if_missing=False)
+    assert [path.name for path in poor.data] == ["frame_0001.jpg", "frame_0002.jpg"]
+    assert all(path.is_file() for path in office.data)
+
+
+def test_older_digests_must_all_agree(sources, tmp_path, monkeypatch):
+    for kind in ("md5", "sha1"):
+        office = _fetch_pictures.OFFICE31
+        wrong = dataclasses.replace(office, older=office.older | {kind: "0" * len(office.older[kind])})
+        monkeypatch.setattr(_fetch_pictures, "OFFICE31", wrong)
+        with pytest.raises(OSError, match=rf"another file.*its {kind} is 0000"):
+            fetch_office31(data_home=tmp_path / kind)
+        assert not any((tmp_path / kind / "office31").iterdir())
+        monkeypatch.setattr(_fetch_pictures, "OFFICE31", office)
+
+
+def test_a_tar_file_leads_nowhere_else(sources, tmp_path, monkeypatch):
+    older = tarred(sources / OFFICE31.filename, ["../../outside.jpg"])
+    monkeypatch.setattr(_fetch_pictures, "OFFICE31", dataclasses.replace(_fetch_pictures.OFFICE31, older=older))
+    with pytest.raises((OSError, tarfile.TarError)):
+        fetch_office31(data_home=tmp_path / "home")
+    assert not list(tmp_path.rglob("outside.jpg"))
 
 
 def test_nothing_is_fetched_that_must_not_be(sources, tmp_path):
@@ -101,9 +154,10 @@ def test_sources_are_the_public_ones():
         assert archive.url.startswith("https://")
         assert len(archive.sha256) == 64
         assert archive.filename.startswith(archive.folder)
+    assert {kind: len(digest) for kind, digest in OFFICE31.older.items()} == {"md5": 32, "sha1": 40}
 
 
-@pytest.mark.parametrize("fetch", [fetch_hymenoptera, fetch_omniglot])
+@pytest.mark.parametrize("fetch", [fetch_hymenoptera, fetch_office31, fetch_omniglot])
 def test_a_subset_that_there_is_not(fetch):
     with pytest.raises(ValueError, match="subset"):
         fetch(subset="test")
