@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,10 +17,12 @@ from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor import _clock
 from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._clock import TimeBudget, timed
+from sktl.advisor._codes import LayerCodes
 from sktl.advisor._entry import Entry, quietly
 from sktl.advisor._material import Material
 from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
 from sktl.metrics import get_domain_scorer
+from sktl.metrics.distances import domain_move
 
 
 def adapting(owner: Any, material: Material, simple: Candidate) -> list[Candidate]:
@@ -31,17 +34,31 @@ def adapting(owner: Any, material: Material, simple: Candidate) -> list[Candidat
         part = next(one for one in material.every if (one.backbone, one.layer) == (part.backbone, part.layer))
     n_columns = material.problem.X.shape[1] if part is None else part.codes.shape[1]
     standardised = make_pipeline(DomainStandardizer(**mark), head)
-    found = [
-        Candidate(simple.name, "without adaptation", SIMPLE, head, part, takes_marks=True),
-        Candidate("statistics of each domain aligned", "adapt", SHALLOW, standardised, part, takes_marks=True),
-    ]
-    if min(material.n, material.problem.n_unlabelled) > n_columns:
+    found = [Candidate(simple.name, "without adaptation", SIMPLE, head, part, takes_marks=True)]
+    has_moved = _has_moved(material, part)
+    if has_moved:
+        name = "statistics of each domain aligned"
+        found.append(Candidate(name, "adapt", SHALLOW, standardised, part, takes_marks=True))
+    if has_moved and min(material.n, material.problem.n_unlabelled) > n_columns:
         coral = make_pipeline(*first, DomainStandardizer(**mark), CORALAligner(**mark), head)
         found.append(Candidate("statistics and CORAL", "adapt", SHALLOW, coral, part, takes_marks=True))
     if material.problem.kind == ROWS:
         network = DomainAdaptedClassifier(**mark, random_state=owner.random_state)
         found.append(Candidate("DomainAdaptedClassifier", "adapt", TRAINED, network, takes_marks=True))
     return found
+
+
+def _has_moved(material: Material, part: LayerCodes | None) -> bool:
+    """Return whether the unlabelled rows have moved; if not, their own statistics would send them to wrong classes."""
+    problem = material.problem
+    if part is not None:
+        rows = part.codes
+    elif issparse(problem.X):
+        return True
+    else:
+        rows = np.asarray(problem.X)[np.r_[problem.labelled, problem.unlabelled]]
+    n = len(problem.labelled)
+    return domain_move(rows[:n], problem.number, rows[n:]).has_moved
 
 
 def best_adapted(

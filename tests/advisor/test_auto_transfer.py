@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
@@ -212,6 +212,20 @@ def test_pictures_of_a_domain_without_labels(network):
     model.fit(X, np.where(np.arange(80) < 40, y, "-1"), sample_domain=np.repeat(["day", "night"], 40))
     assert set(model.leaderboard_["strategy"]) == {"without adaptation", "adapt"}
     assert set(model.predict(X)) <= {"noise", "square"}
+
+
+def test_domains_that_have_not_moved_are_not_aligned():
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(150)
+    source, target = order[:75], order[75:]
+    target = target[y[target] == 0]  # one of three classes is left
+    marked = np.r_[y[source], np.full(len(target), -1)]
+    model = AutoTransferClassifier(random_state=0).fit(np.vstack([X[source], X[target]]), marked)
+    assert not model.leaderboard_["candidate"].str.contains("statistics").any()
+    assert model.score(X[target], y[target]) > 0.9
+    moved = X[target] + [6, -3, 6, 3]
+    model = AutoTransferClassifier(random_state=0).fit(np.vstack([X[source], moved]), marked)
+    assert model.leaderboard_["candidate"].str.contains("statistics").any()
 
 
 def test_an_ensemble_is_taken_only_if_it_is_ahead():

@@ -19,6 +19,7 @@ from sktl._row_scalers import column_scaler, common_scaler
 from sktl.adaptation.joint._network import set_head
 from sktl.adaptation.joint._row_body import RowBody
 from sktl.adaptation.joint._shares import estimated_shares, shares_in_place
+from sktl.metrics.distances import domain_move
 
 FEATURES = 256  # of the body, at most, unless there are more classes
 LENGTH = 16.0  # root mean square of the features' lengths: what the rate of 0.001 goes with
@@ -136,6 +137,15 @@ class Part:
     def weights_of(self, rows: np.ndarray) -> np.ndarray | None:
         """Return the sample weights of some rows."""
         return None if self.weights is None else self.weights[rows]
+
+    def batch_norm_for(self, data: Any) -> str:
+        """Return whose centre rows have by default: each domain its own if the target has moved, or both one."""
+        source, target = self.source, self.target
+        if self.weights is not None:
+            source, target = source[self.weights[source] > 0], target[self.weights[target] > 0]
+        if sparse.issparse(data) or not (len(source) and len(target)):  # words have no centre
+            return "separate"
+        return "separate" if domain_move(data[source], self.class_numbers[source], data[target]).has_moved else "shared"
 
 
 def linear_model(data: Any, part: Part) -> LinearModel:

@@ -19,7 +19,6 @@ from sktl._magnitudes import length_scaler, scaled, standardiser
 from sktl._torch_datasets import refuse_silent_targets
 from sktl.adaptation._batches import DomainBatches, Layout, taker
 from sktl.adaptation._row_changes import change_for, second_change_for
-from sktl.adaptation.joint._apart import batch_norm_for
 from sktl.adaptation.joint._budget import budget_for
 from sktl.adaptation.joint._checkpoint import kept_adaptation
 from sktl.adaptation.joint._domain_batch_norm import estimate_statistics
@@ -95,7 +94,7 @@ class DomainTraining:
         self.shares = self.shares if is_given or self.batch_norm == "separate" else None
         if self.plan.is_linear:
             if e.batch_norm == "auto" and self.uses_target and roles.sources and not is_given:
-                self.batch_norm = batch_norm_for(self.data, self._part())
+                self.batch_norm = self._part().batch_norm_for(self.data)
             model = linear_model(self.data, self._part())
             self._shares_of(model)
             if self.batch_norm == "shared" and self.differing_shares is not None and e.loss == "auto":

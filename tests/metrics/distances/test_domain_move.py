@@ -1,7 +1,5 @@
 """Domains that differ in what is frequent, not in how it looks, keep one centre."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,7 +9,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier, stack_domains
-from sktl.adaptation.joint._apart import APART, EXPLAINED, _explained, batch_norm_for, explained_ways, own_neighbours
+from sktl.adaptation.joint._row_start import Part
+from sktl.metrics.distances import domain_move
+from sktl.metrics.distances._domain_move import APART, EXPLAINED, _explained, explained_ways, own_neighbours
 
 RNG = np.random.default_rng(0)
 
@@ -58,13 +58,11 @@ class TestOwnNeighbours:
 
     def test_rows_without_weight_are_not_looked_at(self):
         rows = np.vstack([RNG.normal(size=(40, 3)), RNG.normal(size=(40, 3)), RNG.normal(size=(300, 3)) + 9])
-        source, target, weights = np.arange(40), np.arange(40, 380), np.r_[np.ones(80), np.zeros(300)]
-        about = {"class_numbers": np.arange(380) % 2, "source": source, "target": target}
-        assert batch_norm_for(rows, SimpleNamespace(**about, weights=None)) == "separate"
-        assert batch_norm_for(rows, SimpleNamespace(**about, weights=weights)) == "shared"
-
-    def test_words_have_no_centre(self):
-        assert batch_norm_for(sparse.eye(8).tocsr(), None) == "separate"
+        y, source, target = np.arange(380) % 2, np.arange(40), np.arange(40, 380)
+        for weights, expected in ((None, "separate"), (np.r_[np.ones(80), np.zeros(300)], "shared")):
+            part = Part(y, 2, weights, source, target, source, is_separate=True, shares=None)
+            assert part.batch_norm_for(rows) == expected
+        assert part.batch_norm_for(sparse.csr_matrix(rows)) == "separate"  # words have no centre
 
 
 class TestExplainedWays:
@@ -92,6 +90,29 @@ class TestExplainedWays:
     def test_degenerate_rows(self, n):
         assert explained_ways(np.ones((n, 3)), np.zeros(n, dtype=int), RNG.normal(size=(9, 3))) == (1.0, 1.0)
         assert explained_ways(np.ones((9, 3)), np.zeros(9, dtype=int), np.ones((9, 3))) == (1.0, 1.0)
+
+
+class TestDomainMove:
+    @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
+    def test_tells_one_from_the_other(self, load):
+        for shift in ("picked", "fewer classes", "moved"):
+            X, y, X_target, _ = halves(*load(return_X_y=True), shift)
+            found = domain_move(X, y, X_target)
+            assert found.has_moved == (shift == "moved"), (shift, found)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"target": np.ones((4, 2))}, "same columns: source has 3, target 2"),
+            ({"y_source": np.zeros(4)}, "inconsistent numbers of samples"),
+            ({"source": np.full((5, 3), np.nan)}, "contains NaN"),
+            ({"target": np.ones(3)}, "Expected 2D array"),
+        ],
+    )
+    def test_bad_input(self, change, message):
+        given = {"source": np.ones((5, 3)), "y_source": np.zeros(5), "target": np.ones((4, 3))} | change
+        with pytest.raises(ValueError, match=message):
+            domain_move(**given)
 
 
 @pytest.mark.filterwarnings("ignore:Classes seem to have other shares:UserWarning")

@@ -1,15 +1,16 @@
-"""Whether the target's rows lie apart from the source's, or are rows of the same kind that were picked otherwise."""
+"""Whether a target has moved, or holds rows of the same kinds that were picked otherwise."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import nnls
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 SEEN = 1000  # rows of each domain
 N_COMPONENTS = 50
@@ -19,25 +20,80 @@ LEAST_WAY = 3.0  # squared, in that of the means' noise
 N_RANDOM, SHRINKAGE = 20, 0.05
 
 
-def batch_norm_for(rows: Any, part: Any) -> str:
-    """Return whose centre feature rows have by default: each domain its own, or both that of all rows.
+class DomainMove(NamedTuple):
+    """What tells a target that has moved from one whose rows were picked otherwise.
+
+    Attributes
+    ----------
+    has_moved : bool
+        Whether it has moved.
+    own_neighbours : float
+        Share of target rows whose nearest row is of the target: about a half where the domains are alike.
+    explained : tuple of two floats
+        How much of the way between the domains' means other shares of the source's classes explain, less what they
+        explain of ways of chance; in deviations within the source's classes, and in those of both domains. 1 where
+        there is no way beyond noise.
+    """
+
+    has_moved: bool
+    own_neighbours: float
+    explained: tuple[float, float]
+
+
+def domain_move(source: Any, y_source: Any, target: Any) -> DomainMove:
+    """Tell a target that has moved from one whose rows were only picked otherwise.
+
+    A target that has moved (another camera, another unit of measurement) is best met by a centre of its own. Where only
+    shares of classes, or of kinds of rows, differ (another ward, another season), such a centre sends rows to wrong
+    classes, and the source's model is right as it is. It has moved if its rows are nearest to each other [1]_ [2]_ and
+    shares of the source's classes explain little of the way between the means, or if they explain next to nothing.
+
+    The thresholds were set on 230 made and real pairs of domains, with the labels of their targets.
 
     Parameters
     ----------
-    rows : array or sparse matrix of shape (n, n_columns)
-        Of all domains.
-    part : Part
-        Which of them are which; those that weigh nothing are not looked at.
+    source, target : array of shape (n_rows, n_columns)
+        Rows of the two domains.
+    y_source : array of shape (n_rows,)
+        Labels of the source's rows.
+
+    Returns
+    -------
+    DomainMove
+        The answer, and what it was found by.
+
+    Raises
+    ------
+    ValueError
+        If rows are no numbers, columns differ, or the labels are not as many as the rows.
+
+    References
+    ----------
+    .. [1] M. F. Schilling, "Multivariate two-sample tests based on nearest neighbors", Journal of the American
+       Statistical Association, 1986.
+    .. [2] N. Henze, "A multivariate two-sample test based on the number of nearest neighbor type coincidences", The
+       Annals of Statistics, 1988.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktl.metrics.distances import domain_move
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 100)
+    >>> source, target = (rng.normal(size=(200, 3)) + 3 * y[:, None] for _ in range(2))
+    >>> domain_move(source, y, target + [9, 0, 0]).has_moved
+    True
+    >>> domain_move(source, y, target[y == 1]).has_moved  # one class alone
+    False
     """
-    if sparse.issparse(rows):  # words have no centre
-        return "separate"
-    source, target = part.source, part.target
-    if part.weights is not None:
-        source, target = source[part.weights[source] > 0], target[part.weights[target] > 0]
-    explained = explained_ways(rows[source], part.class_numbers[source], rows[target])
-    if own_neighbours(rows[source], rows[target]) > APART:
-        return "shared" if min(explained) > MOSTLY else "separate"
-    return "shared" if max(explained) > EXPLAINED else "separate"
+    source, target = (check_array(rows, dtype=np.float64) for rows in (source, target))
+    y_source = column_or_1d(y_source)
+    check_consistent_length(source, y_source)
+    if source.shape[1] != target.shape[1]:
+        raise ValueError(f"Domains must have the same columns: source has {source.shape[1]}, target {target.shape[1]}.")
+    own, explained = own_neighbours(source, target), explained_ways(source, y_source, target)
+    moved = min(explained) <= MOSTLY if own > APART else max(explained) <= EXPLAINED
+    return DomainMove(moved, own, explained)
 
 
 def own_neighbours(source: np.ndarray, target: np.ndarray) -> float:
