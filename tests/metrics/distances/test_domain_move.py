@@ -100,6 +100,13 @@ class TestDomainMove:
             found = domain_move(X, y, X_target)
             assert found.has_moved == (shift == "moved"), (shift, found)
 
+    def test_rows_far_away_have_moved_whatever_shares_explain(self):
+        y = np.repeat([0, 1], 50)
+        source = RNG.normal(size=(100, 2)) + 3 * y[:, None]
+        found = domain_move(source, y, RNG.normal(size=(60, 2)) + 12)  # along the line from class to class
+        assert found.own_neighbours > 0.95
+        assert found.has_moved
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
