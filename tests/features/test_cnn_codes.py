@@ -169,7 +169,8 @@ transformer = pickle.load(open("t.pkl", "rb"))
 np.save("codes.npy", transformer.transform(np.load("X.npy")))
 """
         subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
-        assert np.array_equal(np.load(tmp_path / "codes.npy"), transformer.transform(pictures))
+        there, here = np.load(tmp_path / "codes.npy"), transformer.transform(pictures)
+        np.testing.assert_allclose(there, here, rtol=0, atol=1e-5 * np.abs(here).max())  # kernels may be others there
 
     def test_a_pickle_whose_weights_have_gone_says_so(self, pictures, tmp_path):
         with torch.random.fork_rng(devices=[]):

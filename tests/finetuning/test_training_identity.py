@@ -143,7 +143,8 @@ class TestMetaLearners:
         assert len(keys_in(kept)) == 2
         options = ProtoNetLearner().get_params()
         ours = {k: v for k, v in learner(kept, backbone=network(), n_episodes=4).get_params().items() if k in options}
-        taken = {k: v for k, v in ours.items() if k in MatchingNetLearner().get_params()}
+        theirs = MatchingNetLearner().get_params()
+        taken = {k: v for k, v in ours.items() if k in theirs and k != "validation_fraction"}
         MatchingNetLearner(**taken).fit(X, y)
         assert len(keys_in(kept)) == 3
 

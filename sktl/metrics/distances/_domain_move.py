@@ -66,7 +66,7 @@ def domain_move(source: Any, y_source: Any, target: Any) -> DomainMove:
     Raises
     ------
     ValueError
-        If rows are no numbers, columns differ, or the labels are not as many as the rows.
+        If rows are no finite numbers, columns differ, or the labels are not as many as the rows.
 
     References
     ----------
@@ -174,7 +174,10 @@ def _projected(
     if n < 2:
         return a[:0], b[:0], numbers[:0]
     some = rng.permutation(len(a))[:n] if len(a) > n else np.arange(n)
-    both = StandardScaler().fit_transform(np.vstack([a[some], _some(b, n, rng)]))
+    with np.errstate(all="ignore"):
+        both = StandardScaler().fit_transform(np.vstack([a[some], _some(b, n, rng)]))
+    if not np.isfinite(both).all():  # numbers too large for their squares
+        return a[:0], b[:0], numbers[:0]
     if min(both.shape) > N_COMPONENTS:
         both = PCA(N_COMPONENTS, svd_solver="randomized", random_state=0).fit_transform(both)
     return both[:n], both[n:], numbers[some]

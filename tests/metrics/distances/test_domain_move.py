@@ -107,6 +107,10 @@ class TestDomainMove:
         assert found.own_neighbours > 0.95
         assert found.has_moved
 
+    def test_huge_numbers_are_no_reason_to_fail(self):
+        found = domain_move(1e200 * RNG.normal(size=(30, 3)), np.arange(30) % 2, 1e200 * RNG.normal(size=(30, 3)))
+        assert found == (False, 0.5, (1.0, 1.0))
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
