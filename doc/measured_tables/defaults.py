@@ -14,6 +14,16 @@ def table_defaults() -> str:
     return table(["default", "baseline", "measure", "wins", "ties", "losses", "mean gain"], rows, left=3)
 
 
+def table_moves() -> str:
+    """Return, for each kind of target, what one centre, centres of their own and `domain_move` lead to."""
+    rows = [
+        [kind, str(n), str(moved), *(f"{mean:.1f}" for mean in means), f"{worst:+.1f}"]
+        for kind, n, moved, *means, worst in read("domain_move")["results"]["table"]
+    ]
+    header = ["target", "pairs", "said to have moved", "one centre", "own centre", "`domain_move`", "left out", "worst"]
+    return table(header, rows, left=1)
+
+
 def lost_defaults() -> str:
     """Return which cases are lost, in a sentence."""
     lost = [
