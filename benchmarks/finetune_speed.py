@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,12 +75,12 @@ class Task:
         return np.stack([np.asarray(resize(Image.open(path).convert("RGB"))) for path in paths])
 
 
-def of_sktl(task: Task, mode: str, precision: str = "auto") -> float:
+def of_sktl(task: Task, mode: str, **options: Any) -> float:
     model = FineTunedClassifier(
         "mobilenet_v2", weights=data_path("weights/mobilenet_v2-tf-ptq.pth"), strategy=mode,
         freeze_until=f"features.{LAST_FROZEN}" if mode == "last" else None, image_size=task.size,
         max_epochs=task.epochs, max_steps=10**9, batch_size=task.batch, learning_rate=RATE[mode], device=task.device,
-        early_stopping=False, random_state=0, precision=precision,
+        early_stopping=False, random_state=0, **options,
     )  # fmt: skip
     start = time.perf_counter()
     model.fit(task.X, task.y)
@@ -171,6 +172,7 @@ def of_fastai(task: Task, mode: str) -> float:
 CONTENDERS = {
     "sktl": of_sktl,
     "sktl bfloat16": partial(of_sktl, precision="bfloat16"),  # on CPUs with instructions for it
+    "sktl progressive": partial(of_sktl, progressive_resizing=0.5),  # small pictures first
     "fastai": of_fastai,
     "skorch": of_skorch,
 }

@@ -85,8 +85,9 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         else float32. bfloat16's 8 bits move a ResNet's by 0.3 %, but those of networks of depthwise convolutions by
         3 to 10 %. A store keeps codes of different precision apart. "int8" is for CPUs (``pip install sktl[openvino]``)
         and never taken by "auto": OpenVINO multiplies in 8 bits, some twice as fast as in float32 where a core has
-        AVX-512 VNNI or AMX. Codes are moved by 10 to 40 % of their length; linear classifiers lose nothing on average
-        with a `calibration` of like pictures, up to a point without. Some seconds go into it first, in each process.
+        VNNI or AMX; other x86 cores gain less, and weights take 7 bits there, so that no sum is cut off. Codes move by
+        10 to 40 % of their length; linear classifiers lose nothing on average with a `calibration` of like pictures,
+        up to a point without. Some seconds go into it first, in each process.
     calibration : pictures or None, default=None
         For "int8": what the ranges of layers are learned from, in any form that X may have. Some 64 are taken, spread
         over all. Give pictures of the kind that is to come. None takes parts of two photographs of scikit-learn's.

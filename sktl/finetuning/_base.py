@@ -95,6 +95,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "preprocessing": [Preprocessing, Mapping, None],
         "n_views": [Interval(Integral, 1, None, closed="left"), None],
+        "progressive_resizing": [Interval(Real, 0, 1, closed="right"), None],
         "n_jobs": [Integral, None],
         "cache": [str, Path, CodeCache, None],
         "checkpoint_dir": [str, Path, None],

@@ -44,7 +44,7 @@ class Run:
         self.module = (training.network() if learned is None else learned.trainable()).to(training.device)
         self.plan = training.plan(self.module, self.budget)
         self.cut, rest = self._cut(() if learned is None else learned.tensors)
-        self.net: TrainingNet = training.net(self.plan, self.budget, schedule=schedule, network=rest)
+        self.net: TrainingNet = self._net(schedule, rest)
 
     def train(self, progress: EpochTasks | None = None) -> TrainingNet:
         """Solve the head where the strategy does so, and train; or do what a checkpoint has left to do."""
@@ -164,9 +164,13 @@ class Run:
             blocks = frozen.blocks(training.valid, training.device, 1, None, watch)
         return train, blocks.batches(training.valid, max(size, VALID_BATCH), device=training.device, shuffle=False)
 
+    def _net(self, schedule: Any, rest: RestNetwork | None = None) -> TrainingNet:
+        resizing = self.training.resizing(self.module, self.budget) if rest is None else None
+        return self.training.net(self.plan, self.budget, schedule=schedule, network=rest, resizing=resizing)
+
     def _run_all(self) -> None:
         self.cut, self.training.saved = None, None  # a checkpoint of the rest does not fit the whole
-        self.net = self.training.net(self.plan, self.budget, schedule=self.net.schedule)
+        self.net = self._net(self.net.schedule)
 
 
 def frozen_part(training: FineTuning, cut: str) -> FrozenPart:

@@ -85,6 +85,11 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
     n_views : int or None, default=4
         Where layers are frozen, they run once for each of so many augmented views of a picture, and each epoch draws
         one of them. None draws anew in every epoch, at the price of running the frozen layers each time.
+    progressive_resizing : float, default=None
+        Train on smaller pictures first, which costs less: the share of the side at which training starts [6]_. It grows
+        in four stages of as many epochs each; the last one has whole pictures. 0.5 takes some 0.6 of the time. For
+        networks that take pictures of any size; without effect where frozen layers run once (see `n_views`). None
+        trains on whole pictures throughout: start with that.
     mixup : float, default=0.0
         Above 0, each example is mixed with another in a share drawn from Beta(mixup, mixup).
     l2_sp : float, default=0.0
@@ -160,6 +165,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
     .. [4] X. Li, Y. Grandvalet and F. Davoine, "Explicit inductive bias for transfer learning with convolutional
        networks", ICML, 2018.
     .. [5] M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR, 2022.
+    .. [6] M. Tan and Q. Le, "EfficientNetV2: smaller models and faster training", ICML, 2021.
 
     Examples
     --------
@@ -199,6 +205,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
         schedule: str | Callable | None = "one_cycle",
         augment: str | Callable | None = "auto",
         n_views: int | None = 4,
+        progressive_resizing: float | None = None,
         mixup: float = 0.0,
         l2_sp: float = 0.0,
         freeze_bn: bool | str = "auto",
@@ -240,6 +247,7 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
         self.schedule = schedule
         self.augment = augment
         self.n_views = n_views
+        self.progressive_resizing = progressive_resizing
         self.mixup = mixup
         self.l2_sp = l2_sp
         self.freeze_bn = freeze_bn

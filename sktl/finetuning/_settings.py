@@ -31,6 +31,7 @@ class Settings:
     schedule: Any
     augment: Any
     n_views: int | None
+    progressive_resizing: float | None
     mixup: float
     l2_sp: float
     freeze_bn: bool | str

@@ -29,6 +29,7 @@ from sktl.finetuning._losses import StartingPointStep
 from sktl.finetuning._networks import PictureSpec, RowSpec, randomise
 from sktl.finetuning._picture_views import PictureViews
 from sktl.finetuning._plan import GradualUnfreezing, Plan, make_plan, starting_point
+from sktl.finetuning._progressive_resizing import ProgressiveResizing, ResizedStep
 from sktl.finetuning._settings import Settings
 from sktl.finetuning._strategies import Strategy
 from sktl.finetuning._targets import random_parts
@@ -200,6 +201,15 @@ class FineTuning:
             seed=int(self.seeds[0]),
         )  # fmt: skip
 
+    def resizing(self, module: nn.Module, budget: Budget) -> ProgressiveResizing | None:
+        """Return what sets the size of training pictures for each epoch; None where they are whole."""
+        start, preprocessing = self.settings.progressive_resizing, self.preprocessing
+        if start is None or preprocessing is None:
+            return None
+        resizing = ProgressiveResizing(float(start), preprocessing.size, budget.n_epochs)
+        resizing.check(module, self.device)
+        return resizing
+
     def batches(self, budget: Budget, *, seed_shift: int = 0, steps_per_epoch: int | None = None) -> Any:
         """Return the training batches."""
         e = self.settings
@@ -220,25 +230,31 @@ class FineTuning:
 
     def net(
         self, plan: Plan, budget: Budget, *, schedule: Any, callbacks: list | None = None,
-        network: nn.Module | None = None,
+        network: nn.Module | None = None, resizing: ProgressiveResizing | None = None,
     ) -> TrainingNet:  # fmt: skip
-        """Return the loop that trains by the plan; `network` is the part that it runs, by default all."""
+        """Return the loop that trains by the plan; `network` is the part that it runs, by default all.
+
+        With `resizing`, training pictures are of the size that it sets.
+        """
         e = self.settings
         step = self.task.step
         if e.l2_sp > 0:
             plan.module.to(self.device)
             start = starting_point(plan, plan.module)
             step = StartingPointStep(step, start, float(e.l2_sp)) if start else step
-        own: list[Any] = [GradualUnfreezing(plan, budget.n_epochs)] if plan.stages else []
+        named: list[tuple[str, Any]] = []
+        if plan.stages:
+            named.append(("unfreezing", GradualUnfreezing(plan, budget.n_epochs)))
+        if resizing is not None:
+            step = ResizedStep(step, resizing)
+            named.append(("resizing", resizing))
         if self.stops_early:
-            own.append(
-                EarlyStopping(
-                    patience=int(e.n_iter_no_change), threshold=IMPROVEMENT, load_best=True, sink=lambda *a, **k: None
-                )
+            stopping = EarlyStopping(
+                patience=int(e.n_iter_no_change), threshold=IMPROVEMENT, load_best=True, sink=lambda *a, **k: None
             )
+            named.append(("sktl_early_stopping", stopping))
         processes = processes_of(e.device)
         keepers = [] if self.keeper is None else [("checkpoints", self.keeper)]
-        names = [("unfreezing" if isinstance(c, GradualUnfreezing) else "sktl_early_stopping", c) for c in own]
         return TrainingNet(
             plan.module if network is None else network, step, valid_step=self.task.valid_step,
             optimizer=e.optimizer, param_groups=plan.groups,
@@ -246,7 +262,7 @@ class FineTuning:
             dtype=torch.float32 if self.kind.is_rows else resolve_precision(e.precision, self.device),
             frozen=plan.frozen, keep_last_good=True, classify=self.task.n_classes is not None, device=self.device,
             compile=bool(e.compile) and self.device.type == "cuda", random_state=int(self.seeds[2]),
-            callbacks=[*(callbacks or []), *(e.callbacks or []), *names, *keepers], processes=processes,
+            callbacks=[*(callbacks or []), *(e.callbacks or []), *named, *keepers], processes=processes,
             verbose=int(e.verbose),
         )  # fmt: skip
 

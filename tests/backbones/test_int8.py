@@ -14,7 +14,13 @@ import sktl._openvino as openvino_module
 from sktl import CNNCodesTransformer
 from sktl._draws import OwnDraws
 from sktl.backbones import _engines, _openvino, _quantisation
-from sktl.backbones._quantisation import Calibration, check_close, photographs, resolve_code_precision
+from sktl.backbones._quantisation import (
+    Calibration,
+    check_close,
+    photographs,
+    resolve_code_precision,
+    sums_products_exactly,
+)
 from sktl.cache import MemoryCache
 
 pytestmark = pytest.mark.skipif(
@@ -186,3 +192,43 @@ def test_networks_that_8_bits_spoil_are_refused(pictures, monkeypatch):
     monkeypatch.setattr(_quantisation, "FARTHEST", 0.0)
     with pytest.raises(ValueError, match="cannot run in 8 bits here"):
         transformer().transform(pictures)
+
+
+def test_large_sums_are_not_cut_off():
+    # Each pair of products is 255 * 127 * 2, beyond 16 bits, in which older cores add pairs up.
+    with OwnDraws(0):
+        network = nn.Sequential(
+            nn.Conv2d(3, 16, 1, bias=False), nn.ReLU(), nn.Conv2d(16, 16, 1, bias=False), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2),
+        )  # fmt: skip
+    with torch.no_grad():
+        network[0].weight.fill_(1 / 3)
+        network[2].weight.copy_((1 + torch.arange(16) / 16)[:, None, None, None] / 16)
+    bright = np.full((4, 32, 32, 3), 250, np.uint8)
+    options = {"backbone": network, "preprocessing": {"mean": (0, 0, 0), "std": (1, 1, 1)}}
+    found = transformer(calibration=bright, **options).transform(bright)
+    np.testing.assert_allclose(found, transformer(precision="float32", **options).transform(bright), rtol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("machine", "has", "expected"),
+    [
+        ("x86_64", {"avx2": True}, False),
+        ("AMD64", {"avx2": True, "avx512_f": True, "avx512_vnni": False}, False),
+        ("x86_64", {"avx512_vnni": True}, True),
+        ("x86_64", {"avx2": True, "avx_vnni": True}, True),
+        ("x86_64", {"amx_int8": True}, True),
+        ("arm64", {}, True),
+    ],
+)
+def test_which_processors_add_exactly(machine, has, expected, monkeypatch):
+    monkeypatch.setattr(_quantisation.platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    sums_products_exactly.cache_clear()
+    try:
+        assert sums_products_exactly() is expected
+        one = Calibration(np.zeros((1, 3, 4, 4), np.uint8))
+        monkeypatch.setattr(_quantisation, "sums_products_exactly", lambda: not expected)
+        assert Calibration(one.pictures) != one  # codes that come out otherwise are kept apart
+    finally:
+        sums_products_exactly.cache_clear()
