@@ -86,10 +86,8 @@ class FineTunedRegressor(MultiOutputMixin, RegressorScoreMixin, FineTuned):
         Where layers are frozen, they run once for each of so many augmented views of a picture, and each epoch draws
         one of them. None draws anew in every epoch, at the price of running the frozen layers each time.
     progressive_resizing : float, default=None
-        Train on smaller pictures first, which costs less: the share of the side at which training starts [6]_. It grows
-        in four stages of as many epochs each; the last one has whole pictures. 0.5 takes some 0.6 of the time. For
-        networks that take pictures of any size; without effect where frozen layers run once (see `n_views`). None
-        trains on whole pictures throughout: start with that.
+        Share of the side at which training starts [6]_; pictures grow in four stages, to whole ones. 0.5 takes some two
+        thirds of the time, in networks that take any size; frozen layers that run once are given whole pictures.
     mixup : float, default=0.0
         Above 0, each example is mixed with another in a share drawn from Beta(mixup, mixup).
     l2_sp : float, default=0.0
