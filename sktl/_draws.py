@@ -7,16 +7,18 @@ import threading
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sktl._forking import ForkSafeLock
 
 _lock = ForkSafeLock()
 _trainings = threading.local()  # `depth`: how many trainings of this thread draw from the global generators
+_draw: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # whether networks draw
 _OVERLOADS = {"default": "generator", "low": "low_generator", "names": "generator_with_names"}
 
 
@@ -65,6 +67,7 @@ class OwnDraws(TorchDispatchMode):
         self.generator = torch.Generator().manual_seed(seed)
         if state is not None:
             self.generator.set_state(state)
+        self.has_drawn = False
         self._depth = 0
 
     def __enter__(self) -> OwnDraws:
@@ -77,6 +80,7 @@ class OwnDraws(TorchDispatchMode):
         is_here = self._depth == _depth()
         if not is_here or torch.Tag.nondeterministic_seeded not in func.tags or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
+        self.has_drawn = True
         tensors = [value for value in args if isinstance(value, Tensor)]
         device = tensors[0].device if tensors else torch.device(kwargs.get("device") or "cpu")
         if device.type != "cpu":
@@ -95,3 +99,14 @@ class OwnDraws(TorchDispatchMode):
             finally:
                 torch.set_rng_state(found)
         return result
+
+
+@contextlib.contextmanager
+def repeatable(network: nn.Module) -> Iterator[None]:
+    """Run one pass of a network so that what it draws in evaluation mode, on the CPU, is the same in every pass."""
+    if not _draw.get(network, True):
+        yield
+        return
+    with OwnDraws() as own:  # which makes each operation slower: it is left out for a network that has not drawn
+        yield
+    _draw[network] = own.has_drawn

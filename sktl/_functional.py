@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 
 ONE_VALUE = "more than 1 value per channel"  # as torch says it
 
@@ -21,7 +22,7 @@ def check_network(network: nn.Module, name: str) -> None:
     TypeError
         If it is compiled to TorchScript, or a part of it is.
     ValueError
-        If a layer holds a tensor that is computed from others.
+        If a layer holds a tensor that is computed from others, or one without values.
     """
     for layer, part in network.named_modules():
         where = f", at {layer!r}" if layer else ""
@@ -30,6 +31,12 @@ def check_network(network: nn.Module, name: str) -> None:
                 f"{name} must be an nn.Module whose layers can be copied, trained and looked into; got a "
                 f"torch.jit.ScriptModule{where}. Give the module that it was made from."
             )
+        for attribute, value in (*part._parameters.items(), *part._buffers.items()):
+            if value is not None and (is_lazy(value) or value.is_meta):
+                raise ValueError(
+                    f"{name} must be a network with values, but {attribute!r} of its layer {layer!r} has none yet. "
+                    + ("Run it on a picture first." if is_lazy(value) else "Load its weights, or use to_empty.")
+                )
         for attribute, value in vars(part).items():
             if isinstance(value, Tensor) and not value.is_leaf:
                 raise ValueError(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
+from torch.utils.checkpoint import checkpoint
 
 import sktl
 from sktl.backbones import owner_of, parameter_groups, trace_of
@@ -141,3 +142,114 @@ def test_heads_given_maps(name):
     with pytest.raises(ValueError, match=r"flatten"):
         make_head(name)(maps.unsqueeze(0), y.unsqueeze(0), maps.unsqueeze(0), 2)
     assert make_head(name)(maps.flatten(-3), y, maps.flatten(-3), 2).shape == (4, 2)
+
+
+class InPlace(nn.Module):
+    """Normalises what it is given where it stands, or not."""
+
+    def __init__(self, in_place):
+        super().__init__()
+        self.in_place, self.conv, self.head = in_place, nn.Conv2d(3, 6, 3), nn.Linear(6, 2)
+
+    def forward(self, x):
+        x = x.sub_(0.5).div_(0.2) if self.in_place else (x - 0.5) / 0.2
+        return self.head(self.conv(x).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: sktl.CNNCodesTransformer(net, image_size=12, layers=["conv", "penultimate"], engine="torch"),
+        lambda net: sktl.FineTunedClassifier(net, image_size=12, strategy="full", **STEPS),
+        lambda net: sktl.FineTunedClassifier(net, image_size=12, strategy="last", **STEPS),
+    ],
+)
+def test_networks_that_write_to_their_input(make):
+    answers = []
+    for in_place in (False, True):
+        torch.manual_seed(0)
+        model = make(InPlace(in_place).eval()).fit(PICTURES, LABELS)
+        answers += [(model.predict_proba if hasattr(model, "predict_proba") else model.transform)(PICTURES)]
+    np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)
+
+
+class Drawing(nn.Module):
+    """Drops out in evaluation mode, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.head(nn.functional.dropout(self.conv(x).relu().mean((2, 3)), training=True))
+
+
+@pytest.mark.parametrize("options", [None, {"strategy": "full"}, {"strategy": "head"}], ids=str)
+def test_what_a_network_draws_is_the_same_in_every_call(options):
+    torch.manual_seed(0)
+    if options is None:
+        model = sktl.CNNCodesTransformer(Drawing().eval(), image_size=12, layers=["head"], engine="torch").fit(PICTURES)
+        answer = model.transform
+    else:
+        model = sktl.FineTunedClassifier(Drawing().eval(), image_size=12, **STEPS, **options).fit(PICTURES, LABELS)
+        answer = model.predict_proba
+    before = torch.get_rng_state()
+    first = answer(PICTURES)
+    torch.rand(3)
+    np.testing.assert_array_equal(answer(PICTURES), first)
+    torch.set_rng_state(before)
+    answer(PICTURES)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("how", "said"), [("lazy", "Run it on a picture first"), ("meta", "Load its weights")])
+def test_networks_without_values_are_refused(how, said):
+    with torch.device("meta" if how == "meta" else "cpu"):
+        net = nn.Sequential(nn.LazyConv2d(6, 3) if how == "lazy" else nn.Conv2d(3, 6, 3), nn.Flatten(), nn.ReLU())
+    for model in (sktl.CNNCodesTransformer(net, image_size=12), sktl.FineTunedClassifier(net, image_size=12, **STEPS)):
+        with pytest.raises(ValueError, match=said):
+            model.fit(PICTURES, LABELS)
+
+
+CALLS = {"n": 0}
+
+
+def checkpointed(net, x):
+    return net.head(checkpoint(net.conv, x, use_reentrant=True).mean((2, 3)))
+
+
+def plain(net, x):
+    return net.head(net.conv(x).mean((2, 3)))
+
+
+def counted(net, x):
+    CALLS["n"] += len(x)
+    return plain(net, x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: checkpointed,
+        lambda: counted,
+        lambda: torch.autocast("cpu", enabled=False)(plain),
+        lambda: torch.compile(plain, backend="eager"),
+        lambda: torch.compiler.disable(plain),
+    ],
+    ids=["checkpoint", "count", "autocast", "compile", "disable"],
+)
+def test_what_running_a_network_notes_outside_does_not_make_it_another_one(make):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, 2)
+
+        forward = make()
+
+    model = sktl.CNNCodesTransformer(Net().eval(), image_size=12, layers=["conv"], engine="torch")
+    codes = model.fit(PICTURES).transform(PICTURES)
+    np.testing.assert_array_equal(model.transform(PICTURES), codes)
+    with torch.no_grad():
+        model.backbone.conv.weight.mul_(2)
+    with pytest.raises(sktl.exceptions.WeightsError):
+        model.transform(PICTURES)

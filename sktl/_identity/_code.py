@@ -20,6 +20,7 @@ DYNAMIC = {  # what reaches any name
     "importlib.import_module", "importlib.__import__", "sys._getframe", "inspect.currentframe", "inspect.stack",
     "runpy.run_path", "runpy.run_module",
 }  # fmt: skip
+DYNAMO = "torch._dynamo.eval_frame"
 KNOWN_OPERATORS = ("aten", "prims", "torchvision")
 CONTAINERS = (list, dict, set, deque, OrderedDict, defaultdict, Counter)
 DESCRIPTORS = (
@@ -37,12 +38,18 @@ def add_function(walk: Walk, value: types.FunctionType) -> None:
     """Take in a function: its code, defaults, attributes, what it closes over and the globals that it reads."""
     home = value.__globals__.get("__name__")
     is_known = is_known_home(home, value.__globals__)
-    if is_known and found(str(home), value.__qualname__) is value:
-        walk.say("function", str(home), value.__qualname__)
-        if f"{home}.{value.__qualname__}" in DYNAMIC:
-            walk.cannot(f"code that calls {value.__qualname__}")
-        return
+    for named in (home, value.__module__) if is_known else ():
+        if found(str(named), value.__qualname__) is value and _is_known_inside(value):
+            walk.say("function", str(named), value.__qualname__)
+            if f"{named}.{value.__qualname__}" in DYNAMIC:
+                walk.cannot(f"code that calls {value.__qualname__}")
+            return
     if walk.is_met(value):
+        return
+    if is_known and home == DYNAMO and not value.__dict__.get("_torchdynamo_disable"):
+        walk.say("compiled")
+        walk.cannot("a function that torch compiles")  # it keeps what it has compiled, and by which backend
+        walk.add(value.__dict__.get("_torchdynamo_orig_callable"))
         return
     add_code(walk, value.__code__, None if is_known else value.__globals__)
     walk.add(value.__defaults__)
@@ -64,6 +71,14 @@ def add_function(walk: Walk, value: types.FunctionType) -> None:
             walk.changed.add(id(content))
         for chain in free[name] or ((name,),):
             _add_read(walk, content, chain[1:], id(cell))
+
+
+def _is_known_inside(function: Any) -> bool:
+    """Whether what a function was put around is a known module's too; decorators keep notes of their calls there."""
+    inner = getattr(function, "__wrapped__", None)
+    if not isinstance(inner, types.FunctionType):
+        return inner is None
+    return is_known_home(inner.__globals__.get("__name__"), inner.__globals__) and _is_known_inside(inner)
 
 
 @exact(types.CodeType)

@@ -193,6 +193,13 @@ def add_wrapped_hook(walk: Walk, value: Any) -> None:
     add_items(walk, (value.hook, value.with_module))
 
 
+@derived(torch.autocast)
+def add_autocast(walk: Walk, value: torch.autocast) -> None:
+    """Take in a setting of autocast, by which functions are decorated: what it notes of a call does not count."""
+    walk.add(type(value))
+    add_attributes(walk, {name: held for name, held in vars(value).items() if not name.startswith("prev")})
+
+
 @derived(RemovableHandle)
 def add_handle(walk: Walk, value: Any) -> None:
     """Take in nothing: a handle serves to take a hook away."""

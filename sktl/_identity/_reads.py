@@ -85,7 +85,13 @@ def _changed(code: CodeType) -> tuple[set[str], set[str]]:
         if step.opname in ("STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL") and step.argval in outer:
             rebinds.add(step.argval)
         elif step.opname in ("STORE_SUBSCR", "DELETE_SUBSCR"):  # container[key] = ...: the key comes last
-            container = _start(steps, _start(steps, i)) if i else 0
+            end = i
+            if [(before.opname, before.arg) for before in steps[max(0, i - 2) : i]] == [("SWAP", 3), ("SWAP", 2)]:
+                # container[key] += ...: both are copied, and what is then computed comes after them.
+                copies = [(one.opname, one.arg) for one in steps[:i]]
+                twice = [k for k in range(i - 1) if copies[k] == copies[k + 1] == ("COPY", 2)]
+                end = twice[-1] if twice else i
+            container = _start(steps, _start(steps, end)) if i else 0
             changes.add(steps[container].argval)
         elif step.opname in ("LOAD_ATTR", "LOAD_METHOD") and step.argval in CHANGES and i:
             changes.add(steps[i - 1].argval)

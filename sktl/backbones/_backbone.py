@@ -120,7 +120,8 @@ class Backbone:
 
     def _traced(self, size: tuple[int, int]) -> Trace:
         try:
-            return trace_of(self.module, size)
+            with OwnDraws():
+                return trace_of(self.module, size)
         finally:
             trim()  # of the activations of all layers, which tracing needs at once
 
@@ -151,9 +152,10 @@ class Backbone:
         self, device: torch.device, shape: tuple[int, ...], convolutions: tuple[str, ...], packed: bool
     ) -> nn.Module:
         example = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
-        folded = fold_batch_norms(self.module, example, convolutions)
-        folded = folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return pack_weights(folded, example.to(memory_format=torch.channels_last)) if packed else folded
+        with OwnDraws():
+            folded = fold_batch_norms(self.module, example, convolutions)
+            folded = folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return pack_weights(folded, example.to(memory_format=torch.channels_last)) if packed else folded
 
     def fresh_module(self) -> nn.Module:
         """Return a copy of the network that may be trained."""

@@ -43,7 +43,7 @@ def _tokens_read(network: nn.Module, example: torch.Tensor, layer: str) -> torch
     handle = network.get_submodule(layer).register_forward_hook(lambda module, args, output: kept.append(output))
     try:
         with torch.enable_grad():
-            output = main_output(network(example.clone().requires_grad_()))
+            output = main_output(network(example.clone().requires_grad_().clone()))
             if output is None or not output.requires_grad:
                 return None
             # Unlike weights: the sum of what a norm returns has no gradient.

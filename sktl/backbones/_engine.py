@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
 from torch import nn
 
 from sktl._device import autocast, exact_float32, keep_freed_memory
+from sktl._draws import repeatable
 from sktl.backbones._channels import Normalisation
 from sktl.backbones._pooling import unflattened
 from sktl.backbones._recipe import CodeRecipe
@@ -103,11 +103,12 @@ class TorchEngine(Engine):
             keep_freed_memory()
         packed = device.type == "cpu" and recipe.dtype == torch.float32
         with recipe.backbone.lock:
-            self._network: Callable[..., Any] = (
+            self._network: nn.Module = (
                 CodeNetwork(recipe, device, packed) if start is None else ResumedNetwork(recipe, start, device, packed)
             )
-        if compile and device.type == "cuda":
-            self._network = torch.compile(self._network)
+        self._is_compiled = compile and device.type == "cuda"
+        if self._is_compiled:
+            self._network = torch.compile(self._network)  # type: ignore[assignment]
         self._copy_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def run(self, batches: Batches) -> Codes:
@@ -121,7 +122,8 @@ class TorchEngine(Engine):
     def _codes(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the codes of a batch, of its halves where the device has too little memory for all of it."""
         try:
-            with self.lock, exact_float32(self.device), autocast(self.device, self.dtype):
+            same_draws = contextlib.nullcontext() if self._is_compiled else repeatable(self._network)
+            with self.lock, exact_float32(self.device), autocast(self.device, self.dtype), same_draws:
                 return self._network(batch.to(self.device, non_blocking=True))
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:

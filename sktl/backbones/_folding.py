@@ -66,7 +66,7 @@ def _pairs(network: nn.Module, example: torch.Tensor, keep: set[str]) -> list[tu
     wanted = (*CONVOLUTIONS, _BatchNorm)
     handles = [m.register_forward_hook(hook) for m in network.modules() if isinstance(m, wanted)]
     try:
-        network(example)
+        network(example.clone())
     finally:
         for handle in handles:
             handle.remove()
@@ -106,7 +106,7 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 def _agree(network: nn.Module, folded: nn.Module, example: torch.Tensor) -> bool:
     try:
-        expected, found = network(example), folded(example)
+        expected, found = network(example.clone()), folded(example.clone())
     except Exception:  # a forward that reaches into the norm it lost
         return False
     if not isinstance(expected, torch.Tensor):

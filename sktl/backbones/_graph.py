@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Record:
     module: nn.Module
     input_shape: tuple[int, ...] | None
     input_node: Any
+    input_number: int  # which of its node's outputs that was
     started: int  # how many calls had ended when it began
     weights_before: int
     macs_before: int
@@ -31,7 +33,7 @@ class Record:
 
 def has_weights(module: nn.Module) -> bool:
     """Whether the module itself holds a matrix or kernel, or would if it were not parametrised."""
-    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)) or hasattr(module, "_packed_params"):  # quantised
         return True
     return any(p is not None and p.ndim >= 2 for p in module._parameters.values())
 
@@ -46,7 +48,8 @@ def recorded(module: nn.Module, records: list[Record], macs: Callable[[], int] =
         def hook(layer: nn.Module, args, kwargs) -> None:
             given = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
             shape, node = (tuple(given.shape), given.grad_fn) if given is not None else (None, None)
-            running.append(Record(name, layer, shape, node, len(records), weights_passed, macs()))
+            number = given.output_nr if given is not None else 0
+            running.append(Record(name, layer, shape, node, number, len(records), weights_passed, macs()))
 
         return hook
 
@@ -72,11 +75,25 @@ def recorded(module: nn.Module, records: list[Record], macs: Callable[[], int] =
             handle.remove()
 
 
+class Differentiable(TorchFunctionMode):
+    """While open, autograd follows a network through its own ``no_grad``, ``inference_mode`` and ``detach``, too.
+
+    What its layers hand on to each other is seen only so; numbers stay the same.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        with torch.inference_mode(False), torch.enable_grad():
+            if func in (torch.detach, torch.Tensor.detach, torch.Tensor.data.__get__):  # type: ignore[attr-defined]
+                return args[0].view_as(args[0])
+            return func(*args, **(kwargs or {}))
+
+
 def main_output(output: Any) -> torch.Tensor | None:
     """Return the tensor that a network answers with: the only one, or what is called "logits" or "out"; else None."""
     if isinstance(output, torch.Tensor):
         return output
-    named = output if isinstance(output, Mapping) else getattr(output, "_asdict", dict)()
+    attributes = getattr(output, "_asdict", lambda: dict(getattr(output, "__dict__", {})))
+    named = output if isinstance(output, Mapping) else attributes()
     for key in ("logits", "out"):
         if isinstance(named.get(key), torch.Tensor):
             return named[key]

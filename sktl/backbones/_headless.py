@@ -47,7 +47,7 @@ class _UpToHeads(nn.Module):
     def __init__(self, network: nn.Module, trace: Trace):
         super().__init__()
         self.network = network
-        self._heads = trace.heads
+        self._heads = trace.code_heads
         self._info = layer_info(PENULTIMATE, trace)
         self.stops = True  # at the classifiers; see LayerOutputs
 
@@ -78,7 +78,7 @@ def ends_in_codes(network: nn.Module, trace: Trace) -> bool:
     network.eval()
     try:
         reduce = lambda output, name: Pooling()(output, layer_info(name, trace))  # noqa: E731
-        (codes,) = LayerOutputs(network, [PENULTIMATE], reduce, heads=trace.heads)(example)
+        (codes,) = LayerOutputs(network, [PENULTIMATE], reduce, heads=trace.code_heads)(example.clone())
         own = without_heads(network, trace, ends_in_codes=True)(example)
     except Exception:  # what follows the classifier needs as many classes as it had
         return False

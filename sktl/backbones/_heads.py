@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sktl.backbones._graph import Graph, Record, has_weights
 
 PENULTIMATE = "penultimate"  # the name of what enters the heads, among the names of layers
 HEAD_NAMES = ("classifier", "head", "heads", "fc", "last_linear", "logits")
+PRODUCTS = ("Mm", "Mv", "Bmm", "Baddbmm", "Cdist", "EuclideanDist", "Dot", "Linear")
+SCALING = ("NativeBatchNorm", "Mul", "Add", "Sub", "Clone")
+PICKING = ("Mean", "View", "UnsafeView", "ReshapeAlias", "Squeeze", "Select", "Slice", "AdaptiveAvgPool2D")
 
 
 def find_heads(module: nn.Module, records: Sequence[Record], graph: Graph) -> tuple[str, ...] | None:
@@ -25,7 +28,7 @@ def find_heads(module: nn.Module, records: Sequence[Record], graph: Graph) -> tu
     count = Counter(record.name for record in records)
     weighted = {r.first_node: r for r in records if r.name and has_weights(r.module) and r.first_node is not None}
     nodes, is_bypassed, passed = graph.reached(graph.root, weighted)
-    if any(node.name().startswith(("Addmm", "Mm", "Convolution")) for node in passed):
+    if any(_may_weigh(node, graph) for node in passed):
         return None  # the output is made by weights that no module stands for
     last = [weighted[node] for node in nodes]
     is_apart = not any(graph.reached(node, {other for other in nodes if other is not node})[0] for node in nodes)
@@ -41,6 +44,43 @@ def find_heads(module: nn.Module, records: Sequence[Record], graph: Graph) -> tu
     if len(heads) > 1 and not on_vectors and any(not isinstance(record.module, nn.Conv2d) for record in heads):
         return None
     return tuple(record.name for record in sorted(heads, key=lambda record: record.started))
+
+
+def _may_weigh(node: Any, graph: Graph) -> bool:
+    """Whether an operation may be a classifier's: a product with what is not the picture's, or an unknown one."""
+    name = node.name()
+    is_product = name.startswith(PRODUCTS) and len(graph.children(node)) == 1
+    return is_product or name.startswith(("Addmm", "Convolution")) or "NotImplemented" in name
+
+
+def one_of_each_tensor(heads: Sequence[str], records: Sequence[Record]) -> tuple[str, ...]:
+    """Return the first head of each tensor: those that read the same numbers, or multiples, are given one code."""
+    first: dict[Any, str] = {}
+    entered = {record.name: record for record in records}
+    for head in heads:
+        record = entered[head]
+        first.setdefault(_origin(record.input_node, record.input_number), head)
+    return tuple(first.values())
+
+
+def _origin(node: Any, number: int) -> Any:
+    """Return what is the same for tensors that differ by a fixed factor and shift of each channel at most.
+
+    Going back over norms (which are just that in eval mode), products and sums with constants; means, views and picks
+    are the same where all that they were asked for is.
+    """
+    fed = [] if node is None else [link for link in node.next_functions if link[0] is not None]
+    if len(fed) != 1:
+        return node, number
+    name = node.name()
+    if name.startswith(SCALING):
+        return _origin(*fed[0])
+    if name.startswith(PICKING):
+        asked = [getattr(node, saved) for saved in dir(node) if saved.startswith("_saved_")]
+        shape = tuple(node._input_metadata[number].shape)
+        plain = repr([value for value in asked if not isinstance(value, Tensor)])
+        return name, number, shape, plain, _origin(*fed[0])
+    return node, number
 
 
 def is_vector(shape: tuple[int, ...] | None) -> bool:

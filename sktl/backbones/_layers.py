@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sktl.backbones._class_token import find_class_token
-from sktl.backbones._graph import Graph, Record, has_weights, main_output, recorded
-from sktl.backbones._heads import PENULTIMATE, find_heads
+from sktl.backbones._graph import Differentiable, Graph, Record, has_weights, main_output, recorded
+from sktl.backbones._heads import PENULTIMATE, find_heads, one_of_each_tensor
 from sktl.backbones._layouts import Layout, find_layouts, shapes_elsewhere
 from sktl.backbones._sizes import nearest_sizes
 
@@ -105,6 +106,8 @@ class Trace:
         The deepest of them.
     heads : tuple of str
         The classifiers' names; empty where there is none, and the network's own output is its code.
+    code_heads : tuple of str
+        Those whose inputs, side by side, are the codes: one of each tensor that is classified.
     input_shape : tuple of int
         (1, channels, height, width).
     class_token : int or None
@@ -115,6 +118,7 @@ class Trace:
     layers: LayerTable
     penultimate: str
     heads: tuple[str, ...]
+    code_heads: tuple[str, ...]
     input_shape: tuple[int, ...]
     class_token: int | None = None
 
@@ -162,11 +166,11 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
         If the network refuses the picture.
     """
     elsewhere = shapes_elsewhere(module, example)  # first, so that what a module remembers of a size is of this one
-    records: list[Record] = []
-    counter = _MacCounter()
     try:
-        with torch.enable_grad(), counter, recorded(module, records, lambda: counter.macs):
-            output = main_output(module(example.clone().requires_grad_()))
+        try:
+            records, output = _recorded_pass(module, example, Differentiable())
+        except Exception:  # what does not bear the mode: compiled networks, or those that take gradients themselves
+            records, output = _recorded_pass(module, example, torch.enable_grad())
     except Exception as error:
         channels, height, width = example.shape[1:]
         near = nearest_sizes(module, (height, width), channels)
@@ -181,6 +185,7 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
     layouts = find_layouts(records, graph, (example.shape[2], example.shape[3]), elsewhere)
     found = find_heads(module, records, graph)
     heads = found or ()
+    code_heads = one_of_each_tensor(heads, records)
     count = Counter(record.name for record in records)
     cuts = graph.cuts()
     calls = [
@@ -192,11 +197,21 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
     ]  # fmt: skip
     rows = _rows(calls)
     if found is not None:
-        entered = [(record, layout) for record, (_, layout) in zip(records, layouts) if record.name in heads]
+        entered = [(record, layout) for record, (_, layout) in zip(records, layouts) if record.name in code_heads]
         _add_penultimate(calls, entered)
-    trace = _describe(calls, rows, heads, example.shape)
+    trace = _describe(calls, rows, heads, code_heads, example.shape)
     del graph, node, output  # the activations of the whole pass
     return with_class_token(trace, module, example)
+
+
+def _recorded_pass(
+    module: nn.Module, example: torch.Tensor, follows: contextlib.AbstractContextManager
+) -> tuple[list[Record], torch.Tensor | None]:
+    records: list[Record] = []
+    counter = _MacCounter()
+    with torch.enable_grad(), counter, follows, recorded(module, records, lambda: counter.macs):
+        # No leaf: networks may normalise what they are given in place.
+        return records, main_output(module(example.clone().requires_grad_().clone()))
 
 
 def with_class_token(trace: Trace, network: nn.Module, example: torch.Tensor) -> Trace:
@@ -255,21 +270,27 @@ def _outermost(group: Sequence[Call], call: Call) -> Call:
     return min((c for c in group if c.node == call.node), key=lambda c: c.name.count("."))
 
 
-def _describe(calls: list[Call], rows: list[Call], heads: tuple[str, ...], input_shape) -> Trace:
+def _describe(
+    calls: list[Call], rows: list[Call], heads: tuple[str, ...], code_heads: tuple[str, ...], input_shape
+) -> Trace:
     total_macs = max([call.macs_passed for call in calls], default=0) or 1
     head_depth = min([call.weights_passed for call in calls if call.name in heads], default=None)
     body = [row for row in rows if head_depth is None or row.weights_passed < head_depth]
-    if not body:  # no cut was found: every module called once is a layer
-        body = rows or [
+    if not body:  # no cut was found before the head: every module called once is a layer
+        body = [
             c for c in calls
             if c.name and c.name not in heads and c.name != PENULTIMATE and c.n_calls == 1 and len(c.shape or ()) >= 2
-        ]  # fmt: skip
+            and (head_depth is None or c.weights_passed < head_depth)
+        ] or rows  # fmt: skip
     if not body:
-        raise ValueError("The network has no layer that is called once and returns one tensor of a row per picture.")
+        raise ValueError(
+            "The network has no layer that is called once and returns one tensor of a row per picture. An exported "
+            "program has none: give the module that it was made from."
+        )
     deepest = max(body[-1].weights_passed, 1)
     stages = _stages(body, deepest)
     table = LayerTable(_info(call, deepest, total_macs, call.name in stages) for call in body)
-    return Trace(tuple(calls), table, body[-1].name, heads, tuple(input_shape))
+    return Trace(tuple(calls), table, body[-1].name, heads, code_heads, tuple(input_shape))
 
 
 def _info(call: Call, deepest: int, total_macs: int, is_stage: bool) -> LayerInfo:

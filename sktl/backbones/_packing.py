@@ -78,7 +78,7 @@ def pack_weights(network: nn.Module, example: Tensor) -> nn.Module:
     """
     if not torch.backends.mkldnn.is_available():
         return network
-    expected = tree_leaves(network(example))
+    expected = tree_leaves(network(example.clone()))
     plain: dict[str, nn.Module] = {}
     try:
         for name, shape in _input_shapes(network, example).items():
@@ -86,7 +86,7 @@ def pack_weights(network: nn.Module, example: Tensor) -> nn.Module:
             if _is_worth_packing(convolution, shape):
                 plain[name] = convolution
                 _replace(network, name, PackedConv2d(convolution, shape))
-        is_same = _agree(tree_leaves(network(example)), expected)
+        is_same = _agree(tree_leaves(network(example.clone())), expected)
     except (AttributeError, RuntimeError, TypeError):  # other builds of PyTorch; networks that ask for more of a layer
         is_same = False
     if not is_same:
@@ -104,7 +104,7 @@ def _input_shapes(network: nn.Module, example: Tensor) -> dict[str, tuple[int, .
             note = lambda _, args, name=name: shapes.setdefault(name, tuple(args[0].shape))  # noqa: E731
             handles.append(part.register_forward_pre_hook(lambda *given, note=note: note(*given) and None))
     try:
-        network(example)
+        network(example.clone())
     finally:
         for handle in handles:
             handle.remove()

@@ -14,7 +14,7 @@ from sktl.backbones._pooling import Pooling
 from sktl.backbones._quantisation import Calibration
 from sktl.backbones._selection import layer_info
 
-CODE_FORMAT = 3  # raise it when the same recipe comes to mean other codes
+CODE_FORMAT = 4  # raise it when the same recipe comes to mean other codes
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class CodeRecipe:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Return the names of the network's classifiers."""
-        return self.backbone.trace(self.preprocessing.size).heads
+        """Return the names of the classifiers whose inputs are the network's codes."""
+        return self.backbone.trace(self.preprocessing.size).code_heads
 
     @property
     def n_features(self) -> tuple[int, ...]:

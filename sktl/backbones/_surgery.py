@@ -35,7 +35,7 @@ class LayerOutputs(nn.Module):
     stops : bool, default=True
         Whether the pass ends there by an exception, which exporters do not follow; if not, the rest is run for nothing.
     heads : sequence of str, default=()
-        The names of the classifiers.
+        The names of the classifiers whose inputs, side by side, are the codes.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Suffix(nn.Module):
         self._entry: dict[str, torch.Tensor] = {}
         self._input_shape = trace.input_shape
         self.rest = _with_prefix_skipped(network, layer, trace, self._entry, shares)
-        self._heads = tuple(f"rest.{head}" for head in trace.heads)
+        self._heads = tuple(f"rest.{head}" for head in trace.code_heads)
 
     def outputs(self, layer: str, reduce: Callable | None = None) -> LayerOutputs:
         """Return what computes the whole network's `layer` from the output of the cut layer."""
@@ -215,7 +215,7 @@ def split_at(network: nn.Module, layer: str, trace: Trace, *, shares: bool = Fal
     reference = next(network.parameters())
     x = torch.zeros(trace.input_shape, dtype=reference.dtype, device=reference.device)
     try:
-        whole, parts = network(x), suffix(prefix(x)[0])
+        whole, parts = network(x.clone()), suffix(prefix(x.clone())[0])
         same = isinstance(whole, torch.Tensor) and torch.allclose(whole, parts, rtol=1e-4, atol=1e-5)
     except Exception as error:  # whatever the user's forward raises when it meets the stand-ins
         raise ValueError(f"The network cannot be split at {layer!r}: {error}.") from error

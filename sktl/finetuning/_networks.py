@@ -51,7 +51,7 @@ class PictureNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
         self._layer = None if spec.is_whole else spec.layer
         self._info = layer_info(spec.layer, trace)
-        self._heads = trace.heads
+        self._heads = trace.code_heads
         self._pooling = spec.pooling
         self.unit = UnitLength() if spec.unit_length else nn.Identity()
         self.stops = True  # at the layer; see LayerOutputs

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sktl._device import autocast, resolve_precision
+from sktl._draws import repeatable
 from sktl._extraction import Extractor, cache_for
 from sktl._functional import call_with
 from sktl._modes import evaluating
@@ -32,7 +33,7 @@ def outputs_of(estimator: Any, learned: FittedNetwork, data: Any, device: torch.
         return _of_pictures(estimator, learned, data, device)
     module = learned.module(torch.device("cpu") if device.type == "mps" else device)
     # call_with puts the values into the module for the while: threads take turns.
-    with learned.lock, evaluating(module), torch.inference_mode():
+    with learned.lock, evaluating(module), torch.inference_mode(), repeatable(module):
         values = {name: value.detach().cpu().double() for name, value in module.named_parameters()}
         return call_with(module, values, torch.as_tensor(data, dtype=torch.float64)).numpy()
 
@@ -74,7 +75,8 @@ def _blocks(extractor: Extractor, source: PictureSource, size: int) -> Iterator[
 def _within_memory(module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
     """Return the outputs of a batch, of its halves where the device has too little memory for all of it."""
     try:
-        return module(batch)
+        with repeatable(module):
+            return module(batch)
     except torch.OutOfMemoryError:
         if len(batch) == 1:
             raise

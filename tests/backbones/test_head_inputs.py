@@ -2,6 +2,7 @@
 
 import gc
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ FEW = [
     "timm/crossvit_9_240",  # two branches, two heads
     "timm/deit_tiny_distilled_patch16_224",
 ]
+TWO_HEADS_ON_ONE_TENSOR = ["levit_128s", "efficientformer_l1", "swiftformer_xs"]
 TIMM_FAMILIES = [
     "beit_base_patch16_224",
     "halonet26t",
@@ -122,6 +124,10 @@ TIMM_FAMILIES = [
 ]
 
 
+PICTURES = np.random.default_rng(1).integers(0, 256, (3, 12, 12, 3), dtype=np.uint8)
+AS_IS = {"crop_pct": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+
+
 def own_classifiers(name, network):
     """Return what the architecture itself calls its classifiers, found without the library."""
     if name.startswith("timm/"):
@@ -162,6 +168,7 @@ def check(name):
         for head in own_classifiers(name, backbone.module):
             head._forward_pre_hooks.clear()
             head._forward_pre_hooks_with_kwargs.clear()
+    entered = [x for i, x in enumerate(entered) if not any(torch.equal(x, earlier) for earlier in entered[:i])]
     vectors = [x.flatten(1) for x in entered if x.ndim == 2 or x.shape[2:] == (1, 1)]
     expected = torch.cat(vectors or [x.mean((2, 3)) for x in entered], dim=1).numpy()
     # A random Visformer's values grow and cancel: plain float32 is 4e-5 off float64, the codes are 3e-5 off it.
@@ -186,6 +193,59 @@ def test_codes_of_every_family_are_what_a_hook_on_the_classifier_sees(name):
     finally:
         STORE.clear()
         gc.collect()
+
+
+@pytest.mark.parametrize(
+    "name", ["repvit_m0_9", *(pytest.param(name, marks=pytest.mark.slow) for name in TWO_HEADS_ON_ONE_TENSOR)]
+)
+def test_families_of_two_classifiers_on_one_tensor(name):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = timm.create_model(name).eval()
+        for part in network.modules():
+            if isinstance(part, nn.BatchNorm1d):  # each head has its own: their inputs are multiples of one another
+                part.running_mean.normal_()
+                part.running_var.uniform_(0.5, 2)
+    entered = []
+    first = network.get_submodule(network.pretrained_cfg["classifier"][0])
+    hook = first.register_forward_pre_hook(lambda module, args: entered.append(args[0].numpy()))
+    side = 64 if name == "repvit_m0_9" else 224
+    pictures = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    with torch.no_grad():
+        network(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255)
+    hook.remove()
+    codes = CNNCodesTransformer(network, preprocessing=AS_IS, engine="torch", image_size=side).fit_transform(pictures)
+    np.testing.assert_allclose(codes, entered[0], rtol=0, atol=1e-5 * np.abs(entered[0]).max())
+
+
+class OnOneTensor(nn.Module):
+    """Two classifiers on the same means, each computed anew and with a norm of its own, or on halves of them."""
+
+    def __init__(self, halves):
+        super().__init__()
+        self.halves = halves
+        self.body, self.norm, self.other_norm = body(), nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+        self.head, self.other = (nn.Linear(3 if halves else 6, 4) for _ in range(2))
+
+    def forward(self, x):
+        maps = self.body(x).relu()
+        if self.halves:  # two tensors of one operation
+            first, second = maps.mean((2, 3)).chunk(2, dim=1)
+            return self.head(first) + self.other(second)
+        return self.head(self.norm(maps.mean((2, 3)))) + self.other(self.other_norm(maps.mean((2, 3)) * 2))
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("halves", [False, True])
+def test_one_code_of_each_tensor_that_is_classified(halves, engine):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = OnOneTensor(halves).eval()
+        network.other_norm.running_mean.normal_()
+    codes = CNNCodesTransformer(network, image_size=12, preprocessing=AS_IS, engine=engine).fit_transform(PICTURES)
+    with torch.no_grad():
+        means = network.body(torch.from_numpy(PICTURES).permute(0, 3, 1, 2) / 255).relu().mean((2, 3))
+        np.testing.assert_allclose(codes, means if halves else network.norm(means), atol=1e-5)
 
 
 def body():
@@ -224,6 +284,34 @@ class Answers(FunctionalEnd):
         return {"logits": self.head(z), "features": z}
 
 
+class Record:
+    def __init__(self, logits):
+        self.logits = logits
+
+
+class AnswersByAttribute(FunctionalEnd):
+    def forward(self, x):
+        return Record(self.head(self.entering(x)))
+
+
+class Frozen(FunctionalEnd):
+    def forward(self, x):
+        with torch.no_grad():
+            z = self.entering(x)
+        return self.head(z)
+
+
+class Detached(FunctionalEnd):
+    def forward(self, x):
+        return self.head(self.entering(x).detach())
+
+
+class OnlyLooks(FunctionalEnd):
+    @torch.inference_mode()
+    def forward(self, x):
+        return self.head(self.entering(x))
+
+
 class NoClassifier(FunctionalEnd):
     def __init__(self):
         super().__init__()
@@ -233,17 +321,15 @@ class NoClassifier(FunctionalEnd):
         return self.entering(x)
 
 
-@pytest.fixture(params=[FunctionalEnd, TwoHeads, Answers, NoClassifier])
+@pytest.fixture(
+    params=[FunctionalEnd, TwoHeads, Answers, AnswersByAttribute, Frozen, Detached, OnlyLooks, NoClassifier]
+)
 def network(request):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = request.param().eval()
         network.body[1].running_mean.normal_()
         return network
-
-
-PICTURES = np.random.default_rng(1).integers(0, 256, (3, 12, 12, 3), dtype=np.uint8)
-AS_IS = {"crop_pct": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3}
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
@@ -289,6 +375,13 @@ def test_where_the_classifier_cannot_be_found_it_is_said():
     with pytest.raises(ValueError, match=re.escape("Name a layer: one of")):
         CNNCodesTransformer(network, image_size=12).fit(PICTURES)
     assert CNNCodesTransformer(network, image_size=12, layers="body").fit_transform(PICTURES).shape == (3, 6)
+
+
+@pytest.mark.parametrize("kind", [Frozen, Detached, OnlyLooks])
+def test_layers_of_a_network_that_holds_gradients_back(kind):
+    with torch.random.fork_rng(devices=[]):
+        plain, network = FunctionalEnd().eval(), kind().eval()
+    assert trace_of(network, (12, 12)).layers == trace_of(plain, (12, 12)).layers
 
 
 def test_pooling_asked_for_pools_the_deepest_layer():
@@ -344,12 +437,27 @@ class Repeated(FunctionalEnd):
         return self.head(self.entering(x)) + self.head(self.entering(x.flip(3)))
 
 
-@pytest.mark.parametrize("kind", [FunctionalHead, Refined, Repeated])
+class FunctionalPrototypes(FunctionalHead):
+    def forward(self, x):
+        return -torch.cdist(self.entering(x), self.weight)
+
+
+@pytest.mark.parametrize("kind", [FunctionalHead, FunctionalPrototypes, Refined, Repeated])
 def test_a_networks_answers_never_pass_for_what_enters_its_classifier(kind):
     with torch.random.fork_rng(devices=[]):
         network = kind().eval()
     with pytest.raises(ValueError, match=r"Name a layer: one of|no layer that is called once"):
         CNNCodesTransformer(network, image_size=12).fit(PICTURES)
+
+
+def test_a_quantised_classifier_is_one():
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = torch.ao.quantization.quantize_dynamic(FunctionalEnd().eval(), {nn.Linear})
+    codes = CNNCodesTransformer(network, image_size=12, preprocessing=AS_IS, engine="torch").fit_transform(PICTURES)
+    with torch.no_grad():
+        entering = network.entering(torch.from_numpy(PICTURES).permute(0, 3, 1, 2) / 255)
+    np.testing.assert_allclose(codes, entering, atol=1e-5)
 
 
 def test_a_parametrised_classifier_is_one():

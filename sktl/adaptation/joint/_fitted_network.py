@@ -14,6 +14,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from sktl._device import autocast
+from sktl._draws import repeatable
 from sktl._forking import ForkSafeLock
 from sktl._inputs import as_rows, in_channels
 from sktl._modes import evaluating
@@ -164,7 +165,7 @@ class FittedNetwork:
 
 
 def _run(network: AdaptedNetwork, batch: Tensor, what: tuple[str, ...]) -> list[Tensor]:
-    with evaluating(network), torch.inference_mode():
+    with evaluating(network), torch.inference_mode(), repeatable(network):
         features = network.features(batch)
         return [features if name == "features" else network.classify(features) for name in what]
 
