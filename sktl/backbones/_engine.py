@@ -122,7 +122,9 @@ class TorchEngine(Engine):
     def _codes(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the codes of a batch, of its halves where the device has too little memory for all of it."""
         try:
-            same_draws = contextlib.nullcontext() if self._is_compiled else repeatable(self._network)
+            same_draws: contextlib.AbstractContextManager = (
+                contextlib.nullcontext() if self._is_compiled else repeatable(self._network)
+            )
             with self.lock, exact_float32(self.device), autocast(self.device, self.dtype), same_draws:
                 return self._network(batch.to(self.device, non_blocking=True))
         except torch.OutOfMemoryError as error:
