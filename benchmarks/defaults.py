@@ -9,7 +9,9 @@ where the interval leaves out zero by more than half a point, else it is a tie.
   unit length with ``C=100``: accuracy and log-loss;
 - ``FineTunedClassifier(strategy="head")`` and `FineTunedClassifier()` on codes as rows against logistic regression;
 - `FineTunedClassifier()` on pictures at 96 and 224 pixels against ``strategy="head"``, which it starts from;
-- `ProtoNetClassifier()` against prototypes of raw codes, with 1 and 5 rows a class;
+- `ProtoNetClassifier()` against prototypes of raw codes, with 1 and 5 rows a class; and it and `FewShotClassifier()` on
+  scikit-learn's tables, whose columns may have units of their own, against standardised columns with logistic
+  regression and with prototypes (the nearest class mean), with 1 to 20;
 - ``DomainAdaptedClassifier(loss=None)`` and `DomainAdaptedClassifier()` against logistic regression on the source:
   codes of PACS' domains and of digits, SURF, words of Amazon's reviews, electricity in time, 30 and 100 made-up classes
   of 6 rows, and targets with 3 of the source's classes, or with shares that fall by 0.7 from class to class.
@@ -62,6 +64,7 @@ from sktl import (
     ProtoNetClassifier,
     make_codes_classifier,
 )
+from sktl.fewshot import FewShotClassifier
 
 IMAGE_SIZE, OF_EACH_CLASS, TESTED = 128, 70, 30
 TUNED_SIZES = 96, 224
@@ -69,7 +72,7 @@ TUNED_LARGE = ("hymenoptera", "pacs_photo", "pacs_cartoon")
 TUNED_ON = ("hymenoptera", "pacs_photo", "pacs_art_painting", "pacs_cartoon", "pacs_sketch", "omniglot30")
 MARGIN = 0.5  # points
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
-SHOTS = (2, 5, 20)
+SHOTS, TABLE_SHOTS = (2, 5, 20), (1, 2, 5, 20)
 FROM_SOURCE, FROM_SOURCE_OF_SHARES = 6, 20  # rows a class of the source
 TARGET_ROWS = 300
 SHARES = ("3 classes", "unequal shares")
@@ -276,11 +279,15 @@ def logistic() -> Any:
 
 
 def raw_prototypes() -> Any:
-    return ProtoNetClassifier(normalize=None)
+    return ProtoNetClassifier(normalize=None, scale=1.0)
+
+
+def standardised_prototypes() -> Any:
+    return make_pipeline(StandardScaler(), raw_prototypes())
 
 
 def cases(found: dict[str, Rows]) -> Iterator[Case]:
-    both, right = ("accuracy", "-log-loss"), ("accuracy",)
+    both = ("accuracy", "-log-loss")
     for name, rows in found.items():
         for n in SHOTS:
             for other, base in (("standardised, C=1", standardised), ("unit length, C=100", unit_length)):
@@ -290,7 +297,12 @@ def cases(found: dict[str, Rows]) -> Iterator[Case]:
             yield Case(f"FineTunedClassifier, head, rows | logistic regression | {name}, {n} a class", both, run)
         for n in (1, 5):
             run = on(rows, n, ProtoNetClassifier, raw_prototypes)
-            yield Case(f"ProtoNetClassifier | prototypes of raw codes | {name}, {n} a class", right, run)
+            yield Case(f"ProtoNetClassifier | prototypes of raw codes | {name}, {n} a class", both, run)
+    for (name, load), n in itertools.product(PICKED.items(), TABLE_SHOTS):
+        for other, base in (("logistic regression", standardised), ("nearest class mean", standardised_prototypes)):
+            for ours in (ProtoNetClassifier, FewShotClassifier):
+                run = on(load(return_X_y=True), n, ours, base)
+                yield Case(f"{ours.__name__}, tables | {other} | {name}, {n} a class", both, run)
     for name, rows in found.items():
         run = on(rows, 5, lambda: FineTunedClassifier(random_state=0), logistic)
         yield Case(f"FineTunedClassifier, rows | logistic regression | {name}, 5 a class", both, run)

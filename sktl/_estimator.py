@@ -139,6 +139,9 @@ def _with_params(name: str, held: Any, make: Callable[[str], Any], values: Mappi
     return type(held)(parts)
 
 
+SURE = 36.0  # logit of the last float64 probability that is below 1
+
+
 class LogitClassifierMixin(ClassifierScoreMixin, InPlainModes):
     """A classifier whose ``_outputs(X)`` are logits: (n, n_classes), or with several labels a row (n, n_labels)."""
 
@@ -161,7 +164,7 @@ class LogitClassifierMixin(ClassifierScoreMixin, InPlainModes):
         scikit-learn gives them.
         """
         logits = self._outputs(X)
-        return expit(logits) if self._is_multilabel else softmax(logits, axis=1)
+        return expit(np.minimum(logits, SURE)) if self._is_multilabel else softmax(logits, axis=1)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithms of `predict_proba`, finite where probabilities are too small for a number."""

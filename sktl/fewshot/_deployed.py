@@ -19,10 +19,11 @@ from sktl.fewshot.metric_based._base import MetricLearner
 class PrototypeLogits(nn.Module):
     """Codes to logits: what `ProtoNetClassifier` does behind its encoder."""
 
-    def __init__(self, centre: Any, prototypes: Any, *, is_direction: bool, distance: str, scale: float):
+    def __init__(self, centre: Any, prototypes: Any, metric: Any, *, is_direction: bool, distance: str, scale: float):
         super().__init__()
         self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32))
         self.register_buffer("prototypes", torch.as_tensor(prototypes, dtype=torch.float32))
+        self.register_buffer("metric", None if metric is None else torch.as_tensor(metric, dtype=torch.float32))
         self.is_direction = is_direction
         self.is_cosine = distance == "cosine"
         self.scale = scale
@@ -30,6 +31,8 @@ class PrototypeLogits(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Return the logits, (n, n_classes)."""
         codes = codes.flatten(1) - self.centre  # type: ignore[operator]
+        if self.metric is not None:
+            codes = codes @ self.metric
         if self.is_direction:
             codes = F.normalize(codes, dim=1)
         if self.is_cosine:
@@ -53,9 +56,11 @@ def deployed(estimator: Any) -> tuple[DeployedNetwork, Preprocessing | int]:
             f"transductive={estimator.transductive!r} classifies all rows of a call together, which one network cannot "
             "do row by row. Set transductive=False and fit again."
         )
+    metric = estimator._metric()
+    centre = estimator._centre if metric is None else estimator._centre + metric.centre
     logits = PrototypeLogits(
-        estimator._centre, estimator.prototypes_, is_direction=estimator.normalize_ is not None,
-        distance=estimator.distance, scale=float(estimator.scale or (10.0 if estimator.distance == "cosine" else 1.0)),
+        centre, estimator.prototypes_, None if metric is None else metric.matrix,
+        is_direction=estimator.normalize_ in ("l2", "center-l2"), distance=estimator.distance, scale=estimator.scale_,
     )  # fmt: skip
     encoder: Any = estimator.encoder_
     encoder = encoder.estimator if isinstance(encoder, FrozenEstimator) else encoder

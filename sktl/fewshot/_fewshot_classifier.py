@@ -28,10 +28,12 @@ class FewShotClassifier(LogitClassifierMixin, TaskLearner):
 
     Parameters
     ----------
-    learner : str, path, Head or meta-learner, default="ridge"
+    learner : "auto", str, path, Head or meta-learner, default="auto"
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one (``.safetensors``). One that
         is not frozen is cloned and meta-trained on the support set itself. Or, without any meta-training, a head on the
         encoder's codes: "prototypes", "cosine", "simpleshot", "ridge", "nearest", "logistic", or a head object.
+        "auto" is "ridge"; for feature rows of fewer than 64 columns it is "logistic" on rows in the metric of
+        ``ProtoNetClassifier(normalize="within")``, where other heads take rows as they are.
     backbone, encoder
         What turns rows or pictures into codes for a head, as in `ProtoNetClassifier`: by default the embedded network
         for pictures, and feature rows as they are.
@@ -66,7 +68,7 @@ class FewShotClassifier(LogitClassifierMixin, TaskLearner):
 
     def __init__(
         self,
-        learner: str | Path | Head | Any = "ridge",
+        learner: str | Path | Head | Any = "auto",
         *,
         backbone: str | nn.Module | Callable = "auto",
         encoder: str | Path | nn.Module | Any = None,

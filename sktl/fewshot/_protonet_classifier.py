@@ -19,7 +19,6 @@ from sktl._array_api import n_rows, rows_on_host
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import class_labels, row_weights
 from sktl._deployment import Exportable
-from sktl._device import resolve_device
 from sktl._estimator import LogitClassifierMixin, ModuleSharingMixin, NamedPartsMixin
 from sktl._inputs import InputKind
 from sktl._label_matrix import is_label_matrix, label_matrix
@@ -31,14 +30,15 @@ from sktl.fewshot._deployed import deployed
 from sktl.fewshot._encoding import ENCODER_CONSTRAINTS, codes_of, fitted_encoder, refuse_missing
 from sktl.fewshot._normalisation import NORMALISATIONS, NormalisedCodes, centre_of
 from sktl.fewshot._prototypes_file import Savable
+from sktl.fewshot._row_metric import scatter_of
+from sktl.fewshot._transductive_support import Support, TransductiveSupport
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
 from sktl.fewshot.transductive import TransductiveMethod, get_transductive
-
-Support = tuple[np.ndarray, np.ndarray]  # codes (n, n_codes) and labels (n,)
 
 
 class ProtoNetClassifier(
     NormalisedCodes,
+    TransductiveSupport,
     Savable,
     Exportable,
     LogitClassifierMixin,
@@ -64,13 +64,19 @@ class ProtoNetClassifier(
         ``.safetensors`` file is a saved `ProtoNetLearner`.
     distance : {"sqeuclidean", "cosine"}, default="sqeuclidean"
         Between codes and prototypes.
-    normalize : {"auto", "l2", "center-l2"} or None, default="auto"
-        What happens to codes first: unit length, or also less n / (n + 1) of the mean code of the first support set, of
-        n rows a class (SimpleShot), or nothing. "auto" is "l2" for codes of a pretrained network, which gains up to 15
-        points with one example a class, and for feature rows of 64 columns or more, as codes have; None for fewer, for
-        other encoders (a meta-trained one was trained without), and for transductive methods, which have their own.
+    normalize : {"auto", "l2", "center-l2", "within"} or None, default="auto"
+        What happens to codes first. "l2": unit length. "center-l2": also less n / (n + 1) of the mean code of the first
+        support set, of n rows a class (SimpleShot). "within": distances count by how much rows of one class differ
+        along each direction (Mahalanobis, drawn to equal spread while rows are few); columns with units of their own
+        are brought to one scale. None: nothing. "auto" is "l2" for codes of a pretrained network, which gains up to 15
+        points with one example a class, and for feature rows of 64 columns or more, as codes have; "within" for fewer
+        columns; None for other encoders (a meta-trained one was trained without), for codes of transductive methods,
+        which have their own, and for cosines of rows.
     scale : float, default=None
-        Factor of the logits, for probabilities; predicted classes do not depend on it. None is 1, or 10 for cosines.
+        Factor of the logits, for probabilities; predicted classes do not depend on it. None goes by the number n of
+        rows a class, since few say little of where a class lies: 30 n / (n + 3) for unit length, 40 n / (n + 2) for
+        cosines; for "within" N / (N + 12) times the lesser of 1/2 and 2 d^(-3/4), of N rows with d columns. These have
+        the lowest log-loss whichever data set is left out. It is 1 where codes are left as they are.
     transductive : False, {"bd_cspn", "laplacian_shot", "tim", "pt_map"} or TransductiveMethod, default=False
         A method of `sktl.fewshot.transductive` that classifies all rows of a call together: `predict` then answers for
         a row in the light of the others, and differently in other company. Give it whole query sets, as one call. Such
@@ -94,15 +100,17 @@ class ProtoNetClassifier(
     classes_ : ndarray
         The labels, sorted; with several labels a row their columns, 0, 1, ...
     prototypes_ : ndarray of shape (n_classes, n_codes)
-        The mean codes; (2, n_labels, n_codes) of the rows without and with each of several labels.
+        The mean codes, as they are compared; (2, n_labels, n_codes) of rows without and with each of several labels.
     class_count_ : ndarray of shape (n_classes,) or (2, n_labels)
         Examples behind each, or their weight.
     encoder_ : transformer or None
         The encoder in use.
     n_codes_ : int
         Width of the codes.
-    normalize_ : {"l2", "center-l2"} or None
+    normalize_ : {"l2", "center-l2", "within"} or None
         What "auto" became.
+    scale_ : float
+        What ``scale=None`` became.
     n_features_in_ : int
         For 2-D X only.
     feature_names_in_ : ndarray of str
@@ -145,6 +153,7 @@ class ProtoNetClassifier(
     _kind: InputKind | None  # of X, where a backbone reads it
     _sums: np.ndarray  # (n_classes, n_codes)
     _centre: np.ndarray
+    _scatter: np.ndarray | None  # (n_codes, n_codes), for normalize="within"
     _support: Support | None  # kept for a transductive method
 
     def __init__(
@@ -259,7 +268,7 @@ class ProtoNetClassifier(
         codes = codes_of(self, encoder, kind, X, reset=is_first, context=context)
         how = self._normalisation(encoder, codes.shape[1])
         if is_first:
-            centre = centre_of(codes, weight, len(labels)) if how == "center-l2" else np.zeros(codes.shape[1])
+            centre = centre_of(codes, weight, len(labels), how)
         else:
             centre = self._centre
         codes = self._normalised(codes, centre, how)
@@ -272,9 +281,12 @@ class ProtoNetClassifier(
             sums, counts = class_sums(codes, which, len(labels), weight)
             if not is_first:
                 labels, sums, counts = merged(self.classes_, self._sums, self.class_count_, labels, sums, counts)
+        scatter = scatter_of(codes, weight) if how == "within" else None
+        if scatter is not None and not is_first:
+            scatter += self._scatter
         self.encoder_, self._kind, self.n_codes_, self._centre = encoder, kind, codes.shape[1], centre
         self.classes_, self._sums, self.class_count_, self._support = labels, sums, counts, support
-        self._is_multilabel = is_multilabel
+        self._is_multilabel, self._scatter = is_multilabel, scatter
         return self
 
     @property
@@ -282,64 +294,25 @@ class ProtoNetClassifier(
         """The mean codes, (n_classes, n_codes); (2, n_labels, n_codes) without and with each of several labels."""
         check_is_fitted(self, "classes_")
         # c_k = sum_{i: y_i = k} w_i f(x_i) / sum_{i: y_i = k} w_i; of no rows at all it is 0
-        return self._sums / np.where(self.class_count_ == 0, 1, self.class_count_)[..., None]
+        return self._in_metric(self._sums / np.where(self.class_count_ == 0, 1, self.class_count_)[..., None])
 
     def features(self, X: Any) -> np.ndarray:
         """Return the codes that are compared with `prototypes_`, float64 of shape (n, width of a code)."""
         check_is_fitted(self, "classes_")
         codes = codes_of(self, self.encoder_, self._kind, rows_on_host(X), reset=False)
-        return self._normalised(codes, self._centre, self.normalize_)
+        return self._in_metric(self._normalised(codes, self._centre, self.normalize_))
 
     def _outputs(self, X: Any) -> np.ndarray:
         if self._is_transductive:
             return self._joint_logits(self.features(X))
-        codes = self.features(X)
+        codes, scale = self.features(X), self.scale_
         query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_.reshape(-1, codes.shape[1]))
         if self.distance == "cosine":
-            logits = float(self.scale or 10.0) * cosines(query, prototypes).numpy()
+            logits = scale * cosines(query, prototypes).numpy()
         else:
-            logits = -float(self.scale or 1.0) * squared_distances(query, prototypes).numpy()
+            logits = -scale * squared_distances(query, prototypes).numpy()
         check_finite(logits, self)
         return label_logits(logits.reshape(len(codes), 2, -1), self.class_count_) if self._is_multilabel else logits
-
-    def _joint_logits(self, codes: np.ndarray) -> np.ndarray:
-        support_codes, labels = self._known_support()
-        device = resolve_device(self.device)
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        support, query = (torch.from_numpy(part).to(device, dtype) for part in (support_codes, codes))
-        y = torch.from_numpy(np.searchsorted(self.classes_, labels)).to(device)
-        logits = get_transductive(self.transductive)(support, y, query, len(self.classes_))
-        return logits.double().cpu().numpy()
-
-    def _support_with(self, codes: np.ndarray, y: np.ndarray, *, is_first: bool) -> Support | None:
-        """Return the support set so far, where a transductive method needs it."""
-        if not self._is_transductive or is_first:
-            return (codes, y) if self._is_transductive else None
-        known_codes, known_y = self._known_support()
-        return np.concatenate([known_codes, codes]), np.concatenate([known_y, y])
-
-    def _known_support(self) -> Support:
-        if self._support is None:
-            raise ValueError("transductive was set after fit, which kept no support set: call fit again.")
-        return self._support
-
-    @property
-    def _is_transductive(self) -> bool:
-        return not isinstance(self.transductive, (bool, np.bool_))
-
-    def _check_transductive(self, is_multilabel: bool, sample_weight: Any) -> None:
-        if not self._is_transductive:
-            return
-        if is_multilabel or sample_weight is not None:
-            what = "several labels a row" if is_multilabel else "sample_weight"
-            raise ValueError(f"A transductive method takes no {what}. Set transductive=False, or leave that out.")
-        method = get_transductive(self.transductive)
-        method._validate_params()
-        if self.distance != "sqeuclidean" or self.scale is not None:
-            raise ValueError(
-                f"distance and scale go with transductive=False: {type(method).__name__} has its own. Leave "
-                f"distance='sqeuclidean' and scale=None; got {self.distance!r} and {self.scale!r}."
-            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -93,6 +93,8 @@ def _save(estimator: Any, path: str | os.PathLike) -> None:
             "Use a backbone's name or a meta-learner, or put the transformer before the classifier in a Pipeline."
         )
     labels = None
+    if estimator._scatter is not None:
+        tensors["scatter"] = torch.from_numpy(estimator._scatter)
     if estimator._support is not None:
         tensors["support"], labels = torch.from_numpy(estimator._support[0]), estimator._support[1]
     header = {
@@ -120,6 +122,8 @@ def _loaded(saved: SavedModel, backbone: Any) -> Any:
     is_multilabel = bool(attributes.get("_is_multilabel", False))
     of_each = (2, n_classes) if is_multilabel else (n_classes,)  # rows without and with each of several labels
     shapes = {"sums": (*of_each, n_codes), "centre": (n_codes,), "counts": of_each}
+    if "scatter" in saved.tensors:
+        shapes["scatter"] = (n_codes, n_codes)
     if labels is not None:
         shapes["support"] = (len(labels), n_codes)
         if not set(labels.tolist()) <= set(attributes["classes_"].tolist()):
@@ -137,7 +141,10 @@ def _loaded(saved: SavedModel, backbone: Any) -> Any:
         estimator.encoder = estimator.encoder_ = FrozenEstimator(estimator.encoder_)
     estimator.__dict__.update(attributes)
     estimator._kind, estimator._sums, estimator._centre = kind, arrays["sums"], arrays["centre"]
-    estimator.class_count_ = arrays["counts"]
+    estimator.class_count_, estimator._scatter = arrays["counts"], arrays.get("scatter")
+    if (estimator.normalize_ == "within") != (estimator._scatter is not None):
+        raise ValueError("scatter does not go with how its codes are compared")
+    estimator._metric()  # what no rows can have summed up to is found here
     estimator._support = None if labels is None else (arrays["support"], labels)
     return estimator
 

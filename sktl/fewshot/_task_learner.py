@@ -28,10 +28,15 @@ from sktl.fewshot._encoding import (
     refuse_fitted,
     see_columns,
 )
+from sktl.fewshot._row_metric import RowMetric
 from sktl.fewshot.heads import HEADS, Head, make_head
 from sktl.fewshot.meta_training._files import load_learner
 from sktl.fewshot.meta_training._fitted_method import TaskState
 from sktl.fewshot.meta_training._learner import MetaLearner
+from sktl.fewshot.meta_training._residual_rows import WIDE
+
+# Of codes; and of rows with few columns, where a regression of zeros and ones may mask the class in the middle.
+AUTO, AUTO_OF_TABLES = "ridge", "logistic"
 
 
 class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
@@ -46,6 +51,7 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
     is_classifier = True
 
     _kind: InputKind | None
+    _metric: RowMetric | None
 
     def __init__(
         self, learner: Any, *, backbone: Any, encoder: Any, image_shape: Any, value_range: Any, image_size: Any,
@@ -66,9 +72,14 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         if self._is_head:
             head = self._head()
             encoder, kind = fitted_encoder(self, X, y)
-            codes = codes_of(self, encoder, kind, X, reset=True, context=context)
+            codes, metric = codes_of(self, encoder, kind, X, reset=True, context=context), None
+            n_codes = codes.shape[1]
+            if self._is_auto and encoder is None and n_codes < WIDE:
+                head, metric = make_head(AUTO_OF_TABLES).double(), RowMetric.of(codes, target.numpy())
+                codes = metric(codes)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
-            fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": codes.shape[1], "learner_": head}
+            fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": n_codes, "learner_": head}
+            fitted["_metric"] = metric
         else:
             learner = self._fitted_learner(X, y, context)
             if learner.is_regression_ == self.is_classifier:
@@ -96,7 +107,8 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         if not self._is_head:
             see_columns(self, X, reset=False)
             return self.learner_.logits(self.state_, X)
-        codes = torch.from_numpy(codes_of(self, self.encoder_, self._kind, X, reset=False))
+        found = codes_of(self, self.encoder_, self._kind, X, reset=False)
+        codes = torch.from_numpy(found if self._metric is None else self._metric(found))
         head = self.learner_
         with torch.no_grad():
             outputs = head.logits if self.is_classifier else head.outputs
@@ -108,7 +120,13 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
             isinstance(self.learner, str) and Path(self.learner).suffix == ".safetensors"
         )
 
+    @property
+    def _is_auto(self) -> bool:
+        return self.is_classifier and isinstance(self.learner, str) and self.learner == "auto"
+
     def _head(self) -> Any:
+        if self._is_auto:
+            return make_head(AUTO).double()
         heads = named_options(Head, {}) if self.is_classifier else {}
         if isinstance(self.learner, str) and self.learner not in (*self.heads, *heads):
             raise ValueError(

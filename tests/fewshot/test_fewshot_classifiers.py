@@ -25,13 +25,13 @@ from sktl.model_selection import EpisodeSplit
 
 def test_prototypes_are_the_nearest_centroids_of_scikit_learn(new_rows):
     X, y = new_rows
-    model = ProtoNetClassifier().fit(X, y)
+    model = ProtoNetClassifier(normalize=None).fit(X, y)
     reference = NearestCentroid().fit(X, y)
     np.testing.assert_allclose(model.prototypes_, reference.centroids_)
     np.testing.assert_array_equal(model.predict(X), reference.predict(X))
 
 
-@pytest.mark.parametrize("options", [{}, {"distance": "cosine"}, {"normalize": "l2"}])
+@pytest.mark.parametrize("options", [{}, {"normalize": None}, {"distance": "cosine"}, {"normalize": "l2"}])
 def test_partial_fit_is_fit_on_all_of_it(options, new_rows):
     X, y = new_rows
     order = np.random.default_rng(0).permutation(len(y))
@@ -301,7 +301,7 @@ class TestNormalisation:
         assert (auto.normalize_, unit.normalize_, raw.normalize_) == ("l2", "l2", None)
         assert np.array_equal(auto.predict_proba(X), unit.predict_proba(X))
         assert not np.allclose(auto.prototypes_, raw.prototypes_)
-        assert ProtoNetClassifier().fit(X[:, :63], y).normalize_ is None
+        assert ProtoNetClassifier().fit(X[:, :63], y).normalize_ == "within"
         assert ProtoNetClassifier(transductive="tim").fit(X, y).normalize_ is None
 
     def test_codes_of_a_network_have_unit_length_and_of_other_encoders_their_own(self):

@@ -13,10 +13,10 @@ from sklearn.neural_network import MLPClassifier
 
 from sktl.fewshot import FewShotClassifier, ProtoNetClassifier
 
-OPTIONS = [{}, {"distance": "cosine"}, {"normalize": "l2"}, {"normalize": "center-l2"}]
+OPTIONS = [{"normalize": None}, {"distance": "cosine"}, {"normalize": "l2"}, {"normalize": "center-l2"}]
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", [*OPTIONS, {}])
 def test_a_weight_is_a_number_of_repeats(options, new_rows):
     X, y = new_rows
     repeats = np.random.default_rng(0).integers(0, 4, len(y))
@@ -29,7 +29,8 @@ def test_a_weight_is_a_number_of_repeats(options, new_rows):
     parts = ProtoNetClassifier(**options)
     for part in np.array_split(np.arange(len(y)), 3):
         parts.partial_fit(X[part], y[part], sample_weight=repeats[part])
-    np.testing.assert_allclose(parts.prototypes_, repeated.prototypes_)
+    np.testing.assert_allclose(parts.prototypes_, repeated.prototypes_, atol=1e-9)
+    np.testing.assert_allclose(parts.predict_proba(X), repeated.predict_proba(X), atol=1e-9)
 
 
 def test_weights_are_checked(new_rows):
