@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr, wilcoxon
+from scipy.stats import wilcoxon
 
 FIRST = {"pictures": "logistic regression on penultimate", "feature rows": "logistic regression",
          "text": "logistic regression"}  # fmt: skip
@@ -52,7 +52,8 @@ def weights(cases: list[Case]) -> np.ndarray:
 def named(strategy: str, layer: str, case: Case) -> str:
     """Return the candidate that advice means; where it was not fitted, the nearest that was."""
     if case["kind"] != "pictures":
-        name = {"neighbours": "k-NN", "scratch": "network from scratch", "prototypes": "prototypes"}.get(strategy, "")
+        known = {"neighbours": "k-NN", "scratch": "network from scratch"}
+        name = known.get(strategy, strategy)
         return name if name in case["candidates"] else "logistic regression"
     if strategy in ("fine-tune", "fine-tune all", "scratch") and "lp-ft" in case["candidates"]:
         return "lp-ft"
@@ -187,7 +188,7 @@ def cost(case: Case, name: str) -> float:
 
 
 def summary(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return regrets by method and case, tests over data sets, and rank correlations of the scores."""
+    """Return regrets by method and case, and tests over data sets."""
     cases = list(results["cases"].values())
     regrets: dict[str, dict[str, float]] = {name: {} for name in METHODS}
     taken: dict[str, dict[str, str]] = {name: {} for name in METHODS}
@@ -229,33 +230,7 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
         }
         for kind in dict.fromkeys(case["kind"] for case in judged.values())
     }
-    found["probes"] = of_probes([case for case in judged.values() if case["kind"] == "pictures"])
-    if len({layers_family(name) for name in results["layers"]}) > 4:
-        found["scores"] = of_scores(results)
     return found
-
-
-def of_probes(cases: list[Case]) -> dict[str, Any]:
-    """Return the rank correlation of both probes with the accuracy over layers of one network, beside the controls."""
-    correlations: dict[str, dict[str, list[float]]] = {}
-    for case in cases:
-        names = [name for name in case["candidates"] if name.startswith("logistic regression on ")]
-        layers = [name.removeprefix("logistic regression on ") for name in names]
-        truth, rest = np.array([accuracy(case, name) for name in names]), others(case, cases)
-        share, traits = weights(rest), [list(one["traits"].values()) for one in rest]
-        gains = {name: [gain(one, name) for one in rest] for name in names}
-        values = {
-            "linear": [case["advice"]["linear"][layer] for layer in layers],
-            "knn": [case["advice"]["knn"][layer] for layer in layers],
-            "static list": [float(share @ gains[name]) for name in names],
-            "trivial meta-features": [
-                foretold(traits, gains[name], share, list(case["traits"].values())) for name in names
-            ],
-        }
-        for score, value in values.items():
-            correlations.setdefault(score, {}).setdefault(case["data"], []).append(correlation(np.array(value), truth))
-    means = {score: {name: float(np.mean(v)) for name, v in sets.items()} for score, sets in correlations.items()}
-    return ranked(means, None)
 
 
 def by_data_set(judged: Mapping[str, Case], regrets: Mapping[str, Mapping[str, float]]) -> dict[str, np.ndarray]:
@@ -273,70 +248,3 @@ def paired(differences: np.ndarray) -> dict[str, float]:
     moved = differences[np.abs(differences) > 1e-9]
     p = float(wilcoxon(moved).pvalue) if len(moved) > 1 else 1.0
     return {"n": len(differences), "mean": round(float(differences.mean()), 4), "p": round(p, 5)}
-
-
-def layers_family(name: str) -> str:
-    return name.partition(" ")[0]
-
-
-def of_scores(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mean rank correlation of each score with the accuracy over layers of all networks, and its tests."""
-    layers = results["layers"]
-    traits = {one["data"]: list(one["traits"].values()) for one in results["cases"].values()}
-    correlations: dict[str, dict[str, float]] = {}
-    losses: dict[str, dict[str, float]] = {}
-    last: dict[str, dict[str, float]] = {}
-    for name, found in layers.items():
-        truth = np.array([row["accuracy"] for row in found])
-        keys = [f"{row['backbone']} {row['layer']}" for row in found]
-        rest = [other for other in layers if layers_family(other) != layers_family(name)]
-        share = np.array([1 / sum(layers_family(one) == layers_family(other) for one in rest) for other in rest])
-        share /= share.sum()
-        relative = {other: relative_accuracy(layers[other]) for other in rest}
-        values = {score: np.array([row["scores"].get(score, np.nan) for row in found]) for score in
-                  ("linear", "knn", "logme", "h_score", "gbc", "trans_rate", "n_leep", "leep", "nce")}  # fmt: skip
-        values["static list"] = np.array([share @ [relative[other].get(key, 0) for other in rest] for key in keys])
-        values["trivial meta-features"] = np.array([
-            foretold([traits[o] for o in rest], [relative[o].get(key, 0) for o in rest], share, traits[name])
-            for key in keys
-        ])  # fmt: skip
-        is_last = np.array([row["layer"] == "penultimate" for row in found])
-        for score, value in values.items():
-            if np.isfinite(value).all():
-                correlations.setdefault(score, {})[name] = correlation(value, truth)
-                losses.setdefault(score, {})[name] = round(100 * float(truth.max() - truth[value.argmax()]), 3)
-            known = is_last & np.isfinite(value)
-            if known.sum() > 2:
-                last.setdefault(score, {})[name] = correlation(value[known], truth[known])
-    return {
-        "layers": ranked(correlations, losses), "last layers": ranked(last, None), "n_layers": len(found),
-    }  # fmt: skip
-
-
-def relative_accuracy(found: list) -> dict[str, float]:
-    mean = np.mean([row["accuracy"] for row in found])
-    return {f"{row['backbone']} {row['layer']}": row["accuracy"] - mean for row in found}
-
-
-def correlation(value: np.ndarray, truth: np.ndarray) -> float:
-    if np.ptp(value) == 0 or np.ptp(truth) == 0:
-        return 0.0
-    return round(float(spearmanr(value, truth).statistic), 4)
-
-
-def ranked(correlations: Mapping[str, Mapping[str, float]], losses: Mapping | None) -> dict[str, Any]:
-    found = {}
-    for score, values in correlations.items():
-        entry: dict[str, Any] = {"mean": round(float(np.mean(list(values.values()))), 4), "sets": len(values)}
-        if losses is not None:
-            entry["loss"] = round(float(np.mean(list(losses[score].values()))), 3)
-        for control in ("static list", "trivial meta-features"):
-            common = [name for name in values if name in correlations.get(control, {})]
-            if score != control and common:
-                differences = np.array([values[name] - correlations[control][name] for name in common])
-                entry[f"against {control}"] = paired(differences)
-                if losses is not None:
-                    lost = np.array([losses[score][name] - losses[control][name] for name in common])
-                    entry[f"loss against {control}"] = paired(lost)
-        found[score] = entry
-    return found

@@ -6,13 +6,14 @@ prototypes on all layers of the embedded network, seen at 96 pixels; on the larg
 6 epochs too ("last" and "lp-ft", of small pictures at 64 pixels); for rows and texts what `AutoTransferClassifier`
 tries on them. Beside it stands what the advisor says of the rows to learn from, and what that took.
 
-At one size of most data sets of pictures, layers of four networks are scored by all scores of
-`sktl.metrics.transferability`, beside the accuracy of a logistic regression on them.
+At one size of most data sets of pictures (small ones at 64 pixels), layers of five networks are scored by all scores of
+`sktl.metrics.transferability`, beside the accuracy of a logistic regression on them on up to 200 other rows.
 
-`benchmarks/_advisor_regrets.py` makes of it the regret of the advice, and of controls that know only other data sets.
+`benchmarks/_advisor_regrets.py` makes of it the regret of the advice, and of controls that know only other data sets,
+`benchmarks/_advisor_scores.py` the rank correlation of each score with the accuracy, beside the same controls.
 
-Results are written after each case; ``--resume`` goes on from the file and ``--minutes`` bounds the run. Run
-``python benchmarks/advisor.py --resume``; `SKTL_DATA` names the folder of the data.
+Results are written after each case; ``--resume`` goes on from the file, ``--minutes`` bounds the run, and ``--parts``
+says what is run. Run ``python benchmarks/advisor.py --resume``; `SKTL_DATA` names the folder of the data.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from _advisor_cases import PICTURES, ROWS, DataSet, data_sets
 from _advisor_experience import saved
 from _advisor_regrets import summary
+from _advisor_scores import of_probes, of_scores
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -46,12 +48,13 @@ from sktl.advisor._scoring import SCORES, score_layers
 from sktl.features import LogisticRegressionLOO
 from sktl.metrics.transferability import leep, nce
 
-SIZE, TRAINED_SIZE = 96, 64  # pixels
+SIZE, SMALL_SIZE = 96, 64  # pixels; the second of small pictures where several networks, or trainings, see them
 RANKED_TEST = 200  # rows by which layers of all networks are compared
 EPOCHS = 6
 EMBEDDED = "efficientnet_lite0"
 OTHERS = {"mobilenet_v2": "mobilenet_v2-tf-ptq.pth", "squeezenet1_1": "squeezenet1_1-caffe.pth"}
 TRAINED = ("last", "lp-ft")
+PARTS = ("cases", "scores", "trainings")
 RULES = {  # the same rules with thresholds at their ends: by them a threshold can be chosen without the case at hand
     "always similar": {"similar_from": 0.0}, "never similar": {"similar_from": 1.0},
     "never few": {"few_below": 0.0}, "always few": {"few_below": 1e9},
@@ -113,18 +116,18 @@ def taken(X: Any, rows: np.ndarray) -> Any:
     return X[rows] if isinstance(X, np.ndarray) else [X[i] for i in rows]
 
 
-def networks() -> list[Any]:
+def networks(size: int) -> list[Any]:
     """Return the networks whose layers are ranked beside those of the embedded one."""
-    found: list[Any] = ["efficientnet_lite2"]
+    found: list[Any] = ["efficientnet_lite1", "efficientnet_lite2"]
     for name, file in OTHERS.items():
         weights = data_path(f"weights/{file}")
-        found.append(CNNCodesTransformer(name, weights=weights, layers="all", image_size=SIZE, cache="memory"))
+        found.append(CNNCodesTransformer(name, weights=weights, layers="all", image_size=size, cache="memory"))
     return found
 
 
-def codes_of(X: Any, y: np.ndarray, backbones: Any) -> Extraction:
+def codes_of(X: Any, y: np.ndarray, backbones: Any, size: int = SIZE) -> Extraction:
     """Return the codes of all rows, in their order."""
-    advisor = TransferAdvisor(backbones, image_size=SIZE, max_samples=10**9)
+    advisor = TransferAdvisor(backbones, image_size=size, max_samples=10**9)
     return extract(advisor, read_problem(advisor, X, y, None, None))
 
 
@@ -198,7 +201,7 @@ def trainings(data: DataSet, parts: tuple) -> dict[str, Any]:
     """Return what networks give that are trained on the largest size of a data set of pictures."""
     X, y, by_size, test = parts
     rows = by_size[max(data.sizes)]
-    side = TRAINED_SIZE if isinstance(X, np.ndarray) else SIZE
+    side = SMALL_SIZE if isinstance(X, np.ndarray) else SIZE
     found = {}
     for name in TRAINED:
         model = FineTunedClassifier(strategy=name, image_size=side, max_epochs=EPOCHS, random_state=0)
@@ -211,7 +214,8 @@ def ranked_layers(data: DataSet, parts: tuple) -> list[dict[str, Any]]:
     X, y, by_size, test = parts
     rows, test = by_size[data.ranked_size], test[:RANKED_TEST]
     every = np.r_[rows, test]
-    shown = codes_of(taken(X, every), y[every], [EMBEDDED, *networks()])
+    size = SMALL_SIZE if isinstance(X, np.ndarray) else SIZE
+    shown = codes_of(taken(X, every), y[every], [EMBEDDED, *networks(size)], size)
     layers = [part for part in shown.layers if part.is_pretrained]
     number, n = np.unique(y, return_inverse=True)[1][every], len(rows)
     learned = number[:n]
@@ -236,6 +240,7 @@ def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--minutes", type=float, default=60.0, help="no case is begun later (default: %(default)s)")
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="of the run (default: all)")
     args = options.parse_args()
     start, described = time.monotonic(), machine()
     results: dict[str, Any] = {"cases": {}, "layers": {}, **(earlier_results("advisor", args) or {})}
@@ -249,7 +254,7 @@ def main() -> None:
     def is_late() -> bool:
         return time.monotonic() - start > 60 * args.minutes
 
-    for data in every:
+    for data in every if "cases" in args.parts else []:
         names = {n: f"{data.name}, {n} a class" for n in data.sizes[: 1 if args.quick else None]}
         if is_late() or all(name in results["cases"] for name in names.values()):
             continue
@@ -259,10 +264,12 @@ def main() -> None:
             if name not in results["cases"]:
                 keep("cases", name, one_case(data, n, parts, pool))
     pictures = [data for data in every if data.kind == PICTURES]
-    for data in pictures:
+    families = [data.family for data in pictures]  # one of each comes first, so that a bounded run has some of each
+    pictures = [pictures[i] for i in sorted(range(len(pictures)), key=lambda i: families[:i].count(families[i]))]
+    for data in pictures if "scores" in args.parts else []:
         if data.is_ranked and data.name not in results["layers"] and not is_late():
             keep("layers", data.name, ranked_layers(data, data.split()))
-    for data in pictures:
+    for data in pictures if "trainings" in args.parts else []:
         name = f"{data.name}, {max(data.sizes)} a class"
         case = results["cases"].get(name, {})
         if data.is_trained and case and TRAINED[0] not in case["candidates"] and not is_late():
@@ -271,6 +278,9 @@ def main() -> None:
     results["summary"] = summary(results)
     if results["summary"]["methods"]:
         results["summary"]["experience"] = saved(results)
+        judged = [results["cases"][label] for label in results["summary"]["regrets"]["advice"]]
+        results["summary"]["probes"] = of_probes([case for case in judged if case["kind"] == PICTURES])
+        results["summary"]["scores"] = of_scores(results)
     rows = results["summary"]["methods"]
     if not rows:
         return

@@ -5,6 +5,9 @@ with no codes kept from before. Single strategies stand beside: `make_codes_clas
 logistic regression), the same on all layers, a support vector machine on the last layer, and fine-tuning of all layers,
 always, which ends with the epoch in which 60 seconds are over. Default settings, one seed.
 
+With ``--fastai-python PATH`` (of an environment of its own: ``python -m venv fa && fa/bin/pip install fastai timm``)
+cases with pictures are run beside fastai's `fine_tune`, from the same weights and for the same time.
+
 The second part fits small data of all kinds with budgets of 5 to 120 seconds, and notes by how much each is overrun.
 
 Results are written after each case; ``--resume`` goes on from the file and ``--minutes`` bounds the run. Run
@@ -16,13 +19,17 @@ from __future__ import annotations
 import itertools
 import json
 import lzma
+import subprocess
+import tempfile
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
+from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -43,6 +50,7 @@ MORE_BUDGETS = (7.0, 15.0, 60.0, 120.0)
 QUICK_ONES = ("rows 300", "rows 2000", "texts 400")  # of which there are repetitions
 OVERRUN_CASES = ("rows 300", "rows 2000", "texts 400", "digits 60", "digits 120")
 MOST_TESTED = 200
+PEER_CASES = ("hymenoptera", "sketches", "USPS 20 a class", "Greek letters", "photographs", "paintings")
 
 
 def split(X: Any, y: Any, n_each: int, seed: int = 0) -> tuple[Any, np.ndarray, Any, np.ndarray]:
@@ -148,6 +156,44 @@ def one_case(case: str, budget: float) -> dict[str, Any]:
     return found
 
 
+def beside_fastai(case: str, budget: float, python: str) -> dict[str, Any]:
+    """Return the accuracies of the automatic road, of training all layers and of fastai, one after the other."""
+    X, y, others, z = load(case)
+    models = {"automatic": AutoTransferClassifier(time_budget=budget)}
+    models["always trained"] = strategies(X, budget)["always trained"]
+    found: dict[str, Any] = {"rows": len(y), "tested": len(z), "accuracy": {}, "seconds": {}}
+    for name, model in models.items():
+        start = time.monotonic()
+        model.fit(X, y)
+        found["seconds"][name] = round(time.monotonic() - start, 1)
+        found["accuracy"][name] = round(float(model.score(others, z)), 4)
+    with tempfile.TemporaryDirectory() as folder:
+        problem = Path(folder) / "problem.json"
+        names = {"files": as_files(X, folder, "train"), "labels": [*map(str, y)]}
+        names |= {"test_files": as_files(others, folder, "test"), "test_labels": [*map(str, z)]}
+        problem.write_text(json.dumps(names))
+        weights = data_path("weights/efficientnet-lite0-57934424.pth")
+        worker = Path(__file__).with_name("_fastai_worker.py")
+        command = [python, str(worker), str(problem), "--weights", str(weights), "--seconds", str(budget)]
+        command += ["--threads", str(torch.get_num_threads())]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20 * budget)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    peer = json.loads(done.stdout)
+    found["accuracy"]["fastai"], found["seconds"]["fastai"] = peer.pop("accuracy"), peer.pop("seconds")
+    return found | {"fastai": peer}
+
+
+def as_files(X: Any, folder: str, name: str) -> list[str]:
+    """Return paths of the pictures; arrays are written as PNG."""
+    if isinstance(X[0], (str, Path)):
+        return [str(path) for path in X]
+    paths = [f"{folder}/{name}_{i}.png" for i in range(len(X))]
+    for path, picture in zip(paths, X):
+        Image.fromarray(picture).save(path)
+    return paths
+
+
 def small(case: str, seed: int) -> tuple[Any, np.ndarray]:
     """Return small data of one kind."""
     kind, n = case.split()[0], int(case.split()[1])
@@ -220,6 +266,7 @@ def main() -> None:
     options.add_argument("--budget", type=float, default=60.0, help="seconds (default: %(default)s)")
     options.add_argument("--runs", type=int, default=100, help="of the second part (default: %(default)s)")
     options.add_argument("--minutes", type=float, default=60.0, help="no case is begun later (default: %(default)s)")
+    options.add_argument("--fastai-python", help="the Python of an environment with fastai: that part alone is run")
     options.add_argument("--threads", type=int, default=None, help="torch's threads (default: torch's own choice)")
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
     args = options.parse_args()
@@ -235,6 +282,12 @@ def main() -> None:
         print(name, found, flush=True)
         write_results("auto_transfer", {"machine": described, "budget": args.budget, "results": results}, args)
 
+    if args.fastai_python:
+        peers = results.setdefault("fastai", {})
+        for case in PEER_CASES:
+            if case not in peers and time.monotonic() - start < 60 * args.minutes:
+                keep(peers, case, beside_fastai(case, args.budget, args.fastai_python))
+        return
     runs = runs_of_time(2 if args.quick else args.runs)
     for number in range(max(len(runs), len(args.cases))):  # both parts in turn, so that a bounded run has some of each
         if time.monotonic() - start > 60 * args.minutes:

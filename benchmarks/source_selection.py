@@ -72,11 +72,12 @@ def amazon(quick: bool) -> Data:
 def omniglot(quick: bool) -> Data:
     """Return pixels of 14 x 14, turns (0 to 3) and alphabets: up to 15 characters of each, 4 drawers of each."""
     found, rng = np.load(data_path("omniglot/omniglot_28.npz")), np.random.default_rng(0)
+    images, alphabets = found["images"], found["alphabet"]  # each look into the file would unpack it anew
     pictures, turns, domains = [], [], []
-    for alphabet in np.unique(found["alphabet"])[:: 8 if quick else 1]:
-        for character in rng.permutation(np.flatnonzero(found["alphabet"] == alphabet))[:15]:
+    for alphabet in np.unique(alphabets)[:: 8 if quick else 1]:
+        for character in rng.permutation(np.flatnonzero(alphabets == alphabet))[:15]:
             for drawer in rng.permutation(20)[:4]:
-                pictures += [np.rot90(found["images"][character, drawer], turn) for turn in range(4)]
+                pictures += [np.rot90(images[character, drawer], turn) for turn in range(4)]
                 turns += [0, 1, 2, 3]
                 domains += 4 * [str(alphabet)]
     pixels = np.array(pictures, float).reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)) / 255

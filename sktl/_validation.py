@@ -32,6 +32,12 @@ def shorten(items: Iterable[object], *, most: int = 10) -> str:
     return ", ".join(texts[:most]) + tail
 
 
+def printable(text: object, *, most: int | None = None) -> str:
+    """Return a text on one line: what does not print, or turns what follows it, as an escape; a long one is cut."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return shown if most is None or len(shown) <= most else f"{shown[: most - 3]}..."
+
+
 def available_cpus() -> int:
     """Return how many CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

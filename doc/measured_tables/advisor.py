@@ -12,9 +12,12 @@ TITLES = {
     "the first candidate": "always the first candidate",
 }  # fmt: skip
 SCORES = {
-    "linear": "linear probe, exact leave-one-out", "knn": "k-NN, leave-one-out", "static list": "control: static list",
+    "linear": "linear probe, exact leave-one-out", "knn": "k-NN, leave-one-out", "logme": "LogME",
+    "h_score": "H-score", "gbc": "GBC", "trans_rate": "TransRate", "n_leep": "N-LEEP", "leep": "LEEP", "nce": "NCE",
+    "list and probe": "static list and linear probe together", "static list": "control: static list",
     "trivial meta-features": "control: trivial meta-features",
 }  # fmt: skip
+SURE = 0.05  # p-value
 CONTROLS = ("static list", "trivial meta-features")
 
 
@@ -67,6 +70,50 @@ def table_scores() -> str:
         for name, one in advised()["probes"].items()
     ]
     return table(["", "rank correlation", "against static list", "against meta-features"], rows)
+
+
+def layer_scores(where: str = "layers") -> dict:
+    """Return each score's rank correlation and loss, over the layers of all networks, or over "last layers"."""
+    found = advised()["scores"][where]
+    return {name: found[name] for name in SCORES if name in found}
+
+
+def n_scored(what: str = "sets") -> int:
+    """Return the number of data sets, of "n_layers", of "n_networks", or of those "n_with_classifier"."""
+    return layer_scores()["static list"]["sets"] if what == "sets" else advised()["scores"][what]
+
+
+def layer_score(score: str, what: str = "mean", where: str = "layers") -> float:
+    """Return a score's mean rank correlation, or the mean "loss" of the layer that it ranks first, in points."""
+    return layer_scores(where)[score][what]
+
+
+def table_layer_scores(where: str = "layers") -> str:
+    """Return rank correlation, loss and both tests of each score."""
+    rows = [
+        [
+            SCORES[name], f"{one['mean']:.2f}", *(_difference(one.get(f"against {control}")) for control in CONTROLS),
+            f"{one['loss']:.1f}", *(_difference(one.get(f"loss against {control}")) for control in CONTROLS),
+        ]
+        for name, one in layer_scores(where).items()
+    ]  # fmt: skip
+    header = ["", "rank correlation", "against static list", "against meta-features"]
+    return table([*header, "points lost", "against static list", "against meta-features"], rows)
+
+
+def scores_ahead(where: str = "layers", what: str = "against") -> str:
+    """Return which scores are ahead of both controls beyond chance; of what is "loss against", which lose less."""
+    better = -1 if what.startswith("loss") else 1
+    found = [
+        SCORES[name]
+        for name, one in layer_scores(where).items()
+        if all(_is_ahead(one.get(f"{what} {control}"), better) for control in CONTROLS)
+    ]
+    return " and ".join(found) or "none"
+
+
+def _is_ahead(test: dict | None, better: int) -> bool:
+    return test is not None and better * test["mean"] > 0 and test["p"] < SURE
 
 
 def n_cases() -> int:

@@ -37,6 +37,36 @@ def table_automatic() -> str:
     return table(["data", "rows", "tested", *COLUMNS.values(), "taken"], rows)
 
 
+def fastai_cases() -> dict:
+    """Return what each case run beside fastai gave."""
+    return read("auto_transfer")["results"].get("fastai", {})
+
+
+def fastai_version() -> str:
+    """Return fastai's version."""
+    return next(iter(fastai_cases().values()))["fastai"]["fastai"]
+
+
+def fastai_ahead(other: str = "fastai") -> str:
+    """Return on how many of these cases the automatic road is at or above another, and how many there are."""
+    cells = [cell["accuracy"] for cell in fastai_cases().values()]
+    return f"{sum(cell['automatic'] >= cell[other] for cell in cells)} of {len(cells)}"
+
+
+def table_fastai() -> str:
+    """Return accuracies in per cent and seconds of fitting, by case."""
+    names = {"automatic": "automatic", "always trained": "always trained", "fastai": "fastai"}
+    rows = []
+    for case, cell in fastai_cases().items():
+        values = [cell["accuracy"][name] for name in names]
+        texts = bold_best([f"{100 * value:.1f}" for value in values], values, 3)
+        seconds = [f"{cell['seconds'][name]:.0f}" for name in names]
+        rows.append([case, str(cell["rows"]), str(cell["tested"]), *texts, *seconds, str(cell["fastai"]["epochs"])])
+    return table(
+        ["data", "rows", "tested", *names.values(), *(f"{name}, s" for name in names.values()), "fastai's epochs"], rows
+    )
+
+
 def overruns() -> list[dict]:
     """Return all runs of the second part."""
     return list(read("auto_transfer")["results"]["overruns"].values())

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sktl._progress import duration
-from sktl._validation import shorten
+from sktl._validation import printable, shorten
 from sktl.advisor._decision import Decision, advice_in_words
-from sktl.advisor._looking import Pair, Suspect
+from sktl.advisor._looking import Pair, Suspect, label_name
 from sktl.advisor._scoring import ACCURACIES, ScoredLayer, interval, name_of
 
 SHOWN_LAYERS = 10
@@ -105,7 +105,7 @@ class AdviceReport:
         lines += ["", *self.costs()]
         noticed = self.noticed()
         lines += ["", "Look at", *(f"- {line}" for line in noticed)] if noticed else []
-        return "\n".join([*lines, "", "Code", self.code])
+        return "\n".join([*map(printable, lines), "", "Code", self.code])
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -189,7 +189,10 @@ class AdviceReport:
                 f"different labels: {conflicts}. They are {which}."
             )
         if self.doubtful:
-            texts = (f"row {s.row} is labelled {s.label} but looks like {s.likely}" for s in self.doubtful)
+            texts = (
+                f"row {s.row} is labelled {label_name(s.label)} but looks like {label_name(s.likely)}"
+                for s in self.doubtful
+            )
             said.append(f"Doubtful labels, {len(self.doubtful)}: {shorten(texts, most=5)}.")
         if self.unreadable:
             texts = (f"[{row}] {reason}" for row, reason in sorted(self.unreadable.items()))

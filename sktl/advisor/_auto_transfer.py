@@ -32,6 +32,7 @@ from sktl.advisor._search import Search
 from sktl.advisor._tasks import Task, repeats
 from sktl.cache import CodeCache
 from sktl.features import CNNCodesTransformer, pipeline_to_onnx
+from sktl.texts import as_texts
 from sktl.training import refuse_processes
 
 AS_GIVEN = "rows as they come"
@@ -166,7 +167,7 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         self._winner()
         if self._row_kind == ROWS:
             return read(self, X, self._kind, reset=False)
-        return [str(text) for text in rows_on_host(X)] if self._row_kind == TEXT else X
+        return as_texts(X) if self._row_kind == TEXT else X
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict by the best candidate.

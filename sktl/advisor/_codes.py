@@ -20,6 +20,7 @@ from sktl._array_api import take_rows
 from sktl._deadline import OutOfTimeError
 from sktl._extraction import as_size
 from sktl._inputs import ROWS
+from sktl._magnitudes import standardiser
 from sktl._preprocessing import Preprocessing
 from sktl._validation import shorten
 from sktl._warn_once import warn_user
@@ -123,7 +124,7 @@ def extract(advisor: Any, problem: Problem) -> Extraction:
     found = Extraction(rows=np.concatenate([problem.labelled, problem.unlabelled]))
     X = take_rows(problem.X, found.rows)
     if problem.kind == ROWS:
-        found.layers.append(LayerCodes(NO_NETWORK, None, AS_THEY_ARE, 0.0, StandardScaler().fit_transform(X)))
+        found.layers.append(LayerCodes(NO_NETWORK, None, AS_THEY_ARE, 0.0, standardiser(X).transform(X)))
     errors: list[Exception] = []
     passes: list[_Pass] = []
     for item, name in _items(advisor.backbones, problem):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -28,6 +29,7 @@ from sktl.finetuning import FineTunedClassifier
 FEW, SMALL, LARGE = "few", "small", "large"
 GOOD_ENOUGH = 0.99  # accuracy of codes beyond which training the network can win next to nothing
 FINE_TUNING = {"fine-tune all": "full", "scratch": "scratch"}  # by the names of `FineTunedClassifier`
+NAMED = {"neighbours": "Nearest neighbours", "boosted trees": "Boosted trees"}
 STRATEGIES = {
     "prototypes": "a prototype for each class, on codes of the network as it is",
     "codes": "a linear classifier on codes of the network as it is",
@@ -38,6 +40,7 @@ STRATEGIES = {
     "adapt": "labels from one domain, carried over to the other",
     "linear": "a linear classifier on the rows as they are",
     "neighbours": "nearest neighbours on the rows as they are",
+    "boosted trees": "boosted trees on the rows as they are",
 }
 
 
@@ -88,8 +91,11 @@ class Decision:
         )
 
 
-def decide(advisor: Any, problem: Problem, found: Extraction, layers: Sequence[ScoredLayer], score: str) -> Decision:
-    """Apply the rules that `TransferAdvisor` describes."""
+def decide(
+    advisor: Any, problem: Problem, found: Extraction, layers: Sequence[ScoredLayer], score: str,
+    trees: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Decision:  # fmt: skip
+    """Apply the rules that `TransferAdvisor` describes; `trees` is what `boosted` returned."""
     size, reasons = _size(advisor, problem)
     networks = [one for one in layers if one.part.is_pretrained]
     alike = None
@@ -112,7 +118,7 @@ def decide(advisor: Any, problem: Problem, found: Extraction, layers: Sequence[S
     runner_up = max(others, key=lambda one: one.scores[score], default=None)
     ahead = None if runner_up is None else lead(chosen, runner_up, score)
     between = shifts(problem, found, chosen.part, advisor.random_state)
-    strategy = _strategy(problem, layers, chosen, score, size, is_similar, between, reasons)
+    strategy = _strategy(problem, layers, chosen, score, size, is_similar, between, trees, reasons)
     estimator = _estimator(advisor, problem, chosen.part, strategy, size)
     return Decision(size, alike, quadrant, strategy, chosen, runner_up, ahead, between, estimator, reasons)
 
@@ -128,7 +134,7 @@ def _size(advisor: Any, problem: Problem) -> tuple[str, list[str]]:
 
 def _strategy(
     problem: Problem, layers: Sequence[ScoredLayer], chosen: ScoredLayer, score: str, size: str, is_similar: bool,
-    between: list[Shift], reasons: list[str],
+    between: list[Shift], trees: tuple[np.ndarray, np.ndarray] | None, reasons: list[str],
 ) -> str:  # fmt: skip
     if problem.n_unlabelled and between:
         shift = between[0]
@@ -153,7 +159,7 @@ def _strategy(
     if size == FEW:
         return "prototypes"
     if not problem.is_pictures:
-        return _for_rows(problem, chosen, size, reasons)
+        return _for_rows(chosen, size, trees, reasons)
     if size == SMALL:
         return "codes" if chosen.part.layer == PENULTIMATE else "earlier codes"
     accuracy = chosen.scores.get(score, 0.0)
@@ -175,19 +181,27 @@ def _strategy(
     return "fine-tune all"
 
 
-def _for_rows(problem: Problem, chosen: ScoredLayer, size: str, reasons: list[str]) -> str:
+def _for_rows(
+    chosen: ScoredLayer, size: str, trees: tuple[np.ndarray, np.ndarray] | None, reasons: list[str]
+) -> str:  # fmt: skip
     if not chosen.part.is_pretrained:
         reasons.append("Rows of features come without a pretrained network: there is nothing to transfer from.")
-    if chosen.part.is_pretrained or not {"knn", "linear"} <= set(chosen.right):
+    if chosen.part.is_pretrained or "linear" not in chosen.right:
         return "codes" if chosen.part.is_pretrained else "linear"
-    gains = chosen.right["knn"].astype(float) - chosen.right["linear"]
-    if gains.mean() <= standard_error(gains):
+    gains = {}
+    if "knn" in chosen.right:
+        gains["neighbours"] = chosen.right["knn"].astype(float) - chosen.right["linear"]
+    if trees is not None:
+        rows, right = trees
+        gains["boosted trees"] = right.astype(float) - chosen.right["linear"][rows]
+    best = max(gains, key=lambda name: gains[name].mean(), default=None)
+    if best is None or gains[best].mean() <= standard_error(gains[best]):
         return "linear"
     reasons.append(
-        f"Nearest neighbours are {100 * gains.mean():.1f} points ahead of a linear classifier: classes are not divided "
-        "by planes."
+        f"{NAMED[best]} are {100 * gains[best].mean():.1f} points "
+        "ahead of a linear classifier: classes are not divided by planes."
     )
-    return "scratch" if size == LARGE else "neighbours"
+    return "scratch" if best == "neighbours" and size == LARGE else best
 
 
 def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: str) -> Any:
@@ -207,6 +221,8 @@ def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: s
         classifier: Any = ProtoNetClassifier()
     elif strategy == "neighbours":
         classifier = KNeighborsClassifier()
+    elif strategy == "boosted trees":
+        classifier, before = HistGradientBoostingClassifier(random_state=advisor.random_state), []
     else:
         sparse_too = LogisticRegression(C=10.0 if part.is_pretrained else 1.0, max_iter=1000)
         classifier = LogisticRegressionLOO() if problem.is_pictures else sparse_too

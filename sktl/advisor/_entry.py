@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sktl.advisor._candidates import EPOCHS, Candidate
-from sktl.advisor._clock import Costs
+from sktl.advisor._clock import Costs, TimeBudget
+from sktl.advisor._material import Material
 
 FIRST_RUNG = 300  # rows on which candidates are compared first, at least
 FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung
@@ -67,6 +69,26 @@ def quietly(model: Any, X: Any, y: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y)
+
+
+def fit_to_time(entry: Entry, material: Material, n_rows: int, budget: TimeBudget) -> bool:
+    """Take as many epochs as there is time for, a fold of so many rows and the final fit included; whether there are.
+
+    A candidate whose time nobody knows is left as it is.
+    """
+    candidate = entry.candidate
+    if candidate.passes is None:
+        return budget.left > 0
+    for epochs in EPOCHS:
+        once = candidate.seconds(material, n_rows, epochs)
+        whole = candidate.seconds(material, material.n, epochs)
+        if once is None or whole is None or budget.allows(once + whole):
+            entry.epochs = epochs
+            if epochs != EPOCHS[0]:
+                candidate.estimator = clone(candidate.estimator).set_params(max_epochs=epochs)
+                candidate.name += f", {epochs} epochs"
+            return True
+    return False
 
 
 def rungs(n_rows: int, n_candidates: int) -> list[int]:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sktl._validation import shorten
+from sktl._validation import printable, shorten
 from sktl._warn_once import warn_user
 from sktl.advisor._candidates import SIMPLE, Candidate
 from sktl.advisor._material import Material
 
 VERSION = 1
 NEAREST = 3
+LONGEST_REASON = 120  # characters said of a line
 OF_ANOTHER_KIND = 10.0  # distance between pictures and rows, or classes and values
 
 
@@ -60,23 +61,23 @@ def traits_of(material: Material) -> dict[str, Any]:
 
 def distance(traits: Mapping[str, Any], others: Mapping[str, Any]) -> float:
     """Return how unlike two data sets are: the Euclidean distance of their numbers, more where kinds differ."""
-    total = 0.0
+    apart = []
     for name in {*traits, *others}:
         one, other = traits.get(name), others.get(name)
         if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-            total += float(one - other) ** 2
+            apart.append(float(one) - float(other))
         elif one != other:
-            total += OF_ANOTHER_KIND**2 if isinstance(one, str) or isinstance(other, str) else 1.0
-    return math.sqrt(total)
+            apart.append(OF_ANOTHER_KIND if isinstance(one, str) or isinstance(other, str) else 1.0)
+    return math.hypot(*apart)  # no overflow
 
 
 def read_experience(path: str | os.PathLike[str]) -> list[Past]:
     """Return the searches that a file tells of; lines that cannot be used are named by a warning."""
     file = Path(path)
-    if not file.exists():
-        return []
     found, bad = [], []
     try:
+        if not file.exists():
+            return []
         text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         warn_user(f"Experience {str(path)!r} cannot be read ({error}); the search goes on without it.")
@@ -86,8 +87,8 @@ def read_experience(path: str | os.PathLike[str]) -> list[Past]:
             continue
         try:
             found.append(_past(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            bad.append(f"line {number} ({error})")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+            bad.append(f"line {number} ({printable(error, most=LONGEST_REASON)})")
     if bad:
         warn_user(f"Experience {str(file)!r}: left out {shorten(bad, most=5)}; the other lines are used.")
     return found
@@ -115,7 +116,7 @@ def note_experience(path: str | os.PathLike[str], traits: Mapping[str, Any], sco
         ends_badly = file.exists() and file.stat().st_size > 0 and not file.read_bytes().endswith(b"\n")
         with file.open("a", encoding="utf-8") as lines:
             lines.write("\n" * ends_badly + line + "\n")  # in one call: several processes may add to it
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name of a file
         warn_user(f"Experience {str(path)!r} cannot be written ({error}); what was learned now is not kept there.")
 
 

@@ -6,9 +6,10 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from sktl._validation import printable
 from sktl.advisor._charts import depth_chart, quadrant_map
 from sktl.advisor._decision import advice_in_words
-from sktl.advisor._looking import SHOWN_A_CLASS, SHOWN_CLASSES, SHOWN_PAIRS
+from sktl.advisor._looking import SHOWN_A_CLASS, SHOWN_CLASSES, SHOWN_PAIRS, label_name
 from sktl.advisor._page import SCRIPT, STYLE
 from sktl.advisor._scoring import ACCURACIES, interval, name_of
 
@@ -30,8 +31,8 @@ def page(report: Any) -> str:
         else "",
         _section("Code to paste", _code(report), is_open=True),
     ]
-    title = html.escape(report.title)
-    quadrant = f'<p class="tag">{html.escape(decision.quadrant)}</p>' if decision.quadrant else ""
+    title = _escaped(report.title)
+    quadrant = f'<p class="tag">{_escaped(decision.quadrant)}</p>' if decision.quadrant else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -41,16 +42,25 @@ def page(report: Any) -> str:
     )
 
 
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
+
+
+def _label(label: Any) -> str:
+    """Return a label that leaves the direction of what follows alone."""
+    return f"<bdi>{_escaped(label_name(label))}</bdi>"
+
+
 def _section(title: str, body: str, *, is_open: bool = False) -> str:
-    return f"<details{' open' * is_open}><summary><h2>{html.escape(title)}</h2></summary>\n{body}</details>\n"
+    return f"<details{' open' * is_open}><summary><h2>{_escaped(title)}</h2></summary>\n{body}</details>\n"
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_escaped(line)}</li>" for line in lines) + "</ul>"
 
 
 def _first_up(text: str) -> str:
-    return html.escape(text[:1].upper() + text[1:])
+    return _escaped(text[:1].upper() + text[1:])
 
 
 def _map(report: Any) -> str:
@@ -65,7 +75,7 @@ def _map(report: Any) -> str:
 def _depth(report: Any) -> str:
     backbone = report.decision.chosen.part.backbone
     chart = depth_chart(report.layers, report.score, backbone)
-    caption = f"Layers of {html.escape(backbone)}, {html.escape(report.how)}."
+    caption = f"Layers of {_escaped(backbone)}, {_escaped(report.how)}."
     return f"<figure>{chart}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -92,12 +102,12 @@ def _ranking(report: Any) -> str:
         rows.append(f"<tr{' class=chosen' * is_chosen}>{''.join(cells)}</tr>")
     heads += ["95 % interval"] * has_interval
     columns = "".join(
-        f'<th scope="col"{_sorted(head, name_of(report.score))}><button type="button">{html.escape(head)}</button></th>'
+        f'<th scope="col"{_sorted(head, name_of(report.score))}><button type="button">{_escaped(head)}</button></th>'
         for head in heads
     )
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="Ranking"><table class="sortable">'
-        f"<caption>Scores by {html.escape(report.how)}. A heading sorts.</caption>"
+        f"<caption>Scores by {_escaped(report.how)}. A heading sorts.</caption>"
         f"<thead><tr>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -108,7 +118,7 @@ def _sorted(head: str, score: str) -> str:
 
 def _cell(value: Any, form: str = "{}") -> str:
     if isinstance(value, str):
-        return f"<td>{html.escape(value)}</td>"
+        return f"<td>{_escaped(value)}</td>"
     return f'<td data-value="{value!r}">{form.format(value)}</td>'
 
 
@@ -117,10 +127,10 @@ def _data(report: Any) -> str:
     most = max(size for _, size in report.class_sizes)
     rows = []
     for label, size in report.class_sizes[:SHOWN_CLASSES]:
-        shown = [_picture(report, row, f"a picture labelled {label}") for row in _rows_of(report, label)]
+        shown = [_picture(report, row, f"a picture labelled {label_name(label)}") for row in _rows_of(report, label)]
         bar = f'<span class="bar" style="width:{100 * size / most:.1f}%"></span>'
         rows.append(
-            f'<tr><th scope="row">{html.escape(str(label))}</th><td class="bars">{bar}<span>{size}</span></td>'
+            f'<tr><th scope="row">{_label(label)}</th><td class="bars">{bar}<span>{size}</span></td>'
             f"<td>{''.join(shown)}</td></tr>"
         )
     hidden = len(report.class_sizes) - SHOWN_CLASSES
@@ -136,7 +146,7 @@ def _rows_of(report: Any, label: Any) -> list[int]:
 
 def _picture(report: Any, row: int, alt: str) -> str:
     uri = report.pictures.get(row)
-    return f'<img src="{uri}" alt="{html.escape(alt)} (row {row})" width="72" height="72">' if uri else ""
+    return f'<img src="{uri}" alt="{_escaped(alt)} (row {row})" width="72" height="72">' if uri else ""
 
 
 def _pairs(report: Any) -> str:
@@ -148,11 +158,9 @@ def _pairs(report: Any) -> str:
         if pair in report.pairs[:SHOWN_PAIRS]:
             shown = _picture(report, pair.first, "first") + _picture(report, pair.second, "second")
         kind = "the same" if pair.is_exact else "nearly the same"
-        labels = " and ".join("unlabelled" if label is None else str(label) for label in pair.labels)
+        labels = " and ".join("unlabelled" if label is None else _label(label) for label in pair.labels)
         conflict = " <strong>different labels</strong>" if pair.is_conflict else ""
-        items.append(
-            f"<li>{shown}<span>rows {pair.first} and {pair.second}: {kind}; {html.escape(labels)}{conflict}</span></li>"
-        )
+        items.append(f"<li>{shown}<span>rows {pair.first} and {pair.second}: {kind}; {labels}{conflict}</span></li>")
     return (
         "<p>Rows that repeat another are left out of the scores: a picture is easily recognised by its own copy.</p>"
         f'<ul class="pictures">{"".join(items)}</ul>'
@@ -163,8 +171,8 @@ def _doubtful(report: Any) -> str:
     if not report.doubtful:
         return "<p>None were found.</p>"
     items = [
-        f"<li>{_picture(report, one.row, f'labelled {one.label}')}<span>row {one.row}: labelled "
-        f"<strong>{html.escape(str(one.label))}</strong>, looks like <strong>{html.escape(str(one.likely))}</strong> "
+        f"<li>{_picture(report, one.row, f'labelled {label_name(one.label)}')}<span>row {one.row}: labelled "
+        f"<strong>{_label(one.label)}</strong>, looks like <strong>{_label(one.likely)}</strong> "
         f"(margin {one.margin:.2f})</span></li>"
         for one in report.doubtful
     ]

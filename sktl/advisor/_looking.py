@@ -15,6 +15,7 @@ from PIL import Image
 
 from sktl._array_api import take_rows
 from sktl._preprocessing import Preprocessing
+from sktl._validation import printable
 from sktl.advisor._codes import PENULTIMATE, PIXELS, Extraction, LayerCodes
 from sktl.advisor._problem import Problem
 from sktl.images import as_pictures, iter_batches
@@ -32,6 +33,7 @@ TELLING = 0.7  # accuracy below which doubts about labels say more about the cod
 MOST_PAIRS, MOST_SUSPECTS = 50, 20
 THUMBNAIL, SHOWN_CLASSES, SHOWN_A_CLASS, SHOWN_PAIRS = 72, 12, 4, 6
 OPENED = 300
+LONGEST_LABEL = 80  # characters shown of it
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,11 @@ def picture_facts(problem: Problem) -> list[str]:
     wide, high = np.array(sizes).T
     of_size = f"{wide.min()} to {wide.max()} pixels wide, {high.min()} to {high.max()} high"
     return [of_size, "modes " + ", ".join(f"{mode} ({count})" for mode, count in modes.most_common())]
+
+
+def label_name(label: Any) -> str:
+    """Return a label as it is shown, whatever it is."""
+    return printable(label, most=LONGEST_LABEL)
 
 
 def rows_by_class(problem: Problem) -> dict[str, list[int]]:

@@ -13,6 +13,7 @@ header{border-bottom:1px solid var(--line);padding-bottom:12px;margin-bottom:8px
 h1{font-size:1.5rem;line-height:1.25;margin:.2em 0}
 h2{display:inline;font-size:1.1rem}
 .what{color:var(--soft);margin:0}
+h1,li,.what,figcaption,caption{overflow-wrap:anywhere}
 .tag{display:inline-block;margin:.4em 0 0;padding:2px 12px;border:1px solid var(--a);border-radius:99px;color:var(--a)}
 details{border-bottom:1px solid var(--line);padding:10px 0}
 summary{cursor:pointer;padding:4px 0}

@@ -17,6 +17,7 @@ from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
 from sktl.exceptions import BadImageError
 from sktl.images import picture_suffixes
+from sktl.texts import as_texts, is_missing
 
 TEXT = "text"
 LOOKED_AT = 100  # strings, to tell text from paths
@@ -101,7 +102,7 @@ def read_rows(advisor: Any, X: Any, network: Any) -> tuple[Any, str]:
     """Return the rows, and what they are; what was understood is noted as the advisor's `_kind`."""
     if is_text(X):
         advisor._kind = InputKind(TEXT)
-        return [str(text) for text in rows_on_host(X)], TEXT
+        return as_texts(X), TEXT
     advisor._kind = understand(advisor, X, network)
     kind = advisor._kind.name
     rows = read(advisor, X, advisor._kind, reset=True)
@@ -183,13 +184,13 @@ def stratified(number: np.ndarray, sizes: np.ndarray, most: int, rng: np.random.
 
 
 def is_text(X: Any) -> bool:
-    """Whether X holds strings that are neither files nor named like pictures."""
+    """Whether X holds strings that are neither files nor named like pictures; some may be missing."""
     values = rows_on_host(X)
     is_column = isinstance(values, (list, tuple)) or (getattr(values, "ndim", None) == 1 and len(values))
     if not is_column or not len(values):
         return False
-    some = [value for _, value in zip(range(LOOKED_AT), values)]
-    if not all(isinstance(value, str) for value in some):
+    some = [value for _, value in zip(range(LOOKED_AT), values) if not is_missing(value)]
+    if not some or not all(isinstance(value, str) for value in some):
         return False
     suffixes = picture_suffixes()
     return not any(

@@ -9,12 +9,14 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from sktl._validation import did_you_mean
 from sktl._warn_once import warn_user
 from sktl.advisor._codes import AS_THEY_ARE, PIXELS, LayerCodes
+from sktl.advisor._problem import stratified
 from sktl.metrics.transferability import (
     gbc,
     h_score,
@@ -36,6 +38,10 @@ FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "n_leep": n_leep,
 }
 SCORES = (*ACCURACIES, *FORMULAS)
+BOOSTED_FOLDS = 3
+FEWEST_BOOSTED = 50  # rows
+MOST_BOOSTED = 150_000  # rows times columns times trees an iteration, which take a second or two
+MOST_BOOSTED_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,24 @@ def _scored(
         right["linear"] = cross_val_predict(model, codes, number, cv=folds) == number
     values = {name: float(right[name].mean()) if name in right else FORMULAS[name](codes, number) for name in scores}
     return ScoredLayer(part, values, right)
+
+
+def boosted(layers: Sequence[ScoredLayer], number: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return which of the feature rows (a sample, by class) boosted trees are right about, fitted without them.
+
+    Trees have no closed form and are fitted in three folds. None where rows are too few, or classes too many for it.
+    """
+    part = next((one.part for one in layers if one.part.layer == AS_THEY_ARE), None)
+    sizes = np.bincount(number)
+    if part is None or sizes.min() < BOOSTED_FOLDS or len(sizes) > MOST_BOOSTED_CLASSES:
+        return None
+    most = MOST_BOOSTED // (part.codes.shape[1] * (len(sizes) if len(sizes) > 2 else 1))
+    rows = stratified(number, sizes, max(most, FEWEST_BOOSTED), np.random.default_rng(seed))
+    if len(rows) < FEWEST_BOOSTED:
+        return None
+    folds = StratifiedKFold(BOOSTED_FOLDS, shuffle=True, random_state=seed)
+    model = HistGradientBoostingClassifier(random_state=seed)
+    return rows, cross_val_predict(model, part.codes[rows], number[rows], cv=folds) == number[rows]
 
 
 def lead(one: ScoredLayer, other: ScoredLayer, score: str) -> Lead:

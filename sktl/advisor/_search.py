@@ -16,10 +16,10 @@ from sktl._array_api import take_rows
 from sktl._deadline import OutOfTimeError, deadline
 from sktl._warn_once import warn_user
 from sktl.advisor import _clock
-from sktl.advisor._candidates import EPOCHS, SHALLOW, SIMPLE, TRAINED, Candidate
+from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._clock import CAUTION, TimeBudget, timed
 from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
-from sktl.advisor._entry import FACTOR, Entry, quietly, rungs
+from sktl.advisor._entry import FACTOR, Entry, fit_to_time, quietly, rungs
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
@@ -75,15 +75,23 @@ class Search:
         try:
             self._compare(simple, folds)
         except KeyboardInterrupt:
-            self.was_interrupted = True
-            warn_user("The search was interrupted: the best candidate so far is what was learned.")
+            self._note_interrupt()
         else:
-            if simple.outputs is None and len(self.entries) > 1 and self.budget.is_bounded:
+            is_late = self.budget.is_bounded and not simple.status.startswith("failed")
+            if simple.outputs is None and len(self.entries) > 1 and is_late:
                 self._warn_of_time(simple)
         best = self._chosen(simple)
-        while not self._finish(best):
-            best = self._chosen(simple)
-        return self._ensemble(best) or best
+        try:
+            while not self._finish(best):
+                best = self._chosen(simple)
+            return self._ensemble(best) or best
+        except KeyboardInterrupt:  # while the best, or members of an ensemble, are fitted to all rows
+            self._note_interrupt()
+            return simple if best.fitted is None and self.owner.refit else best
+
+    def _note_interrupt(self) -> None:
+        self.was_interrupted = True
+        warn_user("The search was interrupted: the best candidate so far is what was learned.")
 
     def _warn_of_time(self, simple: Entry) -> None:
         warn_user(
@@ -149,7 +157,7 @@ class Search:
     def _race(self, entry: Entry, folds: list, simple: Entry) -> None:
         """Try a training fold by fold, while it is not behind."""
         best = self._best_of([e for e in self.entries if e.tier != TRAINED]) or simple
-        if self.budget.is_bounded and not self._fit_to_time(entry, folds):
+        if self.budget.is_bounded and not fit_to_time(entry, self.material, len(folds[0][0]), self.budget):
             return
         for i in range(len(folds)):
             if i and not self.budget.allows(self._seconds(entry, len(folds[i][0]), 0) + self._reserve(entry)):
@@ -164,22 +172,6 @@ class Search:
                 if lead < -NOISE * error:
                     entry.status = f"left out after {i + 1} of {len(folds)} folds"
                     return
-
-    def _fit_to_time(self, entry: Entry, folds: list) -> bool:
-        """Take as many epochs as there is time for, a fold and the final fit included; returns whether there are."""
-        candidate = entry.candidate
-        if candidate.passes is None:
-            return self.budget.left > 0
-        for epochs in EPOCHS:
-            once = candidate.seconds(self.material, len(folds[0][0]), epochs)
-            whole = candidate.seconds(self.material, self.material.n, epochs)
-            if once is None or whole is None or self.budget.allows(once + whole):
-                entry.epochs = epochs
-                if epochs != EPOCHS[0]:
-                    candidate.estimator = clone(candidate.estimator).set_params(max_epochs=epochs)
-                    candidate.name += f", {epochs} epochs"
-                return True
-        return False
 
     def _seconds(self, entry: Entry, n_rows: int, default: float = math.nan) -> float:
         known = entry.costs.of(n_rows)
@@ -229,6 +221,10 @@ class Search:
             entry.score = self.task.score(outputs, rows)
         except Exception as error:  # a scorer that does not fit the task
             raise ValueError(f"scoring={self.owner.scoring!r} cannot score the candidates: {error}") from error
+        if not math.isfinite(entry.score):
+            entry.outputs = None
+            self._fail(entry, ValueError(f"its score is {entry.score}"))
+            return
         entry.outputs, entry.known, entry.n_rows = outputs, known, size
         entry.error = self.task.error_of(outputs, rows)
         missing = sum(not known[test].all() for _, test in folds)

@@ -41,8 +41,10 @@ class SourceSelector(
     classifier worse: negative transfer [1]_. Without labels in the target the harm cannot be seen there. It shows
     among the sources: each is a target for the others, whose labels are known, as in cross-validation that leaves
     domains out [2]_. A source without which the others predict each other's rows better, first of all those near the
-    target, is left out; this is repeated as long as one hurts. A ridge classifier on the rows' principal components
-    tells it, in closed form for any set of sources, and the estimator is fitted once.
+    target, is left out; this is repeated as long as one hurts. Of 13 sources or more, those whose own rows the others
+    predict by chance alone are left out first, all together: one of many changes too little to be seen by itself. A
+    ridge classifier on the rows' principal components tells it, in closed form for any set of sources, and the
+    estimator is fitted once.
 
     Rows are codes: put `CNNCodesTransformer`, `TextCodesTransformer` or a vectorizer in front, in a Pipeline. Start
     with the defaults. Where no source hurts, all are kept, and nothing is gained over fitting to all rows.

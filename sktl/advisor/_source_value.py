@@ -20,6 +20,9 @@ N_JUDGES = 16  # sources whose rows are judged by, the nearest to the target
 FEW = 12  # sources, of which one a round is left out; of more, half of those that hurt, by fewer components
 CAUTION, CAUTION_OF_MANY = 2.0, 1.0  # standard errors
 NOTICED = 0.002  # accuracy below which a source is not said to hurt
+CONTRADICTED, ABOVE_CHANCE = 3.0, 2.0  # standard errors: below the usual source; above chance
+USUAL = 0.75  # of the sources, up to which one may be contradicted: the usual is one of the better ones
+ROUNDS = 5  # in which contradicted sources are looked for anew
 
 
 class Components:
@@ -110,8 +113,10 @@ def judged(probe: RidgeProbe, nearness: np.ndarray, rng: np.random.Generator) ->
     cannot be told apart in this way: with two, both stay.
 
     A source hurts if it does so by more than two standard errors. One of many changes little by itself: from 13 sources
-    on, all that hurt at all by half of the judges' rows are left out, if what is left is better by the other half, by
-    more than a standard error over judges; else those that hurt by more than one standard error.
+    on, those whose own rows the others predict no better than chance, and far worse than they predict the usual
+    source's, are left out together first, if those that are left predict each other better, by more than a standard
+    error over judges, and all rows near the target no worse. Then all that hurt at all by half of the judges' rows are
+    left out, if what is left is better by the other half; else those that hurt by more than one standard error.
 
     Parameters
     ----------
@@ -125,12 +130,45 @@ def judged(probe: RidgeProbe, nearness: np.ndarray, rng: np.random.Generator) ->
     rows = [rng.permutation(part)[:JUDGED_ROWS] for part in probe.rows]
     panel = _Panel(probe, nearness, rows)
     everything = [*range(len(nearness))]
-    if len(everything) > FEW:
-        halves = [_Panel(probe, nearness, [part[start::2] for part in rows]) for start in (0, 1)]
-        found = _left_without(halves[0], everything, 0.0)
-        if halves[1].is_better(found.kept, everything):
-            return found
-    return _left_without(panel, everything, CAUTION if len(everything) <= FEW else CAUTION_OF_MANY)
+    if len(everything) <= FEW:
+        return _left_without(panel, everything, CAUTION)
+    agreeing = _agreeing(probe, rows)
+    if not (panel.is_better(agreeing, everything) and panel.is_no_worse_near(agreeing, everything)):
+        agreeing = everything
+    halves = [_Panel(probe, nearness, [part[start::2] for part in rows]) for start in (0, 1)]
+    found = _left_without(halves[0], agreeing, 0.0)
+    if not halves[1].is_better(found.kept, agreeing):
+        found = _left_without(panel, agreeing, CAUTION_OF_MANY)
+    for i in set(everything) - set(agreeing):
+        panel.look_at([i], [*found.kept, i], found.gains)
+        found.left_out.append(i)
+    found.left_out.sort(key=lambda i: found.gains[i])
+    return found
+
+
+def _agreeing(probe: RidgeProbe, rows: Sequence[np.ndarray]) -> list[int]:
+    """Return the sources whose labels those of the others do not contradict; all, where fewer than three would stay."""
+    everything = [*range(len(rows))]
+    n = np.array([len(part) for part in rows])
+    chance = float(np.bincount(probe.number).max()) / len(probe.number)
+    kept = everything
+    for _ in range(ROUNDS):
+        gram, product = probe.grams[kept].sum(axis=0), probe.products[kept].sum(axis=0)
+        share = np.empty(len(rows))
+        for i in everything:
+            own = i in kept
+            without = gram - own * probe.grams[i], product - own * probe.products[i]
+            share[i] = probe.right(*without, rows[i]).mean()
+        usual = float(np.quantile(share[kept], USUAL))
+        is_far = share < usual - CONTRADICTED * 0.5 / np.sqrt(n)  # of a share of n rows, at most
+        by_chance = share <= chance + ABOVE_CHANCE * np.sqrt(chance * (1 - chance) / n)
+        found = np.flatnonzero(~(is_far & by_chance)).tolist()
+        if len(found) < 3:
+            return everything
+        if found == kept:
+            break
+        kept = found
+    return kept
 
 
 def _left_without(panel: _Panel, everything: Sequence[int], caution: float) -> Judgement:
@@ -182,16 +220,28 @@ class _Panel:
             gains[i], errors[i] = _weighted(changes, np.asarray(weights))
         return errors
 
-    def is_better(self, few: Sequence[int], everything: Sequence[int]) -> bool:
-        """Whether some sources predict the rows of the nearest of them better than all do."""
+    def changes(self, few: Sequence[int], everything: Sequence[int], among: Sequence[int]) -> dict[int, float]:
+        """Return by how much some sources predict the rows of the nearest judges better than all do."""
         grams, products = self.probe.grams, self.probe.products
-        sums = [(grams[list(part)].sum(axis=0), products[list(part)].sum(axis=0)) for part in (few, everything)]
-        judges = sorted((j for j in few if len(self.rows[j])), key=lambda j: -self.nearness[j])[:N_JUDGES]
-        changes = []
-        for j in judges:
-            right = [self.probe.right(gram - grams[j], product - products[j], self.rows[j]) for gram, product in sums]
-            changes.append(right[0].mean() - right[1].mean())
-        return len(judges) > 2 and float(np.mean(changes)) > float(np.std(changes, ddof=1)) / np.sqrt(len(judges))
+        sums = [(part, grams[part].sum(axis=0), products[part].sum(axis=0)) for part in (list(few), list(everything))]
+        found = {}
+        for j in sorted((j for j in among if len(self.rows[j])), key=lambda j: -self.nearness[j])[:N_JUDGES]:
+            right = [
+                self.probe.right(gram - (j in part) * grams[j], product - (j in part) * products[j], self.rows[j])
+                for part, gram, product in sums
+            ]
+            found[j] = float(right[0].mean() - right[1].mean())
+        return found
+
+    def is_better(self, few: Sequence[int], everything: Sequence[int]) -> bool:
+        """Whether some sources predict each other's rows better than all do, by more than chance."""
+        found = [*self.changes(few, everything, few).values()]
+        return len(found) > 2 and float(np.mean(found)) > float(np.std(found, ddof=1)) / np.sqrt(len(found))
+
+    def is_no_worse_near(self, few: Sequence[int], everything: Sequence[int]) -> bool:
+        """Whether some sources predict the rows near the target no worse, those of the sources left out too."""
+        found = self.changes(few, everything, everything)
+        return float(np.average([*found.values()], weights=self.nearness[[*found]])) >= 0
 
 
 def _weighted(changes: Sequence[np.ndarray], weights: np.ndarray) -> tuple[float, float]:

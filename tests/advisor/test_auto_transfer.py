@@ -16,13 +16,13 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict, train_test_split
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from sktl import AutoTransferClassifier, AutoTransferRegressor, make_codes_classifier
-from sktl.advisor import CandidateFamily, CodesCandidates, FineTuningCandidates, _clock
+from sktl import AutoTransferClassifier, AutoTransferRegressor, TransferAdvisor, make_codes_classifier
+from sktl.advisor import CandidateFamily, CodesCandidates, FineTuningCandidates, _clock, _search
 from sktl.advisor._ensemble import greedy_weights, mean_of, out_of_sample
 from sktl.advisor._tasks import ClassTask, ValueTask, repeats
 from sktl.exceptions import BadImageError
@@ -380,6 +380,47 @@ def test_an_interrupt_gives_the_best_so_far(clock):
         AutoTransferClassifier(given[2:]).fit(X, y)
 
 
+class Interrupted(Slow):
+    """Another one, whose fit of more than so many rows is interrupted."""
+
+    def __init__(self, clock, seconds, most, is_good=True):
+        super().__init__(clock, seconds, is_good)
+        self.most = most
+
+    def __sklearn_clone__(self):
+        return Interrupted(self.clock, self.seconds, self.most, self.is_good)
+
+    def fit(self, X, y):
+        if len(X) > self.most:
+            raise KeyboardInterrupt
+        return super().fit(X, y)
+
+
+def test_an_interrupt_of_the_last_fit_gives_what_was_fitted(clock):
+    X, y = rows(100)
+    given = [("cheap", Slow(clock, 1.0, is_good=False)), ("good", Interrupted(clock, 1.0, most=90))]
+    with pytest.warns(UserWarning, match="interrupted: the best candidate so far"):
+        model = AutoTransferClassifier(given).fit(X, y)
+    assert model.best_candidate_ == "cheap"  # "good" is better, and was not fitted to all rows
+    assert status(model, "cheap") == "taken"
+    assert status(model, "good") == "scored"
+    assert model.predict(X).shape == (100,)
+
+
+def test_an_interrupt_of_an_ensemble_gives_the_best(monkeypatch):
+    X, y = rows(400, hard=True)
+    given = [(f"tree {i}", DecisionTreeClassifier(max_features=1, random_state=i)) for i in range(6)]
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_search, "voting", interrupted)
+    with pytest.warns(UserWarning, match="interrupted: the best candidate so far"):
+        model = AutoTransferClassifier(given).fit(X, y)
+    assert model.best_strategy_ == "given"
+    assert model.score(X, y) > 0.9
+
+
 # Bad input
 
 
@@ -432,6 +473,44 @@ def test_bad_input(params, change, error, message):
     X, y = rows(60)
     with pytest.raises(error, match=message):
         AutoTransferClassifier(**params).fit(*change(X, y))
+
+
+def test_a_score_that_is_no_number_ranks_nothing():
+    X, y = rows(60)
+    given = [("linear", LogisticRegression()), ("nearest", KNeighborsClassifier())]
+
+    def odd(model, X, y):
+        return float("nan") if model.predict_proba(X).max() == 1 else 0.5
+
+    with pytest.warns(UserWarning, match="'nearest' is left out, for it failed: ValueError: its score is nan"):
+        model = AutoTransferClassifier(given, scoring=odd).fit(X, y)
+    assert (model.best_candidate_, model.best_score_) == ("linear", 0.5)
+    with pytest.warns(UserWarning, match="its score is nan") as caught:
+        model = AutoTransferClassifier(given, scoring=lambda *_: np.nan, time_budget=60).fit(X, y)
+    assert model.best_candidate_ == "linear"
+    assert not any("too little" in str(one.message) for one in caught)
+    with pytest.warns(UserWarning, match="its score is nan"):
+        AutoTransferRegressor([("nearest", KNeighborsRegressor())]).fit(X, X[:, 0] * 1e300)
+
+
+def test_texts_that_are_missing_are_named():
+    texts = [f"{'a fine' if i % 2 else 'a poor'} film, number {i}" for i in range(130)]
+    for missing in (None, np.nan):
+        for row in (3, 120):
+            holed = [*texts[:row], missing, *texts[row + 1 :]]
+            for search in (AutoTransferClassifier("codes", n_candidates=1), TransferAdvisor()):
+                with pytest.raises(ValueError, match=rf"NaN or None in 1 of 130 rows: {row}\."):
+                    search.fit(holed, np.arange(130) % 2)
+    model = AutoTransferClassifier("codes", n_candidates=1).fit(texts, np.arange(130) % 2)
+    with pytest.raises(ValueError, match="NaN or None in 1 of 3 rows"):
+        model.predict([*texts[:2], None])
+
+
+def test_rows_too_large_to_compute_with_are_said():
+    X, y = rows(60)
+    for search in (AutoTransferClassifier("codes", n_candidates=1), TransferAdvisor()):
+        with pytest.raises(ValueError, match=r"numbers as large as .*e\+200"):
+            search.fit(X * 1e200, y)
 
 
 def test_few_rows_a_class():

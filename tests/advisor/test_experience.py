@@ -97,3 +97,44 @@ def test_odd_files_and_numbers(tmp_path):
     path.write_bytes(bytes(range(256)))
     with pytest.warns(UserWarning, match="left out line 1"):
         assert read_experience(path) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"scores": {"a": 10**400}},
+        {"traits": TRAITS | {"log_rows": 10**400}},
+        {"version": "x" * 10**6},
+        {"best": ["a"], "scores": ["a", 1]},
+        {"traits": None},
+        {"traits": {"log_rows": [1]}},
+        {"scores": {"a": None}},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_lines_damaged_in_other_ways(changed, tmp_path):
+    path = tmp_path / "experience.jsonl"
+    note_experience(path, TRAITS, {"a": 0.5}, "a")
+    line = {"version": 1, "traits": TRAITS, "scores": {"a": 0.5}, "best": "a"} | changed
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.warns(UserWarning, match=r"left out line 2 \(") as caught:
+        assert len(read_experience(path)) == 1
+    assert len(str(caught[0].message)) < 400
+
+
+def test_far_numbers_are_far_and_no_error():
+    assert distance(TRAITS, TRAITS | {"log_rows": 1e300}) == pytest.approx(1e300)
+    assert distance({"x": 1.7e308}, {"x": -1.7e308}) == np.inf
+    assert distance({"x": 3.0, "y": 0.0}, {"x": 0.0, "y": 4.0}) == 5.0
+
+
+@pytest.mark.parametrize("path", ["no\0name", "x" * 5000], ids=["null", "long"])
+def test_a_name_that_no_file_has(path):
+    if len(path) > 100:
+        with pytest.warns(UserWarning, match="cannot be read"):
+            assert read_experience(path) == []
+    else:
+        assert read_experience(path) == []
+    with pytest.warns(UserWarning, match="cannot be written"):
+        note_experience(path, TRAITS, {"a": 0.5}, "a")

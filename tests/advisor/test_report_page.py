@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sktl import TransferAdvisor
 from tests.advisor.conftest import squares
@@ -98,6 +100,60 @@ def test_all_is_said_in_words(report):
         assert part in text
     for part in report.layers:
         assert f"{part.scores['linear']:.3f}" in text
+
+
+HOSTILE = {
+    "markup": "</td><script>alert(1)</script>&amp;'\"",
+    "turned": "\u202ealert\u2066",
+    "lines": "cat\nAdvice: fine-tune\r\x1b[2J\x00",
+    "half": "\ud800 name of no encoding \udcff",
+    "long": "very " * 5000,
+    "right to left": "\u05d7\u05ea\u05d5\u05dc",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_labels_of_any_text(kind, network, tmp_path):
+    label = HOSTILE[kind]
+    X, y = squares(60)
+    X[40] = X[1]  # a pair, of two labels
+    names = np.where(y == "noise", label, "square").astype(object)
+    names[4] = label  # doubtful
+    names[40] = "square" if names[1] == label else label
+    report = TransferAdvisor(network, image_size=24).fit(X, names).report_
+    assert report.doubtful or report.pairs
+    text = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    assert len(text) < 200_000
+    plain = str(report)
+    for shown in (text, plain):
+        shown.encode("utf-8")
+        assert not set(shown) & {"\u202e", "\u2066", "\x1b", "\x00", "\r"}
+    assert sum(line.startswith("Advice:") for line in plain.splitlines()) == 1
+    rows = [tag for tag, _ in page.tags]
+    assert rows.count("bdi") >= 2
+    if kind == "right to left":
+        assert f"<bdi>{label}</bdi>" in text
+    json.dumps(report._repr_html_()).encode("utf-8")
+
+
+def test_paths_of_any_text(network, tmp_path):
+    X, y = squares(20)
+    folder = os.fsencode(tmp_path) + b"/\xff\n\xe2\x80\xae"
+    os.mkdir(folder)
+    paths = [os.fsdecode(folder + b"/%d.png" % i) for i in range(20)]
+    for path, picture in zip(paths, X):
+        Image.fromarray(picture).save(path)
+    with open(paths[3], "wb") as file:
+        file.write(b"no picture")
+    report = TransferAdvisor(network, image_size=24).fit(paths, y).report_
+    text = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "[3]" in text
+    for shown in (text, str(report)):
+        shown.encode("utf-8")
+        assert "\u202e" not in shown
 
 
 def test_notebook_and_text(report):

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 import sktl
 from sktl.advisor import SourceIndex, SourceSelector, _source_index
 from sktl.advisor._source_distances import COMPARED
-from sktl.advisor._source_value import RidgeProbe
+from sktl.advisor._source_value import RidgeProbe, _agreeing
 from sktl.exceptions import WeightsError
 from sktl.metrics.distances import frechet_distance
 from sktl.model_selection import StratifiedDomainKFold
@@ -271,3 +271,23 @@ def test_nothing_is_said_where_all_is_well():
 def test_it_is_a_headline():
     assert sktl.SourceSelector is SourceSelector
     assert clone(selector(index="some.file")).index == "some.file"
+
+
+def test_a_minority_that_is_like_the_target_stays():
+    X, y, domain, _ = domains(30, n_rows=60, shift=0.0)
+    few = np.isin(domain, [f"s{k}" for k in range(10)])
+    turned = few & (y != "-1")
+    y[turned] = np.where(y[turned] == "yes", "no", "yes")  # labelled the other way round, and
+    X[few | (domain == "target"), 1:] += 5.0  # where the target is: nobody else knows
+    model = selector().fit(X, y, sample_domain=domain)
+    assert not {f"s{k}" for k in range(10)} <= set(model.harmful_sources_)
+
+
+def test_which_sources_agree_does_not_depend_on_how_many_rows_they_have():
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(20 * 40 + 15, 3))
+    number, source = (codes[:, 0] > 0).astype(int), np.r_[np.repeat(np.arange(20), 40), np.arange(20, 35)]
+    number[source == 3] = 1 - number[source == 3]
+    number[source >= 30] = 1 - number[source >= 30]  # of one row each, which proves nothing
+    probe = RidgeProbe(codes, number, source)
+    assert _agreeing(probe, probe.rows) == [i for i in range(35) if i != 3]

@@ -9,16 +9,19 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, normalize
 from torch import nn
 
 from sktl import CNNCodesTransformer, TransferAdvisor
 from sktl.adaptation import DomainAdaptedClassifier
-from sktl.advisor._codes import LayerCodes
+from sktl.advisor._codes import AS_THEY_ARE, LayerCodes
 from sktl.advisor._layer_prior import most_promising
-from sktl.advisor._scoring import ScoredLayer
+from sktl.advisor._scoring import ScoredLayer, boosted, score_layers
+from sktl.aligners import LabelledOnly
 from sktl.backbones import installed_networks
 from sktl.exceptions import BadImageError
 from sktl.finetuning import FineTunedClassifier
@@ -29,6 +32,10 @@ from tests.advisor.conftest import squares
 
 def advisor(network, **params):
     return TransferAdvisor(network, **{"image_size": 24, **params})
+
+
+def as_they_are(X):
+    return LayerCodes("none", None, AS_THEY_ARE, 0.0, X)
 
 
 def steps(model):
@@ -165,12 +172,46 @@ def test_rows_of_features(labels):
 def test_rows_that_planes_do_not_divide():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(300, 2))
-    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    y = (np.sin(6 * X.sum(axis=1)) > 0).astype(int)  # stripes, slanting to the axes: nothing for trees
     assert TransferAdvisor().fit(X, y).strategy_ == "neighbours"
     large = TransferAdvisor(large_from=200).fit(X, y)
     assert large.strategy_ == "scratch"
     assert isinstance(large.make_estimator(), FineTunedClassifier)
     assert TransferAdvisor().fit(X[:4], [0, 0, 1, 1]).strategy_ == "prototypes"
+
+
+def test_rows_that_axes_divide():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(300, 8))  # six columns that say nothing: neighbours are lost among them
+    y = np.where(X[:, 0] * X[:, 1] > 0, "in", "out")
+    found = TransferAdvisor(large_from=200).fit(X, y)
+    assert found.strategy_ == "boosted trees"
+    assert "Boosted trees are" in str(found.report_)
+    assert "HistGradientBoostingClassifier" in found.code_
+    model = found.make_estimator()
+    assert steps(model) == ["HistGradientBoostingClassifier"]
+    assert model.fit(X[:200], y[:200]).score(X[200:], y[200:]) > 0.8
+    y[250:] = "-1"  # alike, without labels: left out
+    assert isinstance(TransferAdvisor().fit(X, y).make_estimator()[-1], LabelledOnly)
+
+
+def test_boosted_trees_are_scored_by_rows_left_out():
+    rng = np.random.default_rng(0)
+    X, number = rng.normal(size=(120, 3)), np.arange(120) % 3
+    rows, right = boosted(score_layers([as_they_are(X)], number, ("linear",), None, 0), number, 0)
+    assert rows.tolist() == [*range(120)]
+    assert right.mean() < 0.6  # labels are chance; of rows that were learned from nearly all are right
+    number = (X[:, 0] > 0).astype(int)
+    layers = score_layers([as_they_are(X)], number, ("linear",), None, 0)
+    model = HistGradientBoostingClassifier(random_state=0)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    expected = np.concatenate(
+        [model.fit(X[train], number[train]).predict(X[test]) == number[test] for train, test in folds.split(X, number)]
+    )
+    assert boosted(layers, number, 0)[1].sum() == expected.sum()
+    assert boosted(score_layers([as_they_are(X[:40])], number[:40], ("linear",), None, 0), number[:40], 0) is None
+    wide = score_layers([as_they_are(np.tile(X, 800))], number, ("knn",), None, 0)
+    assert len(boosted(wide, number, 0)[0]) == 62  # 150,000 / 2,400 columns
 
 
 def test_text():
