@@ -273,6 +273,19 @@ def test_it_is_a_headline():
     assert clone(selector(index="some.file")).index == "some.file"
 
 
+def test_what_others_contradict_is_left_out_together():
+    wrong = [f"s{k}" for k in range(30) if k % 10 in (1, 4, 7)]
+    X, y, domain, truth = domains(30, n_rows=40, n_columns=30, wrong=wrong, shift=0.0)
+    noise = domain == "s5"
+    X[noise, 0] = np.random.default_rng(1).normal(size=noise.sum())  # labels say nothing of the rows
+    model = selector().fit(X, y, sample_domain=domain)
+    assert {*wrong, "s5"} <= set(model.harmful_sources_)
+    assert len(model.sources_) >= 12
+    target = X[domain == "target"]
+    everything = LogisticRegression().fit(X[y != "-1"], y[y != "-1"])
+    assert model.score(target, truth) >= everything.score(target, truth)
+
+
 def test_a_minority_that_is_like_the_target_stays():
     X, y, domain, _ = domains(30, n_rows=60, shift=0.0)
     few = np.isin(domain, [f"s{k}" for k in range(10)])
