@@ -14,6 +14,10 @@ that are of these classes take part, and all rows of the target are judged.
 - one unknown: as open, but the target has one unknown class only; closed: none. What is shown then is the accuracy:
   what the answer "unknown" costs where it is not needed.
 
+- signs: what the test for unknown classes sees in open, one unknown, closed and partial sets, with two draws of the
+  classes, and how often it finds something unknown, by the library's line, and by one that was fitted to the other
+  targets' pairs.
+
 How many target rows may become the first unknown ones (a quarter at most) was looked for on eight of these pairs, open
 and closed, with target labels and the same draws of classes: see the figures as what the method can do there.
 
@@ -39,10 +43,12 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
 from sktl import DomainAdaptedClassifier, stack_domains
+from sktl.adaptation.joint._open_signs import CLAIMED, THRESHOLD, open_signs
 
 PAIRS = [(f"pacs_{a}", f"pacs_{b}") for a, b in itertools.permutations(DOMAINS, 2)]
 PAIRS += [("mnist", "usps"), ("usps", "mnist")]
 UNKNOWN = 99
+LEANS_TO_OPEN = 0.4  # probability from which a set is taken for open: to miss unknown classes costs more
 REJECTED = 0.05  # of held-out source rows
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -131,6 +137,44 @@ def figures(answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {name: round(100 * value, 2) for name, value in found.items()}
 
 
+def seen_signs(every: dict[str, Rows], held: list[dict[str, Any]], end: float) -> list[dict[str, Any]]:
+    """Return what tells an open set, by pair, condition and draw of the classes, added to what is there."""
+    done = {(found["pair"], found["condition"], found["draw"]) for found in held}
+    for draw, pair in itertools.product(range(2), PAIRS):
+        source, target = (every[name] for name in pair)
+        order = np.random.default_rng(draw).permutation(int(source[1].max()) + 1)
+        for condition, ((X, y), (X_target, _)) in cases(source, target, order).items():
+            if (" -> ".join(pair), condition, draw) in done or time.monotonic() > end:
+                continue
+            rows = (StandardScaler().fit_transform(part) for part in (X, X_target))
+            signs = open_signs(next(rows), np.unique(y, return_inverse=True)[1], next(rows))
+            assert signs is not None
+            held.append({
+                "pair": " -> ".join(pair), "condition": condition, "draw": draw,
+                "unsure": round(signs.unsure, 4), "claimed": round(signs.claimed, 4),
+            })  # fmt: skip
+    return held
+
+
+def found_open(signs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return in what share of the sets something unknown is found, by condition and by whose line."""
+    X = np.array([[found["unsure"], found["claimed"]] for found in signs])
+    condition = np.array([found["condition"] for found in signs])
+    target = np.array([found["pair"].split(" -> ")[1] for found in signs])
+    is_open, learned = np.isin(condition, ("open", "one unknown")), condition != "partial"
+    weight = np.where(condition == "closed", 1.0, 0.5)
+    others = np.zeros(len(X), dtype=bool)
+    for name in np.unique(target):
+        here, known = target == name, learned & (target != name)
+        line = LogisticRegression(C=1e3).fit(X[known], is_open[known], sample_weight=weight[known])
+        others[here] = line.predict_proba(X[here])[:, 1] > LEANS_TO_OPEN
+    judges = {"library": X[:, 0] - CLAIMED * X[:, 1] > THRESHOLD, "other targets": others}
+    return {
+        judge: {name: round(float(says[condition == name].mean()), 3) for name in np.unique(condition)}
+        for judge, says in judges.items()
+    }
+
+
 def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--minutes", type=float, default=10, help="after which no pair begins (default: %(default)s)")
@@ -158,7 +202,14 @@ def main() -> None:
                     found[key] = figures(answer(here, there[0]), there[1])
                 if args.output or not args.quick:
                     write_results("partial_open_sets", {"machine": described, "results": results}, args)
+    if not args.quick:
+        signs = seen_signs(every, results.get("signs", {}).get("cases", []), end)
+        results["signs"] = {"cases": signs, "found": found_open(signs)}
+        write_results("partial_open_sets", {"machine": described, "results": results}, args)
+        print(results["signs"]["found"])
     for condition, by_method in results.items():
+        if condition == "signs":
+            continue
         names = list(next(iter(next(iter(by_method.values())).values())))
         rows = [
             [name, len(pairs), *(f"{np.mean([cell[n] for cell in pairs.values()]):.1f}" for n in names)]

@@ -217,7 +217,7 @@ def table_aligners_speed() -> str:
         row = [f"`{method}`" if method.isidentifier() and not method.isupper() else method, size, _took(mine)]
         for who in ("skada", "POT"):
             cell = cells.get(who)
-            row.append(None if cell is None else _beside(cell, found["limit"]))
+            row.append(None if cell is None else _beside(cell))
         rows.append(row)
     return table(["method", "rows x columns", "sktl", "skada", "POT"], rows, left=2)
 
@@ -228,11 +228,12 @@ def _took(cell: dict[str, Any]) -> str:
     return f"{cell['median_seconds']:.2g} s, {max(cell['peak_mib']):,.0f} MiB"
 
 
-def _beside(cell: dict[str, Any], limit: float) -> str:
+def _beside(cell: dict[str, Any]) -> str:
     """Return a peer's time and memory, and how many times as fast sktl is; other answers are marked."""
     if "median_seconds" not in cell:
         times = cell.get("sktl_is_faster_at_least")
-        return f"above {limit:g} s (over {times:.1f}x)" if times else cell["failed"].partition(":")[0]
+        failed = cell["failed"].partition(":")[0].replace("more than", "above")
+        return f"{failed} (over {times:.1f}x)" if times else failed
     is_other = cell["difference"] is None or cell["difference"] > 1e-3
     return f"{_took(cell)} ({cell['sktl_is_faster']['of_medians']:.1f}x{', other answer' if is_other else ''})"
 

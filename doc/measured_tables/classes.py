@@ -68,6 +68,16 @@ def table_without_classes(*conditions: str) -> str:
     )
 
 
+def found_open(judge: str, condition: str) -> float:
+    """Return in what share of the sets of a condition something unknown is found, in percent."""
+    return 100 * read("partial_open_sets")["results"]["signs"]["found"][judge][condition]
+
+
+def n_sets(condition: str) -> int:
+    """Return how many sets of a condition the test has seen."""
+    return sum(case["condition"] == condition for case in read("partial_open_sets")["results"]["signs"]["cases"])
+
+
 def n_pairs_without_classes() -> int:
     """Return of how many pairs the figures are."""
     return len(next(iter(read("partial_open_sets")["results"]["open"].values())))

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.metrics.pairwise import euclidean_distances
@@ -102,15 +103,19 @@ class OptimalTransportAligner(Aligner):
         rows, is_target = X.astype(np.float64, copy=False), domains.is_target
         source, target = rows[~is_target], rows[is_target]
         warn_of_few("OptimalTransportAligner", len(source), len(target), 2, "all source rows move to the target's mean")
-        unit = np.abs(rows).max() or 1.0
+        unit = max(float(rows.max()), -float(rows.min())) or 1.0
         centre = target.mean(axis=0)  # far from 0, small distances would lose digits
-        cost = euclidean_distances((source - centre) / unit, (target - centre) / unit, squared=True)
+        centred = source - centre, target - centre
+        for part in centred:
+            part /= unit
+        cost = euclidean_distances(*centred, squared=True)
         cost /= cost.max() or 1.0
         # labels in the order of their text, for marks and labels may be of several types
         _, labels = np.unique(y[~is_target].astype(str), return_inverse=True)
         self.coupling_ = self._plan(cost, labels)
         mass = self.coupling_.sum(axis=1, keepdims=True)
-        carried = self.coupling_ @ target / np.where(mass > 0, mass, 1.0)
+        plan = sparse.csr_array(self.coupling_) if self.method == "emd" else self.coupling_  # few entries are not 0
+        carried = plan @ target / np.where(mass > 0, mass, 1.0)
         moved_alone = target.mean(axis=0) - source.mean(axis=0)
         self._source = source
         self._moves = np.where(mass > 0, carried - source, moved_alone)

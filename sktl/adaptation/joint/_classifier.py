@@ -86,7 +86,11 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
     unknown_label : scalar or None, default=None
         What is answered for rows of classes that the source does not have, such as "other" or -9: a label that y does
         not hold, of the same kind. None takes the target to hold the source's classes only. Set it where other things
-        are there for certain: some rows are answered so where there are none, too.
+        are likely. Of dense rows with ``backbone="auto"`` and three classes or more it is tested first whether anything
+        is unknown; a warning says where nothing seems to be. Else some rows are answered so where there are none.
+    unknown_share : "auto" or float, default="auto"
+        With `unknown_label`: which share of the target's rows training may take for unknown, at most; others follow as
+        it goes on. "auto" is a quarter, or none where a test says that nothing is unknown. A number means no test.
     max_epochs : int or "auto", default="auto"
         Epochs: 20, 10 from a pretrained backbone.
     steps_per_epoch : int or "auto", default="auto"
@@ -175,6 +179,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         "unlabelled": "no_validation",
         "target_shares": [StrOptions({"auto"}), "array-like", Mapping, None],
         "unknown_label": "no_validation",
+        "unknown_share": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
@@ -191,6 +196,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         batch_norm: str = "auto",
         target_shares: Any = "auto",
         unknown_label: Any = None,
+        unknown_share: float | str = "auto",
         max_epochs: int | str = "auto",
         steps_per_epoch: int | str = "auto",
         batch_size: int | str = "auto",
@@ -223,6 +229,7 @@ class DomainAdaptedClassifier(Reopenable, LabelledScoreMixin, LogitClassifierMix
         self.batch_norm = batch_norm
         self.target_shares = target_shares
         self.unknown_label = unknown_label
+        self.unknown_share = unknown_share
         self.max_epochs = max_epochs
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size

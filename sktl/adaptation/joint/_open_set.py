@@ -5,6 +5,8 @@ adaptation", ECCV, 2020: a closed-set model tells which target rows are surely u
 one more class, so that all that follows is an ordinary adaptation. Here a row is judged by the entropy of its
 prediction, averaged over the rows nearest to it, instead of by a task of rotation; and a mixture of two normal
 distributions, instead of the mean, says which entropies are high.
+
+There are high entropies where nothing is unknown, too: of rows, `_open_signs` says whether anything is.
 """
 
 from __future__ import annotations
@@ -14,24 +16,23 @@ import warnings
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors
 
 from sktl._unlabelled import is_labelled, is_missing_label
+from sktl._warn_once import warn_user
 from sktl.adaptation.joint._labels import UNLABELLED
+from sktl.adaptation.joint._open_signs import entropies, seems_open, smoothed
 from sktl.adaptation.joint._roles import Roles
 from sktl.adaptation.joint._row_start import Part, linear_model
 from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import Entropy
 
-NEIGHBOURS, ROUNDS = 10, 2
-SEEN = 4000  # target rows among which neighbours are looked for, at most
 LEAST = 20  # target rows below which no mixture is fitted
 SURE = 0.9  # probability of the upper part of the mixture from which a row is surely unknown
-MOST = 0.25  # share of the target's rows that are, at most: those with the highest entropies
+MOST = 0.25  # share of the target's rows that are, at most, where it is not told
 
 
 def with_unknown(classes: np.ndarray, label: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, int]:
@@ -113,10 +114,20 @@ def opened(
     is_unknown = np.zeros(len(roles.target), dtype=bool)
     if len(roles.target) >= LEAST and len(roles.sources):
         if is_own:
-            found = closed_rows(data, target, weights, roles, is_separate=estimator.batch_norm == "separate")
+            seen, logits = closed_rows(data, target, weights, roles, estimator.batch_norm)
         else:
-            found = closed_network(estimator, given, roles.target, seed)
-        is_unknown = surely_unknown(*found) & ~target.is_labelled[roles.target]
+            seen, logits = closed_network(estimator, given, roles.target, seed)
+        source, there = np.concatenate(roles.sources), seen[roles.target]
+        is_told, share = estimator.unknown_share != "auto", estimator.unknown_share
+        is_tested = is_own and not is_told and not sparse.issparse(seen)
+        if not is_tested or seems_open(seen[source], target.values[source], there):
+            is_unknown = surely_unknown(there, logits, share if is_told else MOST)
+            is_unknown &= ~target.is_labelled[roles.target]
+        else:
+            warn_user(
+                f"No target row seems to be of a class that the source lacks: {name} learns no rows of unknown_label="
+                f"{estimator.unknown_label!r}. Pass unknown_share, their share at most, if you know that there are."
+            )
     surely = roles.target[is_unknown]
     values = target.values + (target.values >= place)
     values[surely] = place
@@ -130,7 +141,7 @@ def opened(
     )
 
 
-def surely_unknown(rows: Any, logits: np.ndarray) -> np.ndarray:
+def surely_unknown(rows: Any, logits: np.ndarray, most: float = MOST) -> np.ndarray:
     """Return which target rows are surely of no class of the source, a mask.
 
     Parameters
@@ -139,6 +150,8 @@ def surely_unknown(rows: Any, logits: np.ndarray) -> np.ndarray:
         Target rows, or their features, by which neighbours are found.
     logits : array of shape (n, n_classes)
         Of a model of the source's classes.
+    most : float
+        Share of the rows that are, at most: those with the highest entropies.
     """
     scores = smoothed(rows, entropies(logits))[:, None]
     with warnings.catch_warnings():
@@ -147,40 +160,21 @@ def surely_unknown(rows: Any, logits: np.ndarray) -> np.ndarray:
         upper = mixture.means_[:, 0].argmax()
         # beyond the upper mean a wide lower part may win again: there a row is no less unknown
         is_sure = mixture.predict_proba(np.minimum(scores, mixture.means_[upper]))[:, upper] > SURE
-    return is_sure & (scores[:, 0] > np.quantile(scores, 1 - MOST))
+    return is_sure & (scores[:, 0] > np.quantile(scores, 1 - most))
 
 
-def entropies(logits: np.ndarray) -> np.ndarray:
-    """Return the entropy of each prediction, between 0 and 1."""
-    # H = -sum_k p_k log p_k / log K
-    log_proba = log_softmax(logits, axis=1)
-    return -(np.exp(log_proba) * log_proba).sum(1) / np.log(logits.shape[1])
-
-
-def smoothed(rows: Any, scores: np.ndarray) -> np.ndarray:
-    """Return the mean score of each row and the rows nearest to it by cosine, taken twice."""
-    seen = np.linspace(0, len(scores) - 1, min(len(scores), SEEN)).astype(int)
-    n_neighbours = min(NEIGHBOURS, len(seen))
-    nearest = NearestNeighbors(n_neighbors=n_neighbours, metric="cosine", algorithm="brute").fit(rows[seen])
-    of_row = seen[nearest.kneighbors(rows, return_distance=False)]
-    for _ in range(ROUNDS):
-        scores = (scores + scores[of_row].sum(1)) / (1 + n_neighbours)
-    return scores
-
-
-def closed_rows(data: Any, target: Target, weights: np.ndarray | None, roles: Roles, *, is_separate: bool) -> tuple:
-    """Return target rows at their scale and their logits, by logistic regression solved on the source's rows."""
-    source = np.concatenate(roles.sources) if roles.sources else roles.target_labelled
-    part = Part(
-        target.values, target.n_outputs, weights, source, roles.target, roles.labelled, is_separate, shares=None
-    )
+def closed_rows(data: Any, target: Target, weights: np.ndarray | None, roles: Roles, batch_norm: str) -> tuple:
+    """Return all rows at their scale and the target's logits, by logistic regression solved on the source's rows."""
+    source = np.concatenate(roles.sources)
+    part = Part(target.values, target.n_outputs, weights, source, roles.target, roles.labelled, False, shares=None)
+    batch_norm = part.batch_norm_for(data) if batch_norm == "auto" else batch_norm
+    part = dataclasses.replace(part, is_separate=batch_norm == "separate")
     model = linear_model(data, part)
-    rows = model.data[roles.target]
-    return rows, np.asarray(rows @ model.weight.T) + model.bias
+    return model.data, np.asarray(model.data[roles.target] @ model.weight.T) + model.bias
 
 
 def closed_network(estimator: Any, given: tuple, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and logits of target rows, by the network that learns the labelled rows alone.
+    """Return features of all rows and logits of target rows, by the network that learns the labelled rows alone.
 
     Its batch norm has the target's statistics where the estimator's has, for target rows take part, with no loss.
     """
@@ -194,4 +188,4 @@ def closed_network(estimator: Any, given: tuple, rows: np.ndarray, seed: int) ->
         warnings.simplefilter("ignore", UserWarning)  # training itself says them
         model.fit(X, y, sample_domain=sample_domain, sample_weight=sample_weight)
     features, logits = model._of_one_pass(X, "features", "logits")
-    return features[rows], logits[rows]
+    return features, logits[rows]

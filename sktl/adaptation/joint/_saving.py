@@ -22,7 +22,7 @@ ATTRIBUTES = (
     "classes_", "n_outputs_", "_is_single", "n_iter_", "history_", "best_epoch_", "n_features_in_",
     "feature_names_in_", "learning_rate_",
     "batch_size_", "steps_per_epoch_", "max_epochs_", "n_trained_", "n_parameters_", "domains_", "is_target_domain_",
-    "loss_", "bottleneck_", "optimizer_", "target_shares_", "unknown_share_",
+    "loss_", "bottleneck_", "optimizer_", "batch_norm_", "target_shares_", "unknown_share_",
 )  # fmt: skip
 DTYPES = ("float32", "bfloat16", "float16")
 MOST_UNITS = 2**20

@@ -1,17 +1,20 @@
 """Target rows of classes that the source does not know are answered with `unknown_label`."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from skorch.callbacks import Callback
 from torch import nn
 
 from sktl import DomainAdaptedClassifier
 from sktl.adaptation._batches import Layout
-from sktl.adaptation.joint._open_set import entropies, smoothed, surely_unknown, with_unknown
+from sktl.adaptation.joint._open_set import surely_unknown, with_unknown
+from sktl.adaptation.joint._open_signs import entropies, open_signs, seems_open, smoothed
 from sktl.adaptation.joint._step import _without
 from sktl.adaptation.losses import DomainLoss, View
 
@@ -68,6 +71,71 @@ class TestMaths:
 
     def test_rows_all_alike(self):
         assert not surely_unknown(np.ones((30, 2)), np.zeros((30, 2))).any()
+
+
+def clusters(seed, n_unknown):
+    """Return source rows and labels of four classes, and target rows, moved, of these and of unknown ones."""
+    rng = np.random.default_rng(seed)
+    centres = 1.2 * rng.normal(size=(4 + n_unknown, 20))
+    y, y_target = rng.integers(0, 4, 160), rng.integers(0, 4 + n_unknown, 240)
+    rows = centres[y] + rng.normal(size=(160, 20)), centres[y_target] + rng.normal(size=(240, 20))
+    return rows[0] - rows[0].mean(0), y, rows[1] - rows[1].mean(0), y_target
+
+
+class TestWhetherAnythingIsUnknown:
+    def test_signs(self):
+        source, y, target, _ = clusters(0, 2)
+        signs = open_signs(source, y, target)
+        scale = np.concatenate([source, target]).std(0)
+        source, target = source / scale, target / scale
+        learner = LogisticRegression(C=10 / np.square(target).sum(1).mean(), max_iter=300, tol=1e-3)
+
+        def unsure(*known):
+            rows = np.isin(y, known)
+            p = learner.fit(source[rows], y[rows]).predict_proba(target)
+            return smoothed(target, -(p * np.log(p)).sum(1) / np.log(len(known))), p.argmax(1)
+
+        of_all, answers = unsure(0, 1, 2, 3)
+        left_out = [unsure(*{0, 1, 2, 3} - {c})[0][answers == c].mean() for c in range(4)]
+        most = np.argsort(-of_all)[:60]
+        assert signs.unsure == pytest.approx(of_all[most].mean() / np.mean(left_out), rel=1e-6)
+        answers[most] = 9
+        claims = learner.fit(target, answers).predict(source) == 9
+        assert signs.claimed == max(claims[y == c].mean() for c in range(4))
+
+    @pytest.mark.parametrize("n_unknown", [0, 3])
+    def test_answer(self, n_unknown):
+        assert [seems_open(*clusters(seed, n_unknown)[:3]) for seed in range(3)] == [n_unknown > 0] * 3
+
+    def test_two_classes_cannot_tell(self):
+        source, y, target, _ = clusters(0, 0)
+        assert open_signs(source[y < 2], y[y < 2], target) is None
+        assert seems_open(source[y < 2], y[y < 2], target)
+
+    @pytest.mark.parametrize("rows", [np.zeros((30, 3)), np.ones((5, 3)), 1e150 * np.eye(30)], ids=["0", "few", "far"])
+    def test_odd_rows(self, rows):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert seems_open(rows, np.arange(len(rows)) % 3, rows) in (True, False)
+
+    def test_nothing_is_answered_so_where_nothing_is_unknown(self):
+        source, y, target, y_target = clusters(1, 0)
+        both, marked = np.concatenate([source, target + 0.5]), np.concatenate([y, np.full(240, -1)])
+        with pytest.warns(UserWarning, match="No target row seems to be of a class that the source lacks"):
+            model = DomainAdaptedClassifier(unknown_label=UNKNOWN, **SHORT).fit(both, marked)
+        assert model.unknown_share_ == 0
+        assert model.classes_.tolist() == [0, 1, 2, 3, UNKNOWN]
+        plain = DomainAdaptedClassifier(**SHORT).fit(both, marked)
+        accuracies = [one.score(target + 0.5, y_target) for one in (model, plain)]
+        assert accuracies[0] > accuracies[1] - 0.02
+
+    def test_a_share_that_is_told(self):
+        source, y, target, _ = clusters(1, 0)
+        both, marked = np.concatenate([source, target + 0.5]), np.concatenate([y, np.full(240, -1)])
+        model = DomainAdaptedClassifier(unknown_label=UNKNOWN, unknown_share=0.1, **SHORT).fit(both, marked)
+        assert 0 < model.unknown_share_ <= 0.1
+        with pytest.raises(ValueError, match="unknown_share"):
+            model.set_params(unknown_share=1.5).fit(both, marked)
 
 
 class TestLabels:
@@ -199,7 +267,7 @@ class TestCopies:
         fitted.save(tmp_path / "model")
         for copy in (pickle.loads(pickle.dumps(fitted)), DomainAdaptedClassifier.load(tmp_path / "model")):
             assert copy.unknown_label == UNKNOWN
-            assert copy.unknown_share_ == fitted.unknown_share_
+            assert (copy.unknown_share_, copy.batch_norm_) == (fitted.unknown_share_, fitted.batch_norm_)
             assert np.array_equal(copy.predict_proba(X_TARGET), fitted.predict_proba(X_TARGET))
 
     def test_training_goes_on_where_it_was_stopped(self, fitted, tmp_path):
