@@ -26,8 +26,9 @@ SHARE = 0.25  # of the target that is taken for unknown
 STRENGTH = 10.0  # C, times the mean squared length of rows
 MAX_ITER, TOLERANCE = 300, 1e-3
 FEWEST = 4  # rows of a class left out, of which a mean is taken
-# A line between open and closed sets in the plane of both observations: 14 pairs of domains, two draws of classes
-CLAIMED, THRESHOLD = 0.65, 0.8
+# A line between open and closed sets, drawn by eye through the pairs of ``benchmarks/partial_open_sets.py`` with two
+# draws of the classes, scikit-learn's digits turned, blurred and as they are, and made clusters
+CLAIMED, THRESHOLD = 2.0, 0.1
 
 
 class OpenSigns(NamedTuple):
