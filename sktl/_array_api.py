@@ -33,6 +33,8 @@ REMEDIES: dict[type, str] = {
 def on_host(values: Any, name: str = "X") -> Any:
     """Return a tensor, or an array of another library's, as a NumPy array, lists of tensors too; else what was given.
 
+    What a masked array hides is missing.
+
     Raises
     ------
     ValueError, TypeError
@@ -42,6 +44,8 @@ def on_host(values: Any, name: str = "X") -> Any:
         return _of_tensor(values, name)
     if isinstance(values, (list, tuple)) and any(isinstance(value, Tensor) for value in values):
         return [on_host(value, name) for value in values]
+    if isinstance(values, np.ma.MaskedArray):
+        return _unmasked(values)
     if is_foreign(values):
         try:
             return _convert_to_numpy(values, values.__array_namespace__())
@@ -142,6 +146,14 @@ def column_or_1d(values: Any, **options: Any) -> Any:
         values = np.asarray(values)
     with sklearn.config_context(array_api_dispatch=False):
         return validation.column_or_1d(values, **{key: options[key] for key in options if key in COLUMN_OPTIONS})
+
+
+def _unmasked(values: np.ma.MaskedArray) -> np.ndarray:
+    """Return an array with NaN, NaT or None where a masked array hides something: NumPy would bring that to light."""
+    if not values.mask.any():
+        return np.asarray(values)
+    hidden: Any = {"f": np.nan, "c": np.nan, "m": "NaT", "M": "NaT"}.get(values.dtype.kind)
+    return np.asarray((values if hidden is not None else values.astype(object)).filled(hidden))
 
 
 def _of_tensor(values: Tensor, name: str) -> np.ndarray:

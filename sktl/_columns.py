@@ -139,6 +139,8 @@ def target_values(y: Any, n_expected: int | None, estimator: Any) -> np.ndarray:
 def row_weights(sample_weight: Any, n_expected: int) -> np.ndarray:
     """Return float64 weights, (n,): finite, none negative, one above 0; a single number is every row's."""
     weight = on_host(sample_weight, "sample_weight")
+    if getattr(getattr(weight, "dtype", None), "kind", "") in "mM":
+        raise TypeError("sample_weight holds dates or time differences; weights are numbers.")
     if isinstance(weight, (np.ndarray, np.generic)) and weight.ndim == 0:
         weight = weight.item()
     if not isinstance(weight, (int, float)):
@@ -157,6 +159,14 @@ def row_weights(sample_weight: Any, n_expected: int) -> np.ndarray:
             "the largest one: only their ratios matter in training."
         )
     return weight
+
+
+def with_weight(labelled: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return which labelled rows are left where a row of weight 0 is as if it were not there."""
+    left = labelled & (weight > 0)
+    if not left.any():
+        raise ValueError("sample_weight is 0 for all labelled rows. Give some of them weight.")
+    return left
 
 
 def domain_column(values: Any, n_expected: int | None, name: str = "sample_domain") -> np.ndarray:

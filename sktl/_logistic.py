@@ -85,14 +85,16 @@ def chosen_penalty(
 ) -> tuple[float, float]:
     """Return the C with the lowest leave-one-out log-loss of rows that differ, sorted by class, and that loss.
 
+    The scale of all weights means nothing: C goes against it, as the penalty is measured against the mean weight.
     From a middle strength it goes on in the direction in which the loss falls by more than its standard error: a few
     rows tell too little to leave it. Where rows are very many, as many as the work allows are looked at, each class in
     proportion.
     """
-    data = _Rows.of(*looked_at(rows, target, weight))
+    unit = float(weight.mean())
+    data = _Rows.of(*looked_at(rows, target, weight / unit))
     length = float(np.average(np.square(data.scores).sum(1), weights=data.weight))
     if length == 0 or len(data.scores) < 3:
-        return float(STRENGTHS[FIRST] / (length or 1.0)), float("nan")
+        return float(STRENGTHS[FIRST] / (length or 1.0) / unit), float("nan")
     found: dict[int, np.ndarray] = {}
 
     def losses(i: int) -> np.ndarray:
@@ -108,7 +110,7 @@ def chosen_penalty(
             best += step
         if best != FIRST:
             break
-    return float(STRENGTHS[best] / length), float(np.average(found[best], weights=data.weight))
+    return float(STRENGTHS[best] / length / unit), float(np.average(found[best], weights=data.weight))
 
 
 def held_out_loss(

@@ -204,3 +204,47 @@ def test_none_among_values_is_missing(form):
     values = form([0.5, None, *range(22)])
     with pytest.raises(ValueError, match="y contains NaN"):
         FineTunedRegressor(max_epochs=1).fit(ROWS, values)
+
+
+class TestMasked:
+    """What a masked array hides is missing: NumPy would take what lies under the mask."""
+
+    hidden = np.arange(24) == 3
+
+    @pytest.mark.parametrize("estimator", CLASSIFIERS[:4], ids=lambda e: type(e).__name__)
+    def test_a_hidden_label_or_value_is_refused(self, estimator):
+        with pytest.raises(ValueError, match="NaN"):
+            clone(estimator).fit(ROWS, np.ma.array(LABELS, mask=self.hidden))
+        with pytest.raises(ValueError, match="NaN"):
+            clone(estimator).fit(np.ma.array(ROWS, mask=np.tile(self.hidden[:, None], ROWS.shape[1])), LABELS)
+        shown = clone(estimator).fit(np.ma.array(ROWS), np.ma.array(LABELS, mask=False))
+        expected = clone(estimator).fit(ROWS, LABELS)
+        if hasattr(shown, "predict"):
+            assert np.array_equal(shown.predict(ROWS), expected.predict(ROWS))
+
+    @pytest.mark.parametrize("names", [np.arange(3), np.array(["a", "b", "c"]), np.array([0.0, 1.0, 2.0])])
+    def test_a_hidden_label_marks_a_row(self, names):
+        labels = names[np.arange(24) % 3]
+        mask = np.arange(24) % 2 == 1
+        marked = labels.astype(object)
+        marked[mask] = None
+        found, expected = (
+            DomainAdaptedClassifier(loss=None, max_epochs=1, random_state=0).fit(ROWS, y).predict_proba(ROWS)
+            for y in (np.ma.array(labels, mask=mask), marked)
+        )
+        assert np.array_equal(found, expected)
+
+    def test_weights_values_and_domains(self):
+        column = np.ma.array(np.arange(24.0), mask=self.hidden)
+        with pytest.raises(ValueError, match="NaN"):
+            row_weights(column, 24)
+        with pytest.raises(ValueError, match="NaN"):
+            FineTunedRegressor(max_steps=1).fit(ROWS, column)
+        with pytest.raises(ValueError, match="missing"):
+            domain_column(column.astype(int), 24)
+
+
+def test_dates_are_no_weights():
+    for dates in (np.full(24, "2020-01-01", dtype="M8[D]"), np.ones(24, dtype="m8[s]")):
+        with pytest.raises(TypeError, match="sample_weight holds dates"):
+            row_weights(dates, 24)

@@ -1,5 +1,7 @@
 """What `__getstate__` returns is plain values and arrays all the way down, which skops writes without pickle."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,14 @@ def test_state_is_plain(model):
     found = copied(model)
     assert isinstance(found, BaseEstimator)
     assert np.array_equal(answer(found, X), answer(model, X))
+
+
+@pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_torch_saves_it(model):
+    file = io.BytesIO()  # by a protocol of pickle that knows fewer types
+    torch.save(model, file)
+    file.seek(0)
+    assert np.array_equal(answer(torch.load(file, weights_only=False), X), answer(model, X))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -14,9 +14,9 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sktl._array_api import validate_data
+from sktl._array_api import n_rows, validate_data
 from sktl._callbacks import CallbackSupportMixin
-from sktl._columns import check_classes, marked_labels, row_weights
+from sktl._columns import check_classes, marked_labels, row_weights, with_weight
 from sktl._delegation import PredictsByEstimator, weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
@@ -166,7 +166,7 @@ class SourceSelector(
         sample_domain : array-like of shape (n,), default=None
             Each row's domain. Without it all labelled rows are one source, and nothing is chosen.
         sample_weight : array-like of shape (n,), default=None
-            Handed on to the estimator.
+            Handed on to the estimator; labelled rows of weight 0 are left out of the choice too.
 
         Returns
         -------
@@ -181,8 +181,8 @@ class SourceSelector(
             If there is no label, no source, `n_sources` is more than there are, or the index is damaged.
         """
         function = checked_distance(self.distance)
-        problem = self._problem(X, y, sample_domain)
-        weights = None if sample_weight is None else row_weights(sample_weight, len(problem.number))
+        weights = None if sample_weight is None else row_weights(sample_weight, n_rows(X))
+        problem = self._problem(X, y, sample_domain, weights)
         argument = "" if weights is None else weight_argument(self.estimator, type(self).__name__)
         index = opened_index(self.index)
         rng = np.random.default_rng(seed_of(self.random_state))
@@ -205,11 +205,12 @@ class SourceSelector(
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _problem(self, X: Any, y: Any, sample_domain: Any) -> SourceProblem:
+    def _problem(self, X: Any, y: Any, sample_domain: Any, weights: np.ndarray | None) -> SourceProblem:
         """Read and check what was given; nothing is learned yet."""
         name = type(self).__name__
         X = self._asked(X, reset=True)
         labels, labelled = marked_labels(y, X.shape[0], self.unlabelled, name)
+        labelled = labelled if weights is None else with_weight(labelled, weights)
         known = known_labels(labels, labelled)
         check_classes(known)
         domains = found_domains(labels, sample_domain, self.unlabelled, self.target_domain)

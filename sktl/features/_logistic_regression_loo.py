@@ -10,10 +10,12 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from sktl._array_api import validate_data
+from sktl._class_weight import check_class_names, weighted_by_class
+from sktl._columns import row_weights
 from sktl._documented import Documented
 from sktl._logistic import MAX_ITER, solve_logistic
 from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
@@ -36,7 +38,7 @@ class LogisticRegressionLOO(InPlainModes, ClassifierMixin, Documented, BaseEstim
     C : float or "auto", default="auto"
         Inverse strength of the penalty, as in scikit-learn's `LogisticRegression`; "auto" chooses it.
     class_weight : dict, "balanced" or None, default=None
-        Multiplies the sample weights, as in scikit-learn.
+        Multiplies the sample weights, as in scikit-learn; "balanced" counts rows by their weights.
     max_iter : int, default=1000
         Steps of the solver, at most.
 
@@ -100,7 +102,7 @@ class LogisticRegressionLOO(InPlainModes, ClassifierMixin, Documented, BaseEstim
         y : array-like of shape (n,)
             Labels of any type, of two classes at least.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows; those of weight 0 are left out.
+            Weights of the rows; those of weight 0 are left out. Where `C` is "auto", only their ratios matter.
 
         Returns
         -------
@@ -110,17 +112,18 @@ class LogisticRegressionLOO(InPlainModes, ClassifierMixin, Documented, BaseEstim
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_magnitude(X, LARGEST_FLOAT64)
         check_classification_targets(y)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if self.class_weight is not None:
-            weight = weight * compute_sample_weight(self.class_weight, y)
-        kept = weight > 0
+        weight = None if sample_weight is None else row_weights(sample_weight, len(X))
+        check_class_names(self.class_weight, np.unique(y))
+        weight = weighted_by_class(y, weight, self.class_weight)
+        kept = np.ones(len(y), dtype=bool) if weight is None else weight > 0
         self.classes_, target = np.unique(y[kept], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 "LogisticRegressionLOO needs samples of at least 2 classes with weight in the data, but the data "
                 f"contains only one class: {self.classes_.tolist()}."
             )
-        solution = solve_logistic(X[kept], target, weight[kept], self.C, int(self.max_iter))
+        weight = None if weight is None else weight[kept]
+        solution = solve_logistic(X[kept], target, weight, self.C, int(self.max_iter))
         self.coef_, self.intercept_, self.n_iter_ = solution.weight, solution.bias, solution.n_iter
         self.C_, self.loo_log_loss_ = solution.C, solution.loss
         return self

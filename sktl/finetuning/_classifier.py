@@ -13,6 +13,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sktl._class_weight import check_class_names, weighted_by_class
 from sktl._columns import class_labels
 from sktl._estimator import LogitClassifierMixin
 from sktl._label_matrix import is_label_matrix
@@ -23,7 +24,7 @@ from sktl.finetuning._batches import Examples
 from sktl.finetuning._classification import checked_classes, classification_task
 from sktl.finetuning._held_out import HeldOut
 from sktl.finetuning._lora import LoRA
-from sktl.finetuning._targets import check_known_weights, weighted_by_class
+from sktl.finetuning._targets import check_known_weights
 from sktl.finetuning._training import Task
 
 
@@ -289,8 +290,8 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         y : array-like of shape (n,) or (n, n_labels)
             Labels of any type; or several labels a row as a matrix of zeros and ones, each with a sigmoid of its own.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the examples: one of weight 2 counts as two, of weight 0 as none. In training only their
-            ratios matter; a solved head takes them as LogisticRegression does.
+            Weights of the examples: one of weight 2 counts as two, of weight 0 as none. Only their ratios matter,
+            but to a solved head whose `C` is given, which takes them as LogisticRegression does.
         groups : array-like of shape (n,), default=None
             Rows of one group are held out together, where `early_stopping` holds a part out.
         validation : (X, y) or (X, y, sample_weight), default=None
@@ -336,6 +337,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         self, y: Any, *, weight: Any, goes_on: bool, classes: Any = None
     ) -> tuple[Task, np.ndarray, dict[str, Any]]:
         target, learned = checked_classes(self, y, goes_on=goes_on, classes=classes)
+        check_class_names(self.class_weight, learned["classes_"])
         task = classification_task(self, len(learned["classes_"]), is_multilabel=learned["_is_multilabel"])
         return task, target, learned
 

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils.class_weight import compute_sample_weight
 
 from sktl._unlabelled import as_labels
 
 HELD_OUT_FROM = 1000  # examples from which early_stopping="auto" holds some out
-
-
-def weighted_by_class(y: np.ndarray, weight: np.ndarray | None, class_weight: Any) -> np.ndarray:
-    """Return each row's weight times its class's; "balanced" counts a row by its weight, one of weight 0 not at all.
-
-    Raises
-    ------
-    ValueError
-        If a class's weight is negative or not finite.
-    """
-    weight = np.ones(len(y)) if weight is None else weight
-    if isinstance(class_weight, Mapping):
-        wrong = {name: value for name, value in class_weight.items() if not (np.isfinite(value) and value >= 0)}
-        if wrong:
-            raise ValueError(f"class_weight must hold finite numbers of at least 0; got {wrong}.")
-        return weight * compute_sample_weight(dict(class_weight), y)
-    counts = weight > 0
-    if class_weight is None or not counts.any():
-        return weight
-    classes, numbers = np.unique(y[counts], return_inverse=True)
-    # v_c = sum_i w_i / (C sum_{i in c} w_i), over the classes that have weight
-    of_class = np.bincount(numbers, weights=weight[counts])
-    balanced = weight.copy()
-    balanced[counts] *= (of_class.sum() / (len(classes) * of_class))[numbers]
-    return balanced
 
 
 def check_known_weights(class_weight: Any) -> None:

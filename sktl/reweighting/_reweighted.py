@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
-from sktl._columns import check_classes, marked_labels, row_weights, target_values
+from sktl._columns import check_classes, marked_labels, row_weights, target_values, with_weight
 from sktl._delegation import PredictsByEstimator, weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
@@ -64,7 +64,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         sample_domain : array-like of shape (n,), default=None
             Each row's domain. By default labelled rows are the source and unlabelled rows the target.
         sample_weight : array-like of shape (n,), default=None
-            Weights of one's own, which the found ones are multiplied by.
+            Weights of one's own, which the found ones are multiplied by; labelled rows of weight 0 are left out.
 
         Returns
         -------
@@ -81,8 +81,11 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         argument, weighter = weight_argument(self.estimator, name), self._weighter()
         X = self._asked(X, reset=True)
         labels, labelled = marked_labels(y, X.shape[0], self.unlabelled, name)
+        given = None if sample_weight is None else row_weights(sample_weight, len(labels))
+        if given is not None:  # for the ratios too
+            labelled = with_weight(labelled, given)
+            given = given[labelled]
         known = self._known(known_labels(labels, labelled))
-        given = None if sample_weight is None else row_weights(sample_weight, len(labels))[labelled]
         is_target = found_domains(labels, sample_domain, self.unlabelled, self.target_domain).is_target
         learned = X[np.flatnonzero(labelled)]
         is_source = ~is_target[labelled]

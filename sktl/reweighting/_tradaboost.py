@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
-from sktl._columns import check_classes, marked_labels, row_weights
+from sktl._columns import check_classes, marked_labels, row_weights, with_weight
 from sktl._delegation import weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
@@ -120,7 +120,7 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
         sample_domain : array-like of shape (n,), default=None
             Each row's domain. Without it no labelled row is of the target, and all are boosted as in AdaBoost.
         sample_weight : array-like of shape (n,), default=None
-            With which the rows start.
+            With which the rows start; one of weight 2 counts as two rows. Weights of a mean below 1 are brought to 1.
 
         Returns
         -------
@@ -138,9 +138,7 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
         X = self._asked(X, reset=True)
         labels, labelled = marked_labels(y, X.shape[0], self.unlabelled, name, what="both domains")
         given = np.ones(len(labels)) if sample_weight is None else row_weights(sample_weight, len(labels))
-        labelled &= given > 0
-        if not labelled.any():
-            raise ValueError("sample_weight is 0 for all labelled rows. Give some of them weight.")
+        labelled = with_weight(labelled, given)
         known = known_labels(labels, labelled)
         check_classes(known)
         is_target = found_domains(labels, sample_domain, self.unlabelled, self.target_domain).is_target[labelled]
@@ -151,7 +149,8 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
             )
             is_target = np.ones(len(known), dtype=bool)
         self.classes_, codes = np.unique(known, return_inverse=True)
-        self._boost(base, argument, X[np.flatnonzero(labelled)], codes, given[labelled], is_target)
+        weights = given[labelled] * max(1.0, labelled.sum() / given[labelled].sum())  # sums are numbers of rows below
+        self._boost(base, argument, X[np.flatnonzero(labelled)], codes, weights, is_target)
         return self
 
     def _boost(

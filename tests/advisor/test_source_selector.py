@@ -56,6 +56,19 @@ def test_sources_that_do_harm_are_left_out():
     assert max(gains[name] for name in ("s0", "s3")) < min(gains[name] for name in ("s1", "s2", "s4"))
 
 
+def test_rows_of_weight_zero_are_as_if_they_were_not_there():
+    X, y, domain, _ = domains(4, wrong=["s1"])
+    weight = np.random.default_rng(0).integers(0, 3, len(y)) * (domain != "s2") + (y == "-1")
+    kept = weight > 0
+    expected = selector().fit(X[kept], y[kept], sample_domain=domain[kept], sample_weight=weight[kept])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = selector().fit(X, y, sample_domain=domain, sample_weight=weight)
+    assert list(model.sources_) == list(expected.sources_)
+    np.testing.assert_allclose(column(model, "gain"), column(expected, "gain"))
+    np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X))
+
+
 def test_where_none_does_harm_all_are_kept():
     for seed in range(5):
         X, y, domain, _ = domains(4, n_rows=200, seed=seed)

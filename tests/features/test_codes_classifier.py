@@ -90,6 +90,24 @@ class TestLeavingOneOut:
         assert noise.C_ < 0.1 * clear.C_
         assert noise.loo_log_loss_ < 0.75  # chance is 0.69
 
+    def test_balanced_counts_weights_and_their_scale_means_nothing(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(60, 4))
+        y = np.array(["a", "b", "c"])[(X[:, 0] + rng.normal(size=60) > 0).astype(int) + (X[:, 1] > 1)]
+        weight = rng.integers(0, 3, 60)
+        kept, repeated = weight > 0, np.repeat(np.arange(60), weight)
+        for class_weight in (None, "balanced", {"a": 3.0}):
+            model = LogisticRegressionLOO(class_weight=class_weight)
+            expected = model.fit(X, y, sample_weight=weight).predict_proba(X)
+            others = [
+                model.fit(X[kept], y[kept], sample_weight=weight[kept]).predict_proba(X),
+                model.fit(X[repeated], y[repeated]).predict_proba(X),
+                model.fit(X, y, sample_weight=weight * 1e-6).predict_proba(X),
+                model.fit(X, y, sample_weight=weight * 1e30).predict_proba(X),
+            ]
+            for proba in others:
+                assert np.allclose(proba, expected, atol=1e-4)
+
     def test_many_rows_are_looked_at_in_part(self, monkeypatch):
         X, y = load_digits(return_X_y=True)
         X = Normalizer().fit_transform(X[:400])

@@ -54,6 +54,18 @@ class TestBatchesOfAnySize:
             expected = regressor.fit(X, X[:, 0], sample_weight=weight).predict(X)
             assert np.allclose(regressor.fit(X, X[:, 0], sample_weight=weight * 10).predict(X), expected, rtol=1e-4)
 
+    @pytest.mark.parametrize("strategy", ["head", "lp-ft"])
+    def test_a_head_whose_penalty_is_chosen_knows_no_scale_either(self, noisy, strategy):
+        X, y, weight = noisy
+        model = FineTunedClassifier(strategy=strategy, max_steps=3, batch_size=10**6, random_state=0)
+        expected = model.fit(X, y, sample_weight=weight).predict_proba(X)
+        unit = model.C_ if strategy == "head" else None
+        for scale in (1e-6, 1 / 60, 7.0, 1e30):
+            proba = model.fit(X, y, sample_weight=weight * scale).predict_proba(X)
+            assert np.allclose(proba, expected, atol=1e-4), scale
+            if unit is not None:
+                assert pytest.approx(unit / scale) == model.C_
+
     def test_history_holds_the_weighted_mean(self, noisy):
         X, y, weight = noisy
         model = trained(batch_size=7, max_epochs=1).set_params(learning_rate=1e-12)
@@ -102,13 +114,31 @@ class TestBalanced:
         peer = LogisticRegression(class_weight="balanced", max_iter=1000, tol=1e-8).fit(codes, y, sample_weight=weight)
         assert np.allclose(head.predict_proba(X), peer.predict_proba(codes), atol=1e-3)
 
-    @pytest.mark.parametrize("class_weight", [{0: -1, 1: 1}, {0: np.nan, 1: 1}, {0: np.inf}])
+    @pytest.mark.parametrize(
+        "class_weight", [{0: -1, 1: 1}, {0: np.nan, 1: 1}, {0: np.inf}, {0: "2"}, {1: None}, {0: [1.0]}]
+    )
     def test_what_is_no_weight_is_refused(self, noisy, class_weight):
         X, y, weight = noisy
         with pytest.raises(ValueError, match="class_weight must hold finite numbers of at least 0"):
             FineTunedClassifier(strategy="head", class_weight=class_weight).fit(X, y)
         with pytest.raises(ValueError, match="Negative values"):
             FineTunedClassifier(strategy="head").fit(X, y, sample_weight=-weight)
+
+    def test_names_of_no_class_are_refused(self, noisy):
+        X, y, _ = noisy
+        for class_weight in ({"0": 2, "1": 3}, {0: 2, 7: 1}):
+            with pytest.raises(ValueError, match="y has no such class"):
+                FineTunedClassifier(strategy="head", class_weight=class_weight).fit(X, y)
+        with pytest.raises(ValueError, match=r"zero|all 0|positive"):
+            FineTunedClassifier(strategy="head", class_weight={0: 0, 1: 0}).fit(X, y)
+
+    def test_part_of_the_classes_comes_at_a_time(self, noisy):
+        X, y, _ = noisy
+        found = []
+        for class_weight in ({1: 3.0}, {0: 1.0, 1: 3.0}):
+            model = FineTunedClassifier(class_weight=class_weight, random_state=0).partial_fit(X, y)
+            found.append(model.partial_fit(X[y == 0], y[y == 0]).partial_fit(X[y == 1], y[y == 1]).predict_proba(X))
+        assert np.array_equal(*found)
 
 
 class TestRidge:

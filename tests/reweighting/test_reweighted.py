@@ -47,6 +47,17 @@ def test_the_estimator_is_fitted_with_the_weights(rows, weighter):
     np.testing.assert_array_equal(y, before[1])
 
 
+@each
+def test_rows_of_weight_zero_are_as_if_they_were_not_there(rows, weighter):
+    X, y, _ = rows
+    weight = np.where(y == -1, 1, np.random.default_rng(0).integers(0, 3, len(y)))
+    model = ReweightedClassifier(LogisticRegression(), weighter=weighter)
+    expected = model.fit(X[weight > 0], y[weight > 0], sample_weight=weight[weight > 0]).predict_proba(X)
+    np.testing.assert_array_equal(model.fit(X, y, sample_weight=weight).predict_proba(X), expected)
+    with pytest.raises(ValueError, match="0 for all labelled rows"):
+        model.fit(X, y, sample_weight=y == -1)
+
+
 def test_rows_have_the_ratio_of_the_method(rows):
     X, y, _ = rows
     for weighter in (DiscriminativeRatio(), RuLSIF(0.3, n_centres=20)):

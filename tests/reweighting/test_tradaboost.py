@@ -54,6 +54,16 @@ def test_it_is_the_paper_s_algorithm(rows, n_rounds):
     assert np.mean(model.predict(fresh) == expected) > 0.98
 
 
+def test_weights_that_sum_to_one_are_weights(rows):
+    X, y, domain, fresh, _ = rows
+    model = TrAdaBoostClassifier(LogisticRegression(), n_estimators=4, target_domain="new", random_state=0)
+    expected = model.fit(X, y, sample_domain=domain).decision_function(fresh)
+    votes = model.estimator_weights_
+    found = model.fit(X, y, sample_domain=domain, sample_weight=np.full(len(y), 1 / len(y))).decision_function(fresh)
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(model.estimator_weights_, votes)
+
+
 def test_few_target_rows_and_many_others_beat_either_alone(rows):
     X, y, domain, fresh, truth = rows
     model = TrAdaBoostClassifier(target_domain="new", random_state=0).fit(X, y, sample_domain=domain)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from sktl._preprocessing import Preprocessing
@@ -29,7 +28,7 @@ def described(network: AdaptedNetwork, *, is_own: bool) -> dict[str, Any]:
         "n_codes": network.n_features if is_plain else bottleneck[0].in_features,
         "head": next(name for name, kind in HEADS.items() if type(network.classifier) is kind),
         "is_separate": any(isinstance(part, DomainBatchNorm) for part in network.modules()),
-        "is_channels_last": network.memory_format == torch.channels_last, "is_own": is_own,
+        "is_channels_last": network.is_channels_last, "is_own": is_own,
         "is_linear": is_linear,
     }  # fmt: skip
 

@@ -80,7 +80,7 @@ class AdaptedNetwork(nn.Module):
             self.bottleneck = nn.Sequential(nn.Linear(n_codes, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
         self.classifier = HEADS[head](self.n_features, n_classes)
         self.is_pictures = preprocessing is not None
-        self.memory_format = torch.contiguous_format
+        self.is_channels_last = False
         self.split = Split()
         if preprocessing is not None:
             # (value / 255 - mean) / std = value * scale + shift
@@ -92,14 +92,15 @@ class AdaptedNetwork(nn.Module):
 
     def use_channels_last(self) -> None:
         """Lay pictures and convolutions out by pixel: on CPUs, pooling and convolutions run up to twice as fast."""
-        self.memory_format = torch.channels_last
+        self.is_channels_last = True
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, X: Tensor) -> Tensor:
         """Return what the classifier is given, (n, n_features)."""
         if self.is_pictures:
             X = torch.addcmul(self.shift, X.to(torch.float32), self.scale)  # type: ignore[arg-type]
-            X = X.contiguous(memory_format=self.memory_format)
+            layout = torch.channels_last if self.is_channels_last else torch.contiguous_format
+            X = X.contiguous(memory_format=layout)
         return self.bottleneck(self.backbone(X).flatten(1))
 
     def classify(self, features: Tensor) -> Tensor:
