@@ -150,10 +150,13 @@ def column_or_1d(values: Any, **options: Any) -> Any:
 
 def _unmasked(values: np.ma.MaskedArray) -> np.ndarray:
     """Return an array with NaN, NaT or None where a masked array hides something: NumPy would bring that to light."""
-    if not values.mask.any():
-        return np.asarray(values)
-    hidden: Any = {"f": np.nan, "c": np.nan, "m": "NaT", "M": "NaT"}.get(values.dtype.kind)
-    return np.asarray((values if hidden is not None else values.astype(object)).filled(hidden))
+    hidden, shown = np.ma.getmaskarray(values), np.ma.getdata(values)
+    if not hidden.any():
+        return np.asarray(shown)
+    missing: Any = {"f": np.nan, "c": np.nan, "m": "NaT", "M": "NaT"}.get(shown.dtype.kind)
+    found = np.array(shown, dtype=object if missing is None else shown.dtype)
+    found[hidden] = missing
+    return found
 
 
 def _of_tensor(values: Tensor, name: str) -> np.ndarray:

@@ -108,7 +108,7 @@ def _equals(y: np.ndarray, unlabelled: Any) -> np.ndarray:
     if unlabelled is None or is_scalar_nan(unlabelled):
         return np.zeros(len(y), dtype=bool)
     if y.dtype.kind == "S":
-        return y == _text(unlabelled).encode()
+        return y == _encoded(unlabelled)
     if y.dtype.kind in "UT":
         return y == _text(unlabelled)
     if y.dtype.kind == "O":
@@ -122,7 +122,14 @@ def _same(label: Any, unlabelled: Any) -> bool:
     booleans = (bool, np.bool_)
     if is_pandas_na(label) or isinstance(label, booleans) != isinstance(unlabelled, booleans):
         return False
+    if isinstance(label, bytes):
+        return label == _encoded(unlabelled)
     return bool(label == unlabelled) or (isinstance(label, str) and label == _text(unlabelled))
+
+
+def _encoded(unlabelled: Any) -> bytes:
+    """Return the mark as it stands among labels of bytes."""
+    return unlabelled if isinstance(unlabelled, bytes) else _text(unlabelled).encode()
 
 
 def _text(unlabelled: Any) -> str:

@@ -66,9 +66,12 @@ def make_optimizer(
     else:
         factory, defaults = optimizer, {}
     arguments = {**defaults, **(options or {}), "lr": lr}
-    if weight_decay is not None:
+    groups = list(groups)
+    if weight_decay is not None and isinstance(optimizer, str):
         arguments["weight_decay"] = weight_decay
-    made = factory(list(groups), **arguments)
+    elif weight_decay is not None:  # a callable is promised no such argument
+        groups = [{"weight_decay": weight_decay, **group} for group in groups]
+    made = factory(groups, **arguments)
     for group in made.param_groups:
         group.setdefault("initial_lr", group["lr"])  # torch's own name for the base rate
     return made

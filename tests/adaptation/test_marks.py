@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sktl._unlabelled import is_labelled
 from sktl.adaptation import (
     DomainAdaptedClassifier,
     GradualAdaptedClassifier,
@@ -35,6 +36,10 @@ HELD = {  # what users hold, and its classes
     "boolean, NA": (pd.Series(IS_ONE.tolist() + BLANK, dtype="boolean"), [False, True]),
     "string, NA": (pd.Series(TEXT + BLANK, dtype="string"), ["no", "yes"]),
     "category, NaN": (pd.Series(TEXT + BLANK, dtype="category"), ["no", "yes"]),
+    "bytes, '-1'": (np.array([*TEXT, *["-1"] * (N // 2)], dtype="S3"), [b"no", b"yes"]),
+    "bytes as objects": (np.array([*TEXT, *["-1"] * (N // 2)], dtype="S3").astype(object), [b"no", b"yes"]),
+    "integers, masked": (np.ma.array(WHOLE.tolist() + [1] * (N // 2), mask=np.arange(N) >= N // 2), [0, 1]),
+    "text, masked": (np.ma.array(TEXT + ["yes"] * (N // 2), mask=np.arange(N) >= N // 2), ["no", "yes"]),
 }
 
 
@@ -99,3 +104,10 @@ def test_other_negatives_are_classes_and_that_is_said_once(kind):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "y holds")
         assert unfitted(kind).set_params(**chosen).fit(X, signs).classes_.tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("kind", ["S1", object])
+def test_a_mark_of_bytes(kind):
+    labels = np.array([b"a", b"?", b"b"]).astype(kind)
+    assert is_labelled(labels, b"?").tolist() == [True, False, True]
+    assert is_labelled(labels, "?").tolist() == [True, False, True]
