@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
@@ -101,7 +102,8 @@ def is_missing_label(label: Any) -> bool:
     """Whether a label is None, NaN, NaT or pandas' NA."""
     if label is None or is_scalar_nan(label) or is_pandas_na(label):
         return True
-    return isinstance(label, (datetime, np.datetime64, np.timedelta64)) and bool(label != label)  # pandas' NaT too
+    itself = (datetime, np.datetime64, np.timedelta64, Decimal)  # pandas' NaT too
+    return isinstance(label, itself) and bool(label != label)
 
 
 def _equals(y: np.ndarray, unlabelled: Any) -> np.ndarray:
@@ -113,9 +115,11 @@ def _equals(y: np.ndarray, unlabelled: Any) -> np.ndarray:
         return y == _text(unlabelled)
     if y.dtype.kind == "O":
         return np.array([_same(label, unlabelled) for label in y], dtype=bool)
-    if y.dtype.kind == "b" or isinstance(unlabelled, str):
+    mark = _instant(unlabelled) if y.dtype.kind == "M" else unlabelled
+    is_truth = isinstance(unlabelled, (bool, np.bool_))
+    if mark is None or isinstance(mark, str) or is_truth != (y.dtype.kind == "b"):
         return np.zeros(len(y), dtype=bool)
-    return y == unlabelled
+    return y == mark
 
 
 def _same(label: Any, unlabelled: Any) -> bool:
@@ -124,6 +128,8 @@ def _same(label: Any, unlabelled: Any) -> bool:
         return False
     if isinstance(label, bytes):
         return label == _encoded(unlabelled)
+    if isinstance(label, (date, np.datetime64)) and isinstance(unlabelled, (date, np.datetime64)):
+        return bool(label == unlabelled) or bool(_instant(label) == _instant(unlabelled) is not None)
     return bool(label == unlabelled) or (isinstance(label, str) and label == _text(unlabelled))
 
 
@@ -132,8 +138,22 @@ def _encoded(unlabelled: Any) -> bytes:
     return unlabelled if isinstance(unlabelled, bytes) else _text(unlabelled).encode()
 
 
+def _instant(value: Any) -> np.datetime64 | None:
+    """Return a date, or a date and time without a zone, of any type, as NumPy's; None if it is none."""
+    if isinstance(value, np.datetime64):
+        return value
+    if not isinstance(value, (date, str)) or getattr(value, "tzinfo", None) is not None:
+        return None
+    try:
+        return np.datetime64(value)
+    except ValueError:  # other text
+        return None
+
+
 def _text(unlabelled: Any) -> str:
     """Return the mark as it stands among labels of text: "-1" for -1.0 too."""
+    if isinstance(unlabelled, bytes):
+        return unlabelled.decode(errors="replace")
     if isinstance(unlabelled, (float, np.floating)) and float(unlabelled).is_integer():
         return str(int(unlabelled))
     return str(unlabelled)

@@ -1,5 +1,6 @@
 """Which labels mean that a row has none: alike in all adapted classifiers, splitters and scorers."""
 
+import datetime
 import warnings
 
 import numpy as np
@@ -106,8 +107,32 @@ def test_other_negatives_are_classes_and_that_is_said_once(kind):
         assert unfitted(kind).set_params(**chosen).fit(X, signs).classes_.tolist() == [-1, 1]
 
 
-@pytest.mark.parametrize("kind", ["S1", object])
+@pytest.mark.parametrize("kind", ["S1", "U1", object])
 def test_a_mark_of_bytes(kind):
     labels = np.array([b"a", b"?", b"b"]).astype(kind)
     assert is_labelled(labels, b"?").tolist() == [True, False, True]
     assert is_labelled(labels, "?").tolist() == [True, False, True]
+
+
+DAYS = ["2020-01-01", "1900-01-01", "2021-01-01"]
+DATES = [datetime.date.fromisoformat(day) for day in DAYS]
+TIMES = [datetime.datetime.fromisoformat(day) for day in DAYS]
+
+
+@pytest.mark.parametrize("mark", [np.datetime64(DAYS[1]), np.datetime64(DAYS[1], "ns"), DATES[1], TIMES[1],
+                                  pd.Timestamp(DAYS[1])])  # fmt: skip
+@pytest.mark.parametrize("kind", ["M8[D]", "M8[ns]", "dates", "times", "stamps"])
+def test_a_mark_that_is_a_date_of_another_type(kind, mark):
+    held = {"dates": DATES, "times": TIMES, "stamps": [pd.Timestamp(day) for day in DAYS]}
+    labels = np.array(held[kind], dtype=object) if kind in held else np.array(DAYS, dtype=kind)
+    assert is_labelled(labels, mark).tolist() == [True, False, True]
+    assert is_labelled(labels).all()
+    zoned = np.array([pd.Timestamp(day, tz="UTC") for day in DAYS], dtype=object)
+    assert is_labelled(zoned, mark).all()
+
+
+def test_truth_values_are_no_numbers():
+    assert is_labelled(np.array([True, False]), False).tolist() == [True, False]
+    assert is_labelled(np.array([True, False]), -1).all()
+    assert is_labelled(np.array([0, 1, 2]), True).all()
+    assert is_labelled(np.array([0.0, 1.0]), False).all()
