@@ -37,7 +37,6 @@ HELD = {  # what users hold, and its classes
     "boolean, NA": (pd.Series(IS_ONE.tolist() + BLANK, dtype="boolean"), [False, True]),
     "string, NA": (pd.Series(TEXT + BLANK, dtype="string"), ["no", "yes"]),
     "category, NaN": (pd.Series(TEXT + BLANK, dtype="category"), ["no", "yes"]),
-    "bytes, '-1'": (np.array([*TEXT, *["-1"] * (N // 2)], dtype="S3"), [b"no", b"yes"]),
     "bytes as objects": (np.array([*TEXT, *["-1"] * (N // 2)], dtype="S3").astype(object), [b"no", b"yes"]),
     "integers, masked": (np.ma.array(WHOLE.tolist() + [1] * (N // 2), mask=np.arange(N) >= N // 2), [0, 1]),
     "text, masked": (np.ma.array(TEXT + ["yes"] * (N // 2), mask=np.arange(N) >= N // 2), ["no", "yes"]),
