@@ -121,8 +121,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     callbacks : list, default=None
         skorch callbacks (on a GPU, none may wait for a fit in another thread). scikit-learn's come by `set_callbacks`.
     device, precision, compile
-        As in `CNNCodesTransformer`. With "accelerate", a script that ``accelerate launch`` (or torchrun) has started
-        in several processes trains in all of them, each on its device with a share of every batch.
+        As in `CNNCodesTransformer`. With "accelerate", several processes of ``accelerate launch`` share each batch.
     random_state : int, RandomState or None, default=None
         Fixes the result.
     verbose : int, default=0
@@ -290,8 +289,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
         y : array-like of shape (n,) or (n, n_labels)
             Labels of any type; or several labels a row as a matrix of zeros and ones, each with a sigmoid of its own.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the examples: one of weight 2 counts as two, of weight 0 as none. Only their ratios matter,
-            but to a solved head whose `C` is given, which takes them as LogisticRegression does.
+            One of weight 2 counts as two, of 0 as none; only ratios matter, but to a solved head of a given `C`.
         groups : array-like of shape (n,), default=None
             Rows of one group are held out together, where `early_stopping` holds a part out.
         validation : (X, y) or (X, y, sample_weight), default=None
