@@ -32,7 +32,7 @@ class PrototypeLogits(nn.Module):
         """Return the logits, (n, n_classes)."""
         codes = codes.flatten(1) - self.centre  # type: ignore[operator]
         if self.metric is not None:
-            codes = codes @ self.metric
+            codes = codes @ self.metric  # type: ignore[operator]
         if self.is_direction:
             codes = F.normalize(codes, dim=1)
         if self.is_cosine:
