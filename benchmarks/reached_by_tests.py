@@ -2,6 +2,10 @@
 
 Tests that are slow are left out. Each folder of tests runs in a process of its own, until --minutes are over; what was
 run stands in the result. Run ``python benchmarks/reached_by_tests.py --minutes 60``, with ``pip install -e ".[dev]"``.
+Or let one run of all tests measure, and read what it wrote::
+
+    python -m pytest -q -n 2 -m "not slow" --cov --cov-report=json:coverage.json
+    python benchmarks/reached_by_tests.py --from coverage.json
 """
 
 from __future__ import annotations
@@ -70,7 +74,11 @@ def reached(data: Path) -> dict:
     of_parts = [str(path) for path in data.glob("of.*")]
     for command in (["combine", "--keep", *of_parts], ["json", "-q", "-o", str(data / "found.json")]):
         subprocess.run([sys.executable, "-m", "coverage", *command], cwd=ROOT, env=environment, check=True)
-    found = json.loads((data / "found.json").read_text())
+    return summed(json.loads((data / "found.json").read_text()))
+
+
+def summed(found: dict) -> dict:
+    """Return how much is reached, in percent, of a report that coverage wrote as JSON."""
     files = {name: file["summary"] for name, file in found["files"].items()}
     folders: dict[str, list[dict]] = {}
     for name, summary in files.items():
@@ -92,9 +100,14 @@ def reached(data: Path) -> dict:
 def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--minutes", type=float, default=60, help="for all tests together (default: %(default)s)")
+    options.add_argument("--from", dest="report", type=Path, help="a JSON of coverage's; no test is run then")
     options.add_argument("--data", type=Path, help="the folder of what was reached (default: a temporary one)")
     options.add_argument("--resume", action="store_true", help="go on from the results that are there, with --data")
     args = options.parse_args()
+    if args.report:
+        results = summed(json.loads(args.report.read_text()))
+        write_results("reached_by_tests", {"machine": machine(), "results": results}, args)
+        return show(results)
     end = time.monotonic() + 60 * args.minutes
     data = args.data or Path(tempfile.mkdtemp(prefix="sktl-coverage-"))
     data.mkdir(exist_ok=True)
@@ -107,7 +120,11 @@ def main() -> None:
         ran[paths[0]] = run(paths, data, left)
         print(f"{' '.join(paths)}: {ran[paths[0]]}", flush=True)
         write_results("reached_by_tests", {"machine": described, "results": reached(data) | {"ran": ran}}, args)
-    results = reached(data)
+    show(reached(data))
+
+
+def show(results: dict) -> None:
+    """Print what is reached."""
     print_table(["folder", "reached, %"], [[name, str(value)] for name, value in results["folders"].items()])
     print_table(["file", "reached, %"], [[name, str(value)] for name, value in results["least"].items()])
 

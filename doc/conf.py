@@ -63,6 +63,7 @@ sphinx_gallery_conf = {
     "plot_gallery": os.environ.get("SKTL_GALLERY") == "run",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # their pages fetch scripts from elsewhere
     "min_reported_time": 1,
     "abort_on_example_error": True,
     "remove_config_comments": True,
@@ -74,6 +75,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sktl"
 html_static_path = ["_static"]
 html_css_files = ["sktl.css"]
+html_search_scorer = "_static/scorer.js"
 html_favicon = "_static/logo.svg"
 html_show_sourcelink = False
 html_theme_options = {

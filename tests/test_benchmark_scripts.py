@@ -42,3 +42,28 @@ def test_memory_is_measured_in_processes_of_their_own(tmp_path):
     found = json.loads(path.read_text())["results"]["CORALAligner"]
     assert set(found) == {"200", "2000"}
     assert all(cell["then"] >= 0 and "error" not in cell for cell in found.values())
+
+
+def test_what_tests_reach_is_read_from_one_run(tmp_path):
+    def summary(statements, covered, branches=0, covered_branches=0):
+        return {
+            "summary": {
+                "num_statements": statements,
+                "covered_lines": covered,
+                "num_branches": branches,
+                "covered_branches": covered_branches,
+            }
+        }
+
+    files = {
+        "sktl/_device.py": summary(10, 10),
+        "sktl/images/_read.py": summary(30, 15, 10, 5),
+        "sktl/images/_grey.py": summary(50, 50, 10, 10),
+    }
+    (tmp_path / "coverage.json").write_text(json.dumps({"files": files}))
+    run("reached_by_tests.py", "--from", tmp_path / "coverage.json", "--output", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())["results"]
+    assert found["percent"] == round(100 * 90 / 110, 1)
+    assert found["n_lines"] == 90
+    assert found["folders"] == {"sktl": 100.0, "images": 80.0}
+    assert list(found["least"].items()) == [("sktl/images/_read.py", 50.0), ("sktl/images/_grey.py", 100.0)]

@@ -1,10 +1,12 @@
 """The site: its figures come from the benchmarks' results, it builds without a warning, its links lead somewhere."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -54,6 +56,22 @@ def test_a_place_is_worked_out(tmp_path, monkeypatch):
     try:
         assert measured.work_out(' omniglot("protonet", "5w1s") | .2f ') == "12.34"
         assert "12.3 ± 0.2" in measured.pages()[DOC / "measured" / "omniglot.md"]
+    finally:
+        measured._write.read.cache_clear()
+
+
+def test_what_tests_reach_is_told_where_it_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured._write, "RESULTS", tmp_path)
+    measured._write.read.cache_clear()
+    try:
+        assert "has not been measured" in measured.tests.what_tests_reach()
+        results = {"percent": 81.5, "n_lines": 12345, "folders": {"images": 80.0}, "least": {"sktl/images/_a.py": 12.5}}
+        machine = {"cpus": 2, "processor": "a processor", "python": "3.11"}
+        written = json.dumps({"results": results, "machine": machine})
+        (tmp_path / "reached_by_tests.json").write_text(written)
+        told = measured.tests.what_tests_reach()
+        for part in ("**81.5 %**", "12,345", "| `images` | 80.0 |", "| `sktl/images/_a.py` | 12.5 |", "2 cores"):
+            assert part in told
     finally:
         measured._write.read.cache_clear()
 
@@ -152,6 +170,8 @@ SEEN = ["index.html", "gallery/plot_quickstart.html", "api/generated/sktl.featur
         "measured/index.html", "measured/codes.html", "choice.html"]  # fmt: skip
 LOOK = """
 const shade = color => color.match(/[0-9.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 765;
+const scrolls = part => part.tagName == "ARTICLE" ? null
+  : ["auto", "scroll"].includes(getComputedStyle(part).overflowX) ? part : scrolls(part.parentElement);
 const seen = getComputedStyle(document.querySelector("h1"));
 return {
   width: document.documentElement.scrollWidth,
@@ -161,36 +181,80 @@ return {
   words: document.querySelector("article").innerText.length,
   cut: [...document.querySelectorAll("article h1, article h2, article dt.sig")]
     .filter(part => part.scrollWidth > part.clientWidth + 1).map(part => part.innerText.slice(0, 60)),
+  beyond: [...document.querySelectorAll("article *")].filter(part => {
+    const place = part.getBoundingClientRect();
+    const frame = scrolls(part.parentElement);
+    const start = frame ? frame.getBoundingClientRect().left - frame.scrollLeft : 0;
+    return place.width > 1 && place.height > 1 && getComputedStyle(part).visibility == "visible"
+      && !part.closest(".sphx-glr-download, .sphx-glr-thumbcontainer, .sd-stretched-link, .headerlink")
+      && ((!frame && place.right > document.documentElement.clientWidth + 1) || place.left < start - 1);
+  }).map(part => part.tagName + " " + part.textContent.slice(0, 60)).slice(0, 5),
   lost: [...document.images].filter(image => image.complete && !image.naturalWidth).map(image => image.src),
 };
 """
 
 
+def looked_at(browser, address, page, width, scheme):
+    """Open a page: no error in its console, nothing wider than the screen, cut off or lost. Returns what was seen."""
+    browser.errors()
+    browser.open(f"{address}/{page}", width, scheme)
+    look = browser.run(LOOK)
+    where = f"{page} at {width} px, {scheme}"
+    assert browser.errors() == [], where
+    assert look["width"] <= width, where
+    assert look["cut"] == look["lost"] == look["beyond"] == [], (where, look)
+    return look
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_pages_in_a_browser(site, browser, width, scheme):
-    """No error in the console, nothing wider than the screen or cut, ink that stands out, pictures that are there."""
+    """Ink stands out of the ground, in the scheme that is asked for."""
     with served(site) as address:
         for page in SEEN:
-            browser.errors()
-            browser.open(f"{address}/{page}", width, scheme)
-            look = browser.run(LOOK)
+            look = looked_at(browser, address, page, width, scheme)
             where = f"{page} at {width} px, {scheme}"
-            assert browser.errors() == [], where
-            assert look["width"] <= width, where
             assert look["theme"] == scheme, where
             assert abs(look["ground"] - look["ink"]) > 0.5, where
             assert (look["ground"] > 0.5) == (scheme == "light"), where
             assert look["words"] > 300, where
-            assert look["cut"] == look["lost"] == [], where
+
+
+def test_every_page_on_a_phone(site, browser):
+    """All pages but those of single names, of which there are some that are long."""
+    pages = sorted(path.relative_to(site) for path in site.rglob("*.html") if "_static" not in path.parts)
+    pages = [page for page in pages if page.parent.name != "generated" and page.name != "search.html"]
+    assert len(pages) > 60
+    with served(site) as address:
+        for page in pages:
+            looked_at(browser, address, page, 400, "light")
+
+
+def test_thumbnails_show_what_examples_draw(site):
+    found = list((site / "_images").glob("sphx_glr_plot_*_thumb.png"))
+    assert len(found) == len(list((ROOT / "examples").glob("plot_*.py")))
+    assert len({path.read_bytes() for path in found}) == len(found)
+
+
+SOUGHT = {
+    "CNNCodesTransformer": "CNNCodesTransformer",
+    "MAML": "MAMLLearner",
+    "domain adaptation": "guide/adaptation",
+    "covariate shift": "guide/reweighting",
+    "prototypes": "guide/few_shot",
+    "fine-tuning": "guide/finetuning",
+    "label shift": "guide/reweighting",
+}
 
 
 def test_the_search_answers_in_a_browser(site, browser):
     with served(site) as address:
-        browser.open(f"{address}/search.html?q=CNNCodesTransformer")
-        first = browser.wait_for("return document.querySelector('#search-results li a')?.href")
-        assert first is not None
-        assert "CNNCodesTransformer" in first
+        for words, page in SOUGHT.items():
+            browser.open(f"{address}/search.html?q={words.replace(' ', '+')}")
+            listed = "[...document.querySelectorAll('#search-results li a')].slice(0, 3).map(link => link.href)"
+            assert browser.wait_for(f"return {listed}.length"), words
+            time.sleep(0.5)  # the list is filled in, the best first
+            assert any(page in link for link in browser.run(f"return {listed}")), words
         assert browser.errors() == []
 
 

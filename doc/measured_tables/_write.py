@@ -19,6 +19,11 @@ def read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def there(name: str) -> bool:
+    """Return whether a benchmark has written a result."""
+    return (RESULTS / f"{name}.json").exists()
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> str:
     """Return a table in Markdown; the first `left` columns are text, the others figures. None is an empty cell."""
     lines = [_line(header), "|" + " --- |" * left + " ---: |" * (len(header) - left)]

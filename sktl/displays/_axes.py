@@ -13,11 +13,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#999999"
 LONGEST = 40  # characters of a name
+LONGEST_LEGEND = 12  # names
 
 
 def as_text(value: Any) -> str:
-    """Return a name as matplotlib shows it: on one line, not too long, and never read as a formula."""
-    text = " ".join(str(value).split())
+    """Return a name as matplotlib shows it: on one line, not too long, and never read as a formula, nor left out."""
+    text = " ".join(str(value).split()) or "(empty)"
+    text = f" {text}" if text.startswith("_") else text  # legends leave out what begins so
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
     return text.replace("$", r"\$")
 
@@ -28,6 +30,16 @@ def colours(n: int) -> list[Any]:
         return list(COLOURS[:n])
     cividis = importlib.import_module("matplotlib").colormaps["cividis"]
     return [cividis(share) for share in np.linspace(0, 1, n)]
+
+
+def at_most(handles: list[Any], most: int = LONGEST_LEGEND) -> list[Any]:
+    """Return a legend's handles, so many that it does not grow over the figure, and how many are left out."""
+    from matplotlib.lines import Line2D
+
+    if len(handles) <= most:
+        return handles
+    rest = Line2D([], [], linestyle="", label=f"… and {len(handles) - most + 1} more")
+    return [*handles[: most - 1], rest]
 
 
 def drawn_on(display: Any, ax: Any, size: tuple[float, float] | None = None) -> Any:

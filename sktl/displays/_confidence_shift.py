@@ -9,7 +9,7 @@ import numpy as np
 
 from sktl._array_api import n_rows, on_host
 from sktl._unlabelled import MARK
-from sktl.displays._axes import COLOURS, MARKERS, QUIET, as_text, drawn_on, panels
+from sktl.displays._axes import COLOURS, MARKERS, QUIET, as_text, at_most, drawn_on, panels
 from sktl.displays._rows import UNKNOWN, classes_of, domains_of
 
 
@@ -158,7 +158,11 @@ class ConfidenceShiftDisplay:
         """
         y_proba = np.asarray(on_host(y_proba), dtype=np.float64)
         if y_proba.ndim != 2 or not len(y_proba) or not ((y_proba >= 0) & (y_proba <= 1 + 1e-6)).all():
-            raise ValueError(f"y_proba must be probabilities of shape (n, n_classes); got shape {y_proba.shape}.")
+            what = f"shape {y_proba.shape}"
+            if y_proba.ndim == 2 and len(y_proba):
+                odd = y_proba[~((y_proba >= 0) & (y_proba <= 1 + 1e-6))]
+                what = f"{odd[0]} among {len(odd)} values that are not from 0 to 1"
+            raise ValueError(f"y_proba must be probabilities of shape (n, n_classes); got {what}.")
         if n_bins < 1:
             raise ValueError(f"n_bins must be at least 1; got {n_bins!r}.")
         names, label = classes_of(y_true, len(y_proba), unlabelled, "y_true")
@@ -229,9 +233,9 @@ class ConfidenceShiftDisplay:
                     marker=MARKERS[i % len(MARKERS)], label=f"{as_text(name)}, calibration error {errors[i]:.3f}",
                 )  # fmt: skip
         self.axes_[0].set(xlabel="confidence (highest probability)", ylabel="share of the domain's rows", xlim=(0, 1))
-        self.axes_[0].legend(loc="upper left")
+        self.axes_[0].legend(handles=at_most(self.axes_[0].get_legend_handles_labels()[0]), loc="upper left")
         if has_labels:
-            self.axes_[1].plot([0, 1], [0, 1], color=QUIET, linewidth=1, label="as sure as right")
+            self.axes_[1].plot([0, 1], [0, 1], color=QUIET, linewidth=1, label="as sure as right", zorder=1)
             self.axes_[1].set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
-            self.axes_[1].legend(loc="upper left")
+            self.axes_[1].legend(handles=at_most(self.axes_[1].get_legend_handles_labels()[0]), loc="upper left")
         return self

@@ -10,7 +10,7 @@ import numpy as np
 
 from sktl._array_api import n_rows, take_rows
 from sktl._unlabelled import MARK
-from sktl.displays._axes import COLOURS, MARKERS, as_text, drawn_on, panels
+from sktl.displays._axes import COLOURS, MARKERS, as_text, at_most, drawn_on, panels
 from sktl.displays._codes import codes_of, dense
 from sktl.displays._projection import projected
 from sktl.displays._rows import UNKNOWN, classes_of, domains_of, some_rows
@@ -238,11 +238,10 @@ class DomainShiftDisplay:
         plane.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1], xticks=[], yticks=[])
         if n == 2:
             plane.set_title(f"proxy A-distance {self.distances[0, 1]:.2f} of 2", fontsize="medium")
-        plane.legend()
+        plane.legend(handles=at_most(plane.get_legend_handles_labels()[0]))
         worst = np.argsort(-self.statistics, kind="stable")[:n_features][::-1]
-        self.bars_ = features.barh(
-            [as_text(name) for name in self.feature_names[worst]], self.statistics[worst], color=COLOURS[0]
-        )
+        self.bars_ = features.barh(range(len(worst)), self.statistics[worst], color=COLOURS[0])
+        features.set_yticks(range(len(worst)), [as_text(name) for name in self.feature_names[worst]])
         features.set(xlim=(0, 1), xlabel="Kolmogorov-Smirnov statistic")
         features.set_title("features that differ most", fontsize="medium")
         if n == 3:

@@ -10,12 +10,10 @@ import numpy as np
 
 from sktl._array_api import n_rows, take_rows
 from sktl._unlabelled import MARK
-from sktl.displays._axes import COLOURS, MARKERS, QUIET, as_text, colours, drawn_on, panels
+from sktl.displays._axes import COLOURS, MARKERS, QUIET, as_text, at_most, colours, drawn_on, panels
 from sktl.displays._codes import codes_of, dense
 from sktl.displays._projection import projected
 from sktl.displays._rows import UNKNOWN, classes_of, domains_of, some_rows
-
-LONGEST_LEGEND = 12  # names of classes, or of domains
 
 
 @dataclasses.dataclass(eq=False)
@@ -241,10 +239,7 @@ class EmbeddingDisplay:
                 Line2D([], [], linestyle="", color=shade, marker=marker, label=as_text(name))
                 for name, shade, marker in zip(names, shades, markers)
             ]
-            if len(made) <= LONGEST_LEGEND:
-                return made
-            rest = Line2D([], [], linestyle="", label=f"… and {len(made) - LONGEST_LEGEND + 1} more")
-            return [*made[: LONGEST_LEGEND - 1], rest]
+            return at_most(made)
 
         handles = entries(self.classes, colours(max(len(self.classes), 1)), ["o"] * len(self.classes))
         if len(self.classes) and (self.class_of_row == UNKNOWN).any():

@@ -9,7 +9,7 @@ import numpy as np
 
 from sktl._array_api import n_rows
 from sktl._columns import class_labels
-from sktl.displays._axes import as_text, colours, drawn_on
+from sktl.displays._axes import as_text, at_most, colours, drawn_on
 from sktl.displays._codes import codes_of, dense
 from sktl.displays._projection import projected
 
@@ -185,6 +185,7 @@ class EpisodeDisplay:
             Line2D([], [], linestyle="", marker="s", color=shade, label=as_text(name))
             for name, shade in zip(self.classes, colours(len(self.classes)))
         ]
+        handles = at_most(handles)
         kinds = [("o", "support"), ("x", "query, as predicted"), ("*", "prototype")]
         handles += [Line2D([], [], linestyle="", marker=mark, color="#444444", label=text) for mark, text in kinds]
         if self.is_wrong.any():

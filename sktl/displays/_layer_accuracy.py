@@ -167,7 +167,7 @@ class LayerAccuracyDisplay:
         Parameters
         ----------
         names, depths, scores, score_name, chance
-            As the class takes them; in any order of depth.
+            As the class takes them; in any order of depth. Scores may be NaN where a fold failed.
         ax : matplotlib Axes, default=None
             A new figure's by default.
 
@@ -181,13 +181,21 @@ class LayerAccuracyDisplay:
                 "names, depths and scores must have one entry a layer, scores of shape (n_layers, n_folds); got "
                 f"{len(names)} names, {len(depths)} depths and scores of shape {scores.shape}."
             )
+        if not np.isfinite(scores).any(axis=1).all():
+            bad = names[int(np.flatnonzero(~np.isfinite(scores).any(axis=1))[0])]
+            raise ValueError(f"Each layer needs a finite score in at least one fold; {bad!r} has none.")
         order = np.argsort(depths, kind="stable")
         return cls([str(names[i]) for i in order], depths[order], scores[order], score_name, chance).plot(ax)
 
     @property
+    def mean_scores(self) -> np.ndarray:
+        """Each layer's mean over the folds that have a score, (n_layers,)."""
+        return np.nanmean(self.scores, axis=1)
+
+    @property
     def best_layer(self) -> str:
         """The layer of the highest mean score; the deepest of several."""
-        means = self.scores.mean(axis=1)
+        means = self.mean_scores
         return self.names[len(means) - 1 - int(means[::-1].argmax())]
 
     def plot(self, ax: Any = None) -> LayerAccuracyDisplay:
@@ -205,7 +213,7 @@ class LayerAccuracyDisplay:
         """
         ax = drawn_on(self, ax, (6.4, 4.4))
         # one place a layer, for several may be equally deep
-        places, means, spread = np.arange(len(self.names)), self.scores.mean(axis=1), self.scores.std(axis=1)
+        places, means, spread = np.arange(len(self.names)), self.mean_scores, np.nanstd(self.scores, axis=1)
         bars = ax.errorbar(
             places, means, spread, marker="o", capsize=3, color=COLOURS[0], label="mean ± standard deviation"
         )
