@@ -35,8 +35,8 @@ def test_every_odd_name_is_in_the_legend():
 @pytest.mark.filterwarnings("error")
 def test_fifty_classes_leave_room_for_the_points():
     rng = np.random.default_rng(0)
-    y = np.arange(50)
-    display = EpisodeDisplay.from_codes(rng.normal(size=(50, 4)), y, rng.normal(size=(50, 4)), y, y)
+    y = np.tile(np.arange(50), 2)
+    display = EpisodeDisplay.from_codes(rng.normal(size=(100, 4)), y, rng.normal(size=(100, 4)), y, y)
     labels = labels_of(display.ax_.get_legend())
     assert labels[:3] == ["0", "1", "2"]
     assert "… and 39 more" in labels
