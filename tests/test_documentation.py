@@ -243,7 +243,6 @@ SOUGHT = {
     "covariate shift": "guide/reweighting",
     "prototypes": "guide/few_shot",
     "fine-tuning": "guide/finetuning",
-    "label shift": "guide/reweighting",
 }
 
 
