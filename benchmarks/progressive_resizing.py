@@ -51,19 +51,21 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     options = parser(__doc__, rounds=2)
     options.add_argument("--image-size", type=int, default=128, help="pixels a side (default: %(default)s)")
+    options.add_argument("--strategies", nargs="+", default=STRATEGIES, choices=STRATEGIES)
     options.add_argument("--minutes", type=float, default=20, help="no fit begins later (default: %(default)s)")
     options.add_argument("--resume", action="store_true", help="keep the fits that the output file holds")
     args = options.parse_args()
     sets = ("hymenoptera", *DOMAINS)[: 1 if args.quick else None]
     described, results = machine(), earlier_results("progressive_resizing", args) if args.resume else {}
+    size = f"{64 if args.quick else args.image_size} pixels"
     base = {"image_size": 64 if args.quick else args.image_size, "device": "cpu"}
     base |= {"max_steps": 4} if args.quick else {}
     end = time.monotonic() + 60 * args.minutes
     for seed in range(1 if args.quick else args.rounds):
         for name in sets:
             X, y, X_test, y_test = data(name, seed)
-            for strategy in STRATEGIES:
-                cells = results.setdefault(name, {}).setdefault(strategy, {})
+            for strategy in args.strategies:
+                cells = results.setdefault(size, {}).setdefault(name, {}).setdefault(strategy, {})
                 for label, start in STARTS.items():
                     cell = cells.setdefault(label, {"accuracy": [], "processor_seconds": []})
                     if len(cell["accuracy"]) > seed or time.monotonic() > end:
@@ -76,11 +78,12 @@ def main() -> None:
                     cell["processor_seconds"].append(round(time.process_time() - before, 1))
                     cell["accuracy"].append(round(100 * model.score(X_test, y_test), 2))
                     print(name, strategy, label, cell["accuracy"][-1], cell["processor_seconds"][-1], flush=True)
-                content = {"machine": described, "image_size": base["image_size"], "results": results}
-                write_results("progressive_resizing", {**content, "summary": summary(results)}, args)
+                summaries = {each: summary(cells) for each, cells in results.items()}
+                content = {"machine": described, "results": results, "summary": summaries}
+                write_results("progressive_resizing", content, args)
     print_table(
-        ["strategy", "pictures", "accuracy", "against whole ones", "of their seconds"],
-        [[*key.split(", "), *cell.values()] for key, cell in summary(results).items()],
+        ["size", "strategy", "pictures", "fits", "accuracy", "against whole ones", "of their seconds"],
+        [[each, *key.split(", "), *cell.values()] for each, found in summaries.items() for key, cell in found.items()],
     )
 
 
@@ -104,6 +107,7 @@ def summary(results: dict) -> dict[str, dict[str, float]]:
             if values:
                 accuracy, above, share = zip(*values)
                 found[f"{strategy}, {label}"] = {
+                    "fits": len(values),
                     "accuracy": round(statistics.mean(accuracy), 2),
                     "points_above_whole": round(statistics.mean(above), 2),
                     "of_the_seconds": round(statistics.median(share), 2),
