@@ -29,7 +29,7 @@ def weighted_by_class(y: np.ndarray, weight: np.ndarray | None, class_weight: An
         wrong = {
             name: value
             for name, value in class_weight.items()
-            if not (isinstance(value, Real) and np.isfinite(value) and value >= 0)
+            if not (isinstance(value, Real) and 0 <= float(value) < np.inf)
         }
         if wrong:
             raise ValueError(f"class_weight must hold finite numbers of at least 0; got {wrong}.")

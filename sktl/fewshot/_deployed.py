@@ -31,8 +31,9 @@ class PrototypeLogits(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Return the logits, (n, n_classes)."""
         codes = codes.flatten(1) - self.centre  # type: ignore[operator]
-        if self.metric is not None:
-            codes = codes @ self.metric  # type: ignore[operator]
+        metric: Any = self.metric
+        if metric is not None:
+            codes = codes @ metric
         if self.is_direction:
             codes = F.normalize(codes, dim=1)
         if self.is_cosine:
