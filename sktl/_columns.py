@@ -139,7 +139,7 @@ def target_values(y: Any, n_expected: int | None, estimator: Any) -> np.ndarray:
 def row_weights(sample_weight: Any, n_expected: int) -> np.ndarray:
     """Return float64 weights, (n,): finite, none negative, one above 0; a single number is every row's."""
     weight = on_host(sample_weight, "sample_weight")
-    if getattr(getattr(weight, "dtype", None), "kind", "") in "mM":
+    if getattr(getattr(weight, "dtype", None), "kind", None) in ("m", "M"):
         raise TypeError("sample_weight holds dates or time differences; weights are numbers.")
     if isinstance(weight, (np.ndarray, np.generic)) and weight.ndim == 0:
         weight = weight.item()

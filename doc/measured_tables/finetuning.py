@@ -50,6 +50,16 @@ def finetuning_times(mode: str, who: str) -> str:
     return _times(read("finetune_speed")["results"]["files, CPU"][mode], who)
 
 
+def table_progressive_resizing() -> str:
+    """Return what small pictures first cost and save, by size and strategy."""
+    rows = [
+        [size, *label.split(", "), cell["fits"], f"{cell['accuracy']:.1f}", f"{cell['of_the_seconds']:.2f}"]
+        for size, found in read("progressive_resizing")["summary"].items()
+        for label, cell in found.items()
+    ]
+    return table(["size", "strategy", "pictures", "fits", "accuracy, %", "of the seconds"], rows, left=3)
+
+
 def table_strategy_grid() -> str:
     """Return what a grid over freeze points costs with and without a store of codes."""
     found = read("strategy_grid")

@@ -10,6 +10,7 @@ from sktl._warn_once import warn_user
 COLLAPSED = 0.1  # of the source's rows
 LEAST_WORTH = 0.3  # of them, that "auto" leaves: where weights help, most of the help stays, elsewhere little is lost
 SMALLEST = 1e-300
+FAINT = 1e-6  # where the mean is 1
 
 
 def flattened(
@@ -42,6 +43,13 @@ def flattened(
     power = flattening if not isinstance(flattening, str) else _power(weights, name) if is_of_rows else 1.0
     flat = weights ** float(power)  # Shimodaira's flattened weights, w^flattening
     return flat / flat.mean(), float(power)
+
+
+def with_every_class(weights: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the weights, faint ones for the rows of a class that would have none: naive Bayes would answer NaN."""
+    classes, numbers = np.unique(y, return_inverse=True)
+    without = np.bincount(numbers, weights=weights, minlength=len(classes)) == 0
+    return np.where(without[numbers], FAINT, weights)
 
 
 def _power(weights: np.ndarray, name: str) -> float:

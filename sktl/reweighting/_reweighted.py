@@ -24,14 +24,10 @@ from sktl._labelled_score import LabelledScoreMixin
 from sktl._unlabelled import known_labels
 from sktl._warn_once import warn_user
 from sktl.density_ratios import DensityRatio, get_density_ratio
-from sktl.reweighting._flattening import COLLAPSED, effective_size, flattened
+from sktl.reweighting._flattening import COLLAPSED, effective_size, flattened, with_every_class
 from sktl.reweighting._held_out import held_out_probabilities
 from sktl.reweighting._label_shift import LabelShift
 from sktl.reweighting._registry import get_weighter
-
-LEAST_WORTH = (
-    0.3  # of them, that "auto" leaves: from 0.2 to 0.5 much is gained where weights help, little lost elsewhere
-)
 
 
 class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEstimator, BaseEstimator):
@@ -98,7 +94,7 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         else:
             missing = "target row: mark them in y as unlabelled" if not is_target.any() else "source row with a label"
             warn_user(f"There is no {missing}. {name} weighs all rows alike.")
-        self.weights_ = weights
+        self.weights_ = weights = self._learnable(weights, known)
         self.effective_sample_size_ = effective_size(weights[is_source]) if is_source.any() else 0.0
         self._warn_of_collapse(int(is_source.sum()))
         fitted = (
@@ -121,6 +117,9 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
     def _weights(self, ratios: np.ndarray) -> np.ndarray:
         is_of_rows = not hasattr(self, "class_weights_")
         weights, self.flattening_ = flattened(ratios, self.flattening, type(self).__name__, is_of_rows=is_of_rows)
+        return weights
+
+    def _learnable(self, weights: np.ndarray, known: np.ndarray) -> np.ndarray:
         return weights
 
     def _warn_of_collapse(self, n: int) -> None:
@@ -183,7 +182,8 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
     target_prior_ : ndarray of shape (n_classes,)
         The classes' shares in the target; with weights of classes only.
     weights_ : ndarray of shape (n_labelled,)
-        What each labelled row was fitted with; those of the source have a mean of 1, labelled target rows have 1.
+        What each labelled row was fitted with; those of the source have a mean of 1, labelled target rows have 1. Rows
+        of a class that would have no weight at all have a millionth.
     flattening_ : float
         The power of the weights that was taken.
     effective_sample_size_ : float
@@ -244,6 +244,9 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
     def _known(self, labels: np.ndarray) -> np.ndarray:
         check_classes(labels)
         return labels
+
+    def _learnable(self, weights: np.ndarray, known: np.ndarray) -> np.ndarray:
+        return with_every_class(weights, known)
 
     def _ratios(self, weighter: Any, source: Any, y: np.ndarray, target: Any) -> np.ndarray:
         for name in ("class_weights_", "target_prior_"):  # of an earlier fit
