@@ -167,6 +167,20 @@ def test_a_layer_that_something_goes_round_is_no_cut(bypass):
         split_at(bypass, "b", trace)
 
 
+class LateFusion(Bypass):
+    def forward(self, x):
+        return self.head((self.a(x) + self.again(x.repeat(1, 3, 1, 1)[:, :8])).mean((2, 3)))
+
+
+def test_where_there_is_no_cut_before_the_head_the_head_is_no_layer():
+    with torch.random.fork_rng(devices=[]):
+        network = LateFusion().eval()
+    trace = trace_of(network, (16, 16))
+    assert [row.name for row in trace.layers] == ["a", "again"]  # the modules that are called once
+    assert resolve_layers(1.0, trace) == ("a",)  # as deep as the other
+    assert resolve_layers("penultimate", trace) == ("penultimate",)
+
+
 def test_layers_by_name_fraction_and_word():
     trace = random_backbone("resnet18").trace((224, 224))
     assert resolve_layers("penultimate", trace) == ("penultimate",)
