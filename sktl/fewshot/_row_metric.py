@@ -10,6 +10,7 @@ from scipy.linalg import cholesky, solve_triangular
 from sktl.fewshot._class_sums import class_sums
 
 OTHER_UNITS = 10.0  # times the middle column's deviation, from which on columns are taken to have units of their own
+FEW_ROWS = 10  # below it, a column that hardly varies may do so by chance
 PRIOR_ROWS = 3  # a column, in which all directions vary alike
 
 
@@ -57,7 +58,7 @@ def row_metric(scatter: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> np.
     mean = sums.sum(0) / n
     variance = np.maximum(np.diag(scatter) / n - mean**2, 0)
     deviation = np.sqrt(np.where(variance > 0, variance, 1.0))
-    if not _units_differ(deviation[variance > 0]):
+    if not _units_differ(deviation[variance > 0], n):
         deviation = np.full(n_columns, np.sqrt(variance.mean()) or 1.0)
     known = counts > 0
     # S_w = sum_i x_i x_i' - sum_k s_k s_k' / n_k,   at the columns' scale
@@ -72,9 +73,10 @@ def row_metric(scatter: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> np.
     return solve_triangular(root, np.eye(n_columns), lower=True).T / deviation[:, None]
 
 
-def _units_differ(deviation: np.ndarray) -> bool:
-    """Whether a column's deviation is far above or below those of most."""
+def _units_differ(deviation: np.ndarray, n: float) -> bool:
+    """Whether a column's deviation is far above those of most, or below them and no more by chance."""
     if not len(deviation):
         return False
     middle = np.median(deviation)
-    return bool(deviation.max() > OTHER_UNITS * middle or deviation.min() * OTHER_UNITS < middle)
+    is_small = n >= FEW_ROWS and deviation.min() * OTHER_UNITS < middle
+    return bool(is_small or deviation.max() > OTHER_UNITS * middle)
