@@ -25,7 +25,7 @@ from sktl.adaptation._training_parameters import TRAINING_CONSTRAINTS
 from sktl.adaptation.from_fitted._base import FromFittedClassifier
 from sktl.adaptation.from_fitted._start import Start, chosen
 from sktl.adaptation.from_fitted._target_rows import check_batch
-from sktl.adaptation.gradual._domain_order import steps_of
+from sktl.adaptation.gradual._domain_order import steps_of, with_neighbours
 from sktl.adaptation.gradual._self_training import Labelled, SelfTraining
 
 LEAST = 100  # rows of a part: more than a batch, so that chance does not add up over many steps
@@ -213,6 +213,7 @@ class GradualAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
         steps = steps_of(given.rows, domains, self.order, int(self.n_steps), self._least())
         if Start.of(self.estimator) is not None:
             check_batch(min(map(len, steps.values())), self.batch_size, type(self).__name__)
+        steps = steps if self.order is None else with_neighbours(steps, self._least())
         context = self._init_callback_context(max_subtasks=len(steps) + given.learns_source)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         source = given.fitted(self.estimator, self, context, routed)

@@ -60,3 +60,18 @@ def steps_of(
             + (f"It lacks {shorten(map(repr, left_out))}." if left_out else "")
         )
     return {name: found[name] for name in order}
+
+
+def with_neighbours(steps: dict[Any, np.ndarray], least: int) -> dict[Any, np.ndarray]:
+    """Return the rows that each step learns: its own, and where they are few those before it, up to `least` in all.
+
+    Errors of small steps add up: a handful of rows says little, and may lack a class. The first steps take rows from
+    behind them.
+    """
+    every = np.concatenate([*steps.values()])
+    found, stop = {}, 0
+    for name, own in steps.items():
+        stop += len(own)
+        start = max(0, min(stop - len(own), stop - least))
+        found[name] = every[start : max(stop, start + least)]
+    return found

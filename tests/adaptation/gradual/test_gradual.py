@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier, GradualAdaptedClassifier
-from sktl.adaptation.gradual._domain_order import steps_of
+from sktl.adaptation.gradual._domain_order import steps_of, with_neighbours
 from sktl.adaptation.gradual._self_training import Labelled, SelfTraining, confident
 
 
@@ -288,3 +288,10 @@ class TestBadInput:
         inner = DomainAdaptedClassifier(loss=None, max_epochs=1, random_state=0).fit(X[:200], y[:200])
         with pytest.raises(ValueError, match="fewer than the 64 of a batch"):
             GradualAdaptedClassifier(inner, n_steps=10, batch_size=64).fit(X[200:240])
+
+
+def test_a_small_step_learns_from_its_neighbours_too():
+    steps = {"a": np.array([7, 8]), "b": np.array([1]), "c": np.array([2, 3, 4, 5, 6])}
+    found = {name: rows.tolist() for name, rows in with_neighbours(steps, 4).items()}
+    assert found == {"a": [7, 8, 1, 2], "b": [7, 8, 1, 2], "c": [2, 3, 4, 5, 6]}
+    assert with_neighbours({"a": np.array([3])}, 9)["a"].tolist() == [3]
