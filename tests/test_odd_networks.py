@@ -253,3 +253,42 @@ def test_what_running_a_network_notes_outside_does_not_make_it_another_one(make)
         model.backbone.conv.weight.mul_(2)
     with pytest.raises(sktl.exceptions.WeightsError):
         model.transform(PICTURES)
+
+
+class OfVolumes(nn.Module):
+    """A network that takes its maps for the slices of a volume."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.volume = nn.Conv3d(1, 2, 3)
+        self.head = nn.Linear(2, 3)
+
+    def forward(self, pictures):
+        return self.head(self.volume(self.convolution(pictures)[:, None]).relu().mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: sktl.FineTunedClassifier(net, image_size=12, strategy="full", **STEPS),
+        lambda net: sktl.DomainAdaptedClassifier(net, image_size=12, **SHORT),
+        lambda net: ProtoNetLearner(net, **EPISODES),
+    ],
+    ids=["fine-tuned", "adapted", "meta-learner"],
+)
+def test_networks_with_volumes_are_trained(make):
+    model = make(OfVolumes())
+    model.fit(PICTURES, MARKED if isinstance(model, sktl.DomainAdaptedClassifier) else LABELS)
+    answers = model.predict_proba(PICTURES) if hasattr(model, "predict_proba") else model.transform(PICTURES)
+    assert np.isfinite(answers).all()
+
+
+def test_codes_of_networks_with_volumes():
+    net = OfVolumes().eval()
+    scaled = {"mean": (0, 0, 0), "std": (1, 1, 1), "crop_pct": 1.0}
+    found = sktl.CNNCodesTransformer(net, image_size=12, engine="torch", preprocessing=scaled).fit_transform(PICTURES)
+    pictures = torch.from_numpy(PICTURES).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        expected = net.volume(net.convolution(pictures)[:, None]).relu().mean((2, 3, 4))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

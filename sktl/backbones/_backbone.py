@@ -16,6 +16,7 @@ from sktl._draws import OwnDraws
 from sktl._forking import ForkSafeLock
 from sktl._functional import check_network
 from sktl._memory import Remembered, emptied_on_request, trim
+from sktl._memory_format import channels_last
 from sktl._modes import in_plain_modes
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._as_made import AsMade
@@ -154,7 +155,7 @@ class Backbone:
         example = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
         with OwnDraws():
             folded = fold_batch_norms(self.module, example, convolutions)
-            folded = folded.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            folded = channels_last(folded.to(device=device))
             return pack_weights(folded, example.to(memory_format=torch.channels_last)) if packed else folded
 
     def fresh_module(self) -> nn.Module:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 
 from sktl._draws import OwnDraws
+from sktl._memory_format import channels_last
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import (
     PENULTIMATE,
@@ -163,7 +164,7 @@ class PictureSpec:
             network = without_heads(loaded.module, trace, ends_in_codes=self.is_whole)
         else:
             network = loaded.fresh_module()
-        return PictureNetwork(network.requires_grad_(True).eval(), self, trace).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return channels_last(PictureNetwork(network.requires_grad_(True).eval(), self, trace))
 
 
 @dataclass(frozen=True)

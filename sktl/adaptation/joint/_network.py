@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sktl._draws import OwnDraws
 from sktl._functional import check_network
 from sktl._inputs import LUMINANCE
+from sktl._memory_format import channels_last
 from sktl._preprocessing import Preprocessing
 from sktl.adaptation.joint._domain_batch_norm import DomainBatchNorm, Split, separate
 from sktl.adaptation.joint._residual_rows import ResidualRows
@@ -93,7 +94,7 @@ class AdaptedNetwork(nn.Module):
     def use_channels_last(self) -> None:
         """Lay pictures and convolutions out by pixel: on CPUs, pooling and convolutions run up to twice as fast."""
         self.is_channels_last = True
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self)
 
     def features(self, X: Tensor) -> Tensor:
         """Return what the classifier is given, (n, n_features)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sktl._draws import OwnDraws
 from sktl._forking import ForkSafeLock
+from sktl._memory_format import channels_last
 from sktl.backbones import SmallBatches
 from sktl.fewshot.heads import State
 from sktl.fewshot.meta_training._encoders import EncoderPlan
@@ -105,7 +106,7 @@ class FittedMethod:
             if (device, dtype) not in self._ready:
                 module = self.trainable().requires_grad_(False).eval().to(device, dtype)
                 if self.plan.trains_channels_last:
-                    module = module.to(memory_format=torch.channels_last)
+                    module = channels_last(module)
                 self._ready[device, dtype] = module
             return self._ready[device, dtype]
 

@@ -12,6 +12,7 @@ from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
 from sktl._device import resolve_precision
+from sktl._memory_format import channels_last
 from sktl.fewshot.meta_training._encoders import standardised, wants_standardised_rows
 from sktl.fewshot.meta_training._episodes import EpisodeBatches, EpisodeSampler, as_range
 from sktl.fewshot.meta_training._fitted_method import MethodPlan
@@ -155,7 +156,7 @@ class MetaTraining:
         if self.keeper is not None:
             own.append(("sktl_checkpoint", self.keeper))
         if plan.trains_channels_last:
-            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module = channels_last(module)
         # meta-gradients of steps in bfloat16 are mostly noise
         dtype = (
             torch.float32 if e.precision == "auto" or self.spec.is_rows else resolve_precision(e.precision, self.device)
