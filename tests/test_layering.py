@@ -17,6 +17,7 @@ LAYERS = [
         "exceptions",
         "_device",
         "_draws",
+        "_memory_format",
         "_functional",
         "_identity",
         "_kept_outputs",
