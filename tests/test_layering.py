@@ -32,7 +32,7 @@ LAYERS = [
         "_warn_once",
     },
     {"_columns", "_digests", "_magnitudes", "_mixture", "_named"},
-    {"_class_weight", "_codes", "_delegation", "_domains", "_labelled_score", "_row_scalers"},
+    {"_class_weight", "_codes", "_delegation", "_domains", "_given_tensors", "_labelled_score", "_row_scalers"},
     {"backbones", "images", "texts", "training", "cache", "density_ratios"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},
     {"displays", "_text_extraction"},

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sktl._given_tensors import check_size, logits_given_back, task_of, widened, without_autocast
 from sktl.training import as_tensors, to_arrays
 
 State = dict[str, Tensor]
@@ -63,9 +64,53 @@ class Head(nn.Module, ABC):
         """Return the mean loss that meta-training lowers: by default the cross entropy; labels -1 count for nothing."""
         return F.cross_entropy(logits.flatten(0, -2), y.flatten(), ignore_index=-1)
 
-    def forward(self, support: Tensor, y: Tensor, query: Tensor, n_way: int) -> Tensor:
-        """Return the logits of the queries of tasks."""
-        return self.logits(self.adapt(support, y, n_way), query)
+    def forward(self, support: Any, y: Any, query: Any, n_way: int) -> Tensor:
+        """Return the logits of the queries of tasks.
+
+        They are of the codes' type; codes of half precision, and whole numbers, are computed with in float32, also
+        under autocast. Logits that half precision cannot hold are given less the row's largest.
+
+        Parameters
+        ----------
+        support, query : Tensor or ndarray of shape (..., n_support, *code_shape), (..., n_query, *code_shape)
+            Codes.
+        y : Tensor or ndarray of shape (..., n_support)
+            Labels 0, ..., n_way - 1, or -1 for padding.
+        n_way : int
+            Number of classes.
+
+        Returns
+        -------
+        Tensor of shape (..., n_query, n_way)
+
+        Raises
+        ------
+        ValueError
+            If codes hold NaN, infinity or numbers too large to be squared, or labels are out of range.
+        TypeError
+            If codes hold no real numbers, or labels are not whole ones.
+        """
+        support, y, query = task_of(support, y, query)
+        check_size(support, "support")
+        check_size(query, "query")
+        if y.numel() and int(y.max()) >= n_way:
+            raise ValueError(f"y must hold labels below n_way={n_way}, or -1 for padding; got {int(y.max())}.")
+        return logits_given_back(self.exact_logits(self.exact_state(support, y, n_way), query), support.dtype)
+
+    def exact_state(self, support: Tensor, y: Tensor, n_way: int) -> State:
+        """Return `adapt` of codes of any floating type, in the head's own: float32 where that is half precision."""
+        with without_autocast(support.device):
+            return self.adapt(self._own(support), y, n_way)
+
+    def exact_logits(self, state: State, query: Tensor) -> Tensor:
+        """Return `logits` of codes of any floating type, in the head's own."""
+        with without_autocast(query.device):
+            return self.logits(state, self._own(query))
+
+    def _own(self, codes: Tensor) -> Tensor:
+        """Return the codes in the type of the head's layers, or in their own if it has none, half precision widened."""
+        dtypes = [parameter.dtype for parameter in self.parameters() if parameter.ndim]
+        return codes.to(dtypes[0]) if dtypes else widened(codes)
 
 
 def check_codes(support: Tensor, y: Tensor) -> None:

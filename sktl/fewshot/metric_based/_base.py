@@ -94,15 +94,15 @@ class MetricMethod(EncoderMethod):
 
     def adapt_codes(self, support: Tensor, y: Tensor, n_outputs: int) -> State:
         """Return the head's state."""
-        return self.head.adapt(support, y, n_outputs)
+        return self.head.exact_state(support, y, n_outputs)
 
     def answers(self, state: State, query: Tensor) -> Tensor:
         """Return the head's logits."""
-        return self.head.logits(state, query)
+        return self.head.exact_logits(state, query)
 
     def outcome(
         self, support: Tensor, y: Tensor, query: Tensor, query_y: Tensor, n_outputs: int
     ) -> tuple[Tensor, Tensor]:
         """Return the head's logits and loss."""
-        logits = self.head(support, y, query, n_outputs)
+        logits = self.answers(self.adapt_codes(support, y, n_outputs), query)
         return logits, self.head.loss(logits, query_y)

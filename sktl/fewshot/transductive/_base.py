@@ -13,12 +13,15 @@ from torch import Tensor
 from sktl._array_api import check_array
 from sktl._device import resolve_device
 from sktl._documented import Documented
+from sktl._given_tensors import given_back, task_of, widened
 from sktl._magnitudes import check_magnitude
 from sktl._modes import in_plain_modes, usable
 from sktl.fewshot.meta_training._episodes import EpisodeIndices
 from sktl.fewshot.transductive._sources import GivenRows, Source, TableRows
-from sktl.fewshot.transductive._span import unit
+from sktl.fewshot.transductive._span import of_size_one, unit
 from sktl.fewshot.transductive._tasks import Tasks
+
+LARGEST_FACTOR = 1e6  # of distances and of weights: what they are multiplied to is squared in float32
 
 
 class TransductiveMethod(Documented, BaseEstimator, ABC):
@@ -35,16 +38,18 @@ class TransductiveMethod(Documented, BaseEstimator, ABC):
     is_regression_: ClassVar[bool] = False  # for sktl.model_selection.episode_scores
 
     @in_plain_modes
-    def __call__(self, support: Tensor, y: Tensor, query: Tensor, n_way: int) -> Tensor:
+    def __call__(self, support: Any, y: Any, query: Any, n_way: int) -> Tensor:
         """Return the logarithms of the queries' class probabilities.
+
+        They are of the codes' type; codes of half precision, and whole numbers, are computed with in float32.
 
         Parameters
         ----------
-        support : Tensor of shape (n_support, d) or (n_tasks, n_support, d)
-            Codes.
-        y : Tensor of shape (n_support,) or (n_tasks, n_support)
+        support : Tensor or ndarray of shape (n_support, d) or (n_tasks, n_support, d)
+            Codes, of any scale.
+        y : Tensor or ndarray of shape (n_support,) or (n_tasks, n_support)
             Labels 0, ..., n_way - 1; -1 is padding, where tasks differ in their shots.
-        query : Tensor of shape (n_query, d) or (n_tasks, n_query, d)
+        query : Tensor or ndarray of shape (n_query, d) or (n_tasks, n_query, d)
             Codes of what is to be classified.
         n_way : int
             Number of classes.
@@ -56,16 +61,21 @@ class TransductiveMethod(Documented, BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If shapes do not match, a class has no support row, or a parameter is out of its range.
+            If shapes do not match, codes hold NaN or infinity, a class has no support row, or a parameter is out of
+            its range.
+        TypeError
+            If codes hold no real numbers, or labels are not whole ones.
         """
         self._validate_params()
+        support, y, query = task_of(support, y, query)
         if support.ndim == 2:
             return self(support.unsqueeze(0), y.unsqueeze(0), query.unsqueeze(0), n_way).squeeze(0)
         _check(support, y, query, n_way)
-        support, y, query = usable(support), usable(y), usable(query)
+        dtype = support.dtype
+        support, y, query = widened(usable(support)), usable(y), widened(usable(query))
         if query.shape[1] == 0:
-            return query.new_empty(len(query), 0, n_way)
-        return self._classified(GivenRows(support, query, self.prepared), y, n_way)
+            return query.new_empty(len(query), 0, n_way, dtype=dtype)
+        return given_back(self._classified(GivenRows(support, query, self.prepared), y, n_way), dtype)
 
     @in_plain_modes
     def episode_logits(
@@ -107,7 +117,7 @@ class TransductiveMethod(Documented, BaseEstimator, ABC):
 
     def prepared(self, rows: Tensor) -> Tensor:
         """Return what the method makes of codes, row by row: by default their directions."""
-        return unit(rows)
+        return unit(of_size_one(rows))
 
     @abstractmethod
     def inferred(self, tasks: Tasks) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
-from sktl.fewshot.transductive._base import TransductiveMethod
+from sktl.fewshot.transductive._base import LARGEST_FACTOR, TransductiveMethod
 from sktl.fewshot.transductive._tasks import Tasks
 
 
@@ -83,9 +83,9 @@ class BDCSPN(TransductiveMethod):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "sharpness": [Interval(Real, 0, None, closed="left")],
+        "sharpness": [Interval(Real, 0, LARGEST_FACTOR, closed="both")],
         "n_confident": [Interval(Integral, 1, None, closed="left"), None],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [Interval(Real, 0, LARGEST_FACTOR, closed="right")],
     }
 
     def __init__(self, sharpness: float = 1.0, *, n_confident: int | None = 8, temperature: float = 10.0):

@@ -8,8 +8,9 @@ from typing import ClassVar
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
+from sktl._given_tensors import finite, given_back, widened
 from sktl._validation import MOST_STEPS
-from sktl.fewshot.transductive._base import TransductiveMethod
+from sktl.fewshot.transductive._base import LARGEST_FACTOR, TransductiveMethod
 from sktl.fewshot.transductive._bd_cspn import BDCSPN, rectified_prototypes, shift_queries
 from sktl.fewshot.transductive._tasks import Tasks
 
@@ -27,7 +28,13 @@ def smoothed_assignments(costs: Tensor, neighbours: Tensor, *, weight: float, n_
         Of the agreement.
     n_iter : int
         Rounds of the bound's optimisation.
+
+    Raises
+    ------
+    ValueError
+        If costs are NaN or infinite.
     """
+    dtype, costs = costs.dtype, widened(finite(costs, "costs"))
     each = [one.unsqueeze(1).expand(costs.shape) for one in neighbours.unbind(1)]
     # E(Y) = sum_q y_q.a_q - (lambda / 2) sum_qp w_qp y_q.y_p,  y_q <- softmax(-a_q + lambda sum_p w_qp y_p)
     logits = -costs
@@ -36,7 +43,7 @@ def smoothed_assignments(costs: Tensor, neighbours: Tensor, *, weight: float, n_
         logits = -costs
         for one in each:
             logits.add_(y.gather(2, one), alpha=weight)
-    return logits.log_softmax(1)
+    return given_back(logits.log_softmax(1), dtype)
 
 
 class LaplacianShot(TransductiveMethod):
@@ -73,7 +80,7 @@ class LaplacianShot(TransductiveMethod):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "weight": [Interval(Real, 0, None, closed="left")],
+        "weight": [Interval(Real, 0, LARGEST_FACTOR, closed="both")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "rectify": ["boolean"],
         "n_iter": [Interval(Integral, 1, MOST_STEPS, closed="both")],

@@ -8,17 +8,20 @@ from typing import ClassVar
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
+from sktl._given_tensors import widened
 from sktl._validation import MOST_STEPS
-from sktl.fewshot.transductive._base import TransductiveMethod
-from sktl.fewshot.transductive._span import unit
+from sktl.fewshot.transductive._base import LARGEST_FACTOR, TransductiveMethod
+from sktl.fewshot.transductive._span import of_size_one, unit
 from sktl.fewshot.transductive._tasks import Tasks
 from sktl.fewshot.transductive._transport import transport
 
 
 def power_transformed(rows: Tensor, power: float) -> Tensor:
     """Return the rows' values to a power, signs kept, at length one: skewed codes come closer to a Gaussian."""
-    # f(x) = x^b / |x^b|
-    return unit(rows.sign() * rows.abs().pow(power)) if power != 1 else unit(rows)
+    # f(x) = x^b / |x^b|, the same of any multiple of x
+    wide = of_size_one(widened(rows))
+    found = unit(wide.sign() * wide.abs().pow(power)) if power != 1 else unit(wide)
+    return found.to(rows.dtype)
 
 
 def centre(tasks: Tasks) -> None:
@@ -87,9 +90,9 @@ class PTMAP(TransductiveMethod):
 
     _parameter_constraints: ClassVar[dict] = {
         "balance": [Interval(Real, 0, 1, closed="both")],
-        "power": [Interval(Real, 0, None, closed="neither")],
+        "power": [Interval(Real, 0, LARGEST_FACTOR, closed="right")],
         "center": ["boolean"],
-        "sharpness": [Interval(Real, 0, None, closed="neither")],
+        "sharpness": [Interval(Real, 0, LARGEST_FACTOR, closed="right")],
         "step": [Interval(Real, 0, 1, closed="right")],
         "n_iter": [Interval(Integral, 1, MOST_STEPS, closed="both")],
     }

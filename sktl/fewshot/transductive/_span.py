@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from sktl._given_tensors import widened
+
 TINY = 1e-24  # squared lengths below it count as zero
 FEW = 6  # nearest others up to which so many passes for the smallest beat torch's selection
 BLOCK = 2**24  # distances at once where they are made from the codes
@@ -23,12 +25,12 @@ class Span:
     rows : Tensor of shape (t, n, d), optional
         Codes.
     gram : Tensor of shape (t, n, n), optional
-        Their inner products; one of the two is enough.
+        Their inner products; one of the two is enough. Half precision is widened to float32.
     """
 
     def __init__(self, rows: Tensor | None = None, gram: Tensor | None = None):
-        self.rows = rows
-        self.gram = gram
+        self.rows = None if rows is None else widened(rows)
+        self.gram = None if gram is None else widened(gram)
 
     @property
     def known(self) -> Tensor:
@@ -104,6 +106,14 @@ class Span:
 def unit(rows: Tensor) -> Tensor:
     """Return the rows at length one; rows of length zero stay."""
     return F.normalize(rows, dim=-1)
+
+
+def of_size_one(rows: Tensor) -> Tensor:
+    """Return the rows with 1 as the largest of their absolute values, whose squares are finite; rows of zeros stay."""
+    if not rows.shape[-1]:
+        return rows
+    largest = rows.abs().amax(-1, keepdim=True)
+    return rows / torch.where(largest > 0, largest, 1.0)
 
 
 def _smallest(values: Tensor, n: int) -> Tensor:

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sktl._validation import MOST_STEPS
-from sktl.fewshot.transductive._base import TransductiveMethod
+from sktl.fewshot.transductive._base import LARGEST_FACTOR, TransductiveMethod
 from sktl.fewshot.transductive._span import unit
 from sktl.fewshot.transductive._tasks import Tasks
 
@@ -40,7 +40,9 @@ def alternating_directions(
         targets[..., queries] = (sharp - share).softmax(1)
         # c_k = sum_i n_i (q_ik x_i + p_ik (c_k - x_i)) / sum_i n_i q_ik
         p, q = log_p.exp_() * counts, targets * counts
-        weights = (q - p + weights * p.sum(2, keepdim=True)) / q.sum(2, keepdim=True)
+        total = q.sum(2, keepdim=True)
+        moved = (q - p + weights * p.sum(2, keepdim=True)) / total
+        weights = torch.where(total > 0, moved, weights)  # a class that nothing is assigned to stays
     return (span.squared_distances(weights)[..., queries] * (-temperature / 2)).log_softmax(1)
 
 
@@ -153,12 +155,12 @@ class TIM(TransductiveMethod):
     _parameter_constraints: ClassVar[dict] = {
         "solver": [StrOptions(set(STEPS))],
         "distance": [StrOptions({"euclidean", "cosine"})],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
-        "support_weight": [Interval(Real, 0, None, closed="left")],
-        "share_weight": [Interval(Real, 0, None, closed="left")],
-        "certainty": [Interval(Real, 0, None, closed="left")],
+        "temperature": [Interval(Real, 0, LARGEST_FACTOR, closed="right")],
+        "support_weight": [Interval(Real, 0, LARGEST_FACTOR, closed="both")],
+        "share_weight": [Interval(Real, 0, LARGEST_FACTOR, closed="both")],
+        "certainty": [Interval(Real, 0, LARGEST_FACTOR, closed="both")],
         "n_iter": [Interval(Integral, 1, MOST_STEPS, closed="both"), None],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, 1, closed="right")],
     }
 
     def __init__(
