@@ -10,7 +10,7 @@ from sklearn.utils import validation
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sktl._array_api import check_array, column_or_1d, n_rows, on_host
-from sktl._unlabelled import as_labels, is_labelled, is_missing, known_labels
+from sktl._unlabelled import as_labels, in_microseconds, is_labelled, is_missing, known_labels
 from sktl._validation import shorten
 
 
@@ -186,7 +186,7 @@ def domain_column(values: Any, n_expected: int | None, name: str = "sample_domai
         raise ValueError(
             f"{name} should be a 1d array, with each row's domain; got an array of shape {shape}. Choose one column."
         )
-    values = plain(column_or_1d(values, input_name=name, warn=True))
+    values = in_microseconds(plain(column_or_1d(values, input_name=name, warn=True)))
     if n_expected is not None:
         check_length(values, n_expected, name)
     missing = np.flatnonzero(is_missing(values))

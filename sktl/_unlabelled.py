@@ -19,7 +19,8 @@ MARK = -1  # what means unlabelled by default
 def as_labels(y: Any) -> np.ndarray:
     """Return y as an array of shape (n,); lists of text and other things as objects, for NumPy makes text of them.
 
-    So are pandas' own types, of whose integers and Booleans NumPy makes floats where one is missing.
+    So are pandas' own types, of whose integers and Booleans NumPy makes floats where one is missing. Dates by the
+    nanosecond become dates by the microsecond where these are the same.
     """
     if type(y).__module__.startswith("pandas") and not isinstance(getattr(y, "dtype", np.dtype("O")), np.dtype):
         y = np.asarray(y, dtype=object)
@@ -27,7 +28,16 @@ def as_labels(y: Any) -> np.ndarray:
         objects = np.empty(len(y), dtype=object)
         objects[:] = y
         y = objects
-    return column_or_1d(y, warn=True)
+    return in_microseconds(column_or_1d(y, warn=True))
+
+
+def in_microseconds(values: np.ndarray) -> np.ndarray:
+    """Return dates by the nanosecond, of which Python makes bare counts, by the microsecond where nothing is lost."""
+    if values.dtype.kind not in "mM" or np.datetime_data(values.dtype)[0] != "ns":
+        return values
+    rounded = values.astype(f"{values.dtype.kind}8[us]")
+    same = (rounded.astype(values.dtype) == values) | np.isnat(values)
+    return rounded if same.all() else values
 
 
 def is_labelled(y: np.ndarray, unlabelled: Any = MARK) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from datetime import datetime, time
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 # M. Okabe and K. Ito, "Color universal design", 2008; yellow is last, for it is faint on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -16,11 +17,13 @@ LONGEST = 40  # characters of a name
 LONGEST_LEGEND = 12  # names
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, most: int = LONGEST) -> str:
     """Return a name as matplotlib shows it: on one line, not too long, and never read as a formula, nor left out."""
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
     text = " ".join(str(value).split()) or "(empty)"
     text = f" {text}" if text.startswith("_") else text  # legends leave out what begins so
-    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    text = text if len(text) <= most else f"{text[: most - 1]}…"
     return text.replace("$", r"\$")
 
 
@@ -30,6 +33,24 @@ def colours(n: int) -> list[Any]:
         return list(COLOURS[:n])
     cividis = importlib.import_module("matplotlib").colormaps["cividis"]
     return [cividis(share) for share in np.linspace(0, 1, n)]
+
+
+def marker(i: int) -> str:
+    """Return the marker of the i-th of many, of which the first 64 differ in colour or marker."""
+    return MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
+
+
+def lonely(values: Any) -> dict[str, Any]:
+    """Return options of `plot` by which values that have no neighbour, which a line leaves out, are marked."""
+    there = np.concatenate([[False], np.isfinite(values), [False]])
+    alone = there[1:-1] & ~there[:-2] & ~there[2:]
+    return {"marker": "o", "markersize": 5, "markevery": alone.tolist()} if alone.any() else {}
+
+
+def check_count(value: Any, name: str) -> None:
+    """Raise a ValueError unless it is a whole number, 1 or more."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}.")
 
 
 def at_most(handles: list[Any], most: int = LONGEST_LEGEND) -> list[Any]:
@@ -42,6 +63,27 @@ def at_most(handles: list[Any], most: int = LONGEST_LEGEND) -> list[Any]:
     return [*handles[: most - 1], rest]
 
 
+def check_drawable(name: str, ax: Any) -> None:
+    """See that a display can be drawn, before anything is computed for it.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If `ax` is not one Axes.
+    """
+    try:
+        from matplotlib.axes import Axes
+    except ImportError as error:
+        raise ImportError(f"{name} draws by matplotlib, which is not installed: pip install sktl[plot].") from error
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be one Axes of matplotlib, or None for a new figure; got {type(ax).__name__}. A display of "
+            "several panels divides the place of that one Axes itself."
+        )
+
+
 def drawn_on(display: Any, ax: Any, size: tuple[float, float] | None = None) -> Any:
     """Return the axes to draw on, a new figure's where `ax` is None, and note them on the display.
 
@@ -52,17 +94,11 @@ def drawn_on(display: Any, ax: Any, size: tuple[float, float] | None = None) -> 
     TypeError
         If `ax` is not one Axes.
     """
-    check_matplotlib_support(f"{type(display).__name__}.plot")
-    import matplotlib.pyplot as plt
-    from matplotlib.axes import Axes
-
+    check_drawable(type(display).__name__, ax)
     if ax is None:
+        import matplotlib.pyplot as plt
+
         _, ax = plt.subplots(figsize=size, layout="constrained")
-    elif not isinstance(ax, Axes):
-        raise TypeError(
-            f"ax must be one Axes of matplotlib, or None for a new figure; got {type(ax).__name__}. A display of "
-            "several panels divides the place of that one Axes itself."
-        )
     display.ax_, display.figure_ = ax, ax.figure
     return ax
 

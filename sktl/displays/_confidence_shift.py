@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 
 from sktl._array_api import n_rows, on_host
-from sktl._unlabelled import MARK
-from sktl.displays._axes import COLOURS, MARKERS, QUIET, as_text, at_most, drawn_on, panels
+from sktl._unlabelled import MARK, as_labels
+from sktl.displays._axes import (
+    COLOURS,
+    QUIET,
+    as_text,
+    at_most,
+    check_count,
+    check_drawable,
+    drawn_on,
+    marker,
+    panels,
+)
 from sktl.displays._rows import UNKNOWN, classes_of, domains_of
 
 
@@ -114,6 +124,7 @@ class ConfidenceShiftDisplay:
         TypeError, ValueError
             If there are no probabilities, or labels and domains are not one a row.
         """
+        check_drawable(cls.__name__, ax)
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 f"ConfidenceShiftDisplay needs probabilities, but {type(estimator).__name__} has no predict_proba. "
@@ -163,8 +174,7 @@ class ConfidenceShiftDisplay:
                 odd = y_proba[~((y_proba >= 0) & (y_proba <= 1 + 1e-6))]
                 what = f"{odd[0]} among {len(odd)} values that are not from 0 to 1"
             raise ValueError(f"y_proba must be probabilities of shape (n, n_classes); got {what}.")
-        if n_bins < 1:
-            raise ValueError(f"n_bins must be at least 1; got {n_bins!r}.")
+        check_count(n_bins, "n_bins")
         names, label = classes_of(y_true, len(y_proba), unlabelled, "y_true")
         if len(names) and (classes is None or len(classes) != y_proba.shape[1]):
             raise ValueError(
@@ -176,8 +186,9 @@ class ConfidenceShiftDisplay:
         confidence = y_proba.max(axis=1)
         right = np.zeros(len(known), dtype=bool)
         if known.any():
-            predicted = np.asarray(classes)[y_proba.argmax(axis=1)].tolist()
-            right[known] = [predicted[i] == names[label[i]] for i in np.flatnonzero(known)]
+            of_column, of_label = as_labels(classes).tolist(), names.tolist()
+            predicted = y_proba.argmax(axis=1)
+            right[known] = [of_column[predicted[i]] == of_label[label[i]] for i in np.flatnonzero(known)]
         edges = np.linspace(0, 1, n_bins + 1)
         bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)  # of (edge, edge]
 
@@ -221,7 +232,7 @@ class ConfidenceShiftDisplay:
         errors = self.calibration_error
         for i, name in enumerate(self.domains.tolist()):
             colour = COLOURS[i % len(COLOURS)]
-            style = ("-", "--", "-.", ":")[i % 4]
+            style = ("-", "--", "-.", ":")[(i + i // len(COLOURS)) % 4]
             label = f"{as_text(name)}, mean {self.mean_confidence[i]:.2f}"
             self.histograms_[name] = self.axes_[0].stairs(
                 self.shares[i], self.edges, color=colour, linestyle=style, linewidth=2, label=label
@@ -230,7 +241,7 @@ class ConfidenceShiftDisplay:
                 there = self.n_known[i] > 0
                 (self.curves_[name],) = self.axes_[1].plot(
                     self.confidence[i][there], self.accuracy[i][there], color=colour, linestyle=style,
-                    marker=MARKERS[i % len(MARKERS)], label=f"{as_text(name)}, calibration error {errors[i]:.3f}",
+                    marker=marker(i), label=f"{as_text(name)}, calibration error {errors[i]:.3f}",
                 )  # fmt: skip
         self.axes_[0].set(xlabel="confidence (highest probability)", ylabel="share of the domain's rows", xlim=(0, 1))
         self.axes_[0].legend(handles=at_most(self.axes_[0].get_legend_handles_labels()[0]), loc="upper left")

@@ -10,13 +10,14 @@ import numpy as np
 
 from sktl._array_api import n_rows, take_rows
 from sktl._unlabelled import MARK
-from sktl.displays._axes import COLOURS, MARKERS, as_text, at_most, drawn_on, panels
+from sktl.displays._axes import COLOURS, as_text, at_most, check_drawable, drawn_on, marker, panels
 from sktl.displays._codes import codes_of, dense
 from sktl.displays._projection import projected
 from sktl.displays._rows import UNKNOWN, classes_of, domains_of, some_rows
 
 N_FOLDS = 5
 FEWEST = 4  # rows of a domain
+MOST_NUMBERS, MOST_NAMES = 10, 20  # domains whose distances are written, and domains whose names are
 
 
 @dataclasses.dataclass(eq=False)
@@ -135,6 +136,7 @@ class DomainShiftDisplay:
         TypeError, ValueError
             If there are no codes, or fewer than two domains of at least 4 rows.
         """
+        check_drawable(cls.__name__, ax)
         n = n_rows(X)
         domain = _each_domain(y, sample_domain, unlabelled, n)
         rows = some_rows(np.unique(domain, return_inverse=True)[1], max_rows, random_state)
@@ -176,6 +178,7 @@ class DomainShiftDisplay:
         -------
         DomainShiftDisplay
         """
+        check_drawable(cls.__name__, ax)
         if feature_names is None and hasattr(codes, "columns"):
             feature_names = [str(column) for column in codes.columns]
         codes = dense(codes, cls.__name__)
@@ -233,7 +236,7 @@ class DomainShiftDisplay:
         for i, name in enumerate(self.domains.tolist()):
             self.scatters_[name] = plane.scatter(
                 *self.points[self.domain_of_row == i].T, s=18, color=COLOURS[i % len(COLOURS)],
-                marker=MARKERS[i % len(MARKERS)], alpha=0.7, linewidths=0, label=as_text(name),
+                marker=marker(i), alpha=0.7, linewidths=0, label=as_text(name),
             )  # fmt: skip
         plane.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1], xticks=[], yticks=[])
         if n == 2:
@@ -249,13 +252,19 @@ class DomainShiftDisplay:
         return self
 
     def _draw_distances(self, ax: Any) -> None:
-        ax.imshow(self.distances, vmin=0, vmax=2, cmap="cividis")
-        names = [as_text(name) for name in self.domains]
-        ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        ax.set_yticks(range(len(names)), names)
+        image = ax.imshow(self.distances, vmin=0, vmax=2, cmap="cividis")
+        size = "medium" if len(self.domains) <= 5 else "x-small"
+        if len(self.domains) > MOST_NUMBERS:
+            ax.figure.colorbar(image, ax=ax, shrink=0.7)
+        names = [as_text(name) for name in self.domains.tolist()]
+        step = -(-len(names) // MOST_NAMES)
+        ax.set_xticks(range(0, len(names), step), names[::step], rotation=45, ha="right")
+        ax.set_yticks(range(0, len(names), step), names[::step])
         for (row, column), distance in np.ndenumerate(self.distances):
+            if len(names) > MOST_NUMBERS:  # the colours say it
+                break
             colour = "white" if distance < 1 else "black"
-            ax.text(column, row, f"{distance:.2f}", ha="center", va="center", color=colour)
+            ax.text(column, row, f"{distance:.2f}", ha="center", va="center", color=colour, fontsize=size)
         ax.set_title("proxy A-distance, of 2", fontsize="medium")
 
 

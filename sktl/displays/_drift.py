@@ -15,7 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._columns import domain_column, sorted_names
 from sktl._unlabelled import MARK, as_labels, is_labelled, known_labels
-from sktl.displays._axes import COLOURS, MARKERS, QUIET, as_text, drawn_on, panels
+from sktl.displays._axes import COLOURS, QUIET, as_text, check_drawable, drawn_on, lonely, marker, panels
 from sktl.displays._rows import some_rows
 from sktl.metrics.distances import proxy_a_distance
 
@@ -126,6 +126,7 @@ class DriftDisplay:
         TypeError, ValueError
             If estimators are no mapping, there are fewer than two periods, or the first one has no label.
         """
+        check_drawable(cls.__name__, ax)
         if not isinstance(estimators, Mapping) or not estimators:
             raise TypeError(f"estimators must be a dict of classifiers by name; got {type(estimators).__name__}.")
         taken = [name for name in estimators if name in (FROZEN, LAST_LABEL)]
@@ -188,16 +189,19 @@ class DriftDisplay:
             self.axes_ = dict(zip(("accuracy", "distance"), panels(ax, 2, 1, height_ratios=(3, 1))[:, 0]))
         self.lines_: dict[str, Any] = {}
         at = np.arange(len(self.periods))
-        top, n_models = self.axes_["accuracy"], 0
+        top, n_models, n_all = self.axes_["accuracy"], 0, len(set(self.accuracies) - set(self.controls))
         for name, values in self.accuracies.items():
             label = f"{as_text(name)}, mean {np.nanmean(values):.3f}"
             if name in self.controls:
                 style = ("--", ":")[self.controls.index(name) % 2]
-                (self.lines_[name],) = top.plot(at, values, style, color=QUIET, linewidth=1.8, label=label)
+                (self.lines_[name],) = top.plot(
+                    at, values, style, color=QUIET, linewidth=1.8, label=label, **lonely(values)
+                )
                 continue
+            size = 4 + 3 * max(0, n_all - n_models - 1)  # a model that is equal to a later one is seen behind it
             (self.lines_[name],) = top.plot(
-                at, values, "-", color=COLOURS[n_models % len(COLOURS)], marker=MARKERS[n_models % len(MARKERS)],
-                markersize=4, label=label,
+                at, values, "-", color=COLOURS[n_models % len(COLOURS)], marker=marker(n_models), label=label,
+                markersize=min(size, 13), linewidth=min(1.5 + (size - 4) / 3, 4.5),
             )  # fmt: skip
             n_models += 1
         top.set_ylabel("accuracy in the period")
@@ -212,6 +216,7 @@ class DriftDisplay:
         step = -(-len(at) // 12)
         for panel in self.axes_.values():
             panel.set_xticks(at[::step])
+            panel.set_xlim(-0.03 * len(at) - 0.1, len(at) - 0.9 + 0.03 * len(at))
         last.set_xticklabels([as_text(name) for name in self.periods[::step].tolist()])
         last.set_xlabel("period")
         return self

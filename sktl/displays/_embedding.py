@@ -10,7 +10,7 @@ import numpy as np
 
 from sktl._array_api import n_rows, take_rows
 from sktl._unlabelled import MARK
-from sktl.displays._axes import COLOURS, MARKERS, QUIET, as_text, at_most, colours, drawn_on, panels
+from sktl.displays._axes import COLOURS, QUIET, as_text, at_most, check_drawable, colours, drawn_on, marker, panels
 from sktl.displays._codes import codes_of, dense
 from sktl.displays._projection import projected
 from sktl.displays._rows import UNKNOWN, classes_of, domains_of, some_rows
@@ -133,6 +133,7 @@ class EmbeddingDisplay:
         TypeError, ValueError
             If there are no codes, or labels and domains are not one a row.
         """
+        check_drawable(cls.__name__, ax)
         rows, y, domains = _chosen(n_rows(X), y, sample_domain, unlabelled, max_rows, random_state)
         part = take_rows(X, rows)
         given = None if len(domains[0]) == 1 and sample_domain is None else domains[0][domains[1]]
@@ -169,6 +170,7 @@ class EmbeddingDisplay:
         -------
         EmbeddingDisplay
         """
+        check_drawable(cls.__name__, ax)
         codes = dense(codes, cls.__name__)
         rows, y, domains = _chosen(len(codes), y, sample_domain, unlabelled, max_rows, random_state)
         spaces = {} if before is None else {"before": _before(before, None, len(codes), rows, None)}
@@ -204,29 +206,29 @@ class EmbeddingDisplay:
         self.axes_ = np.array([ax]) if n == 1 else panels(ax, 1, n)[0]
         self.scatters_ = {}
         for panel, (title, points) in zip(self.axes_, self.points.items()):
-            for key, rows, colour, marker in self._groups():
+            for key, rows, colour, mark in self._groups():
                 self.scatters_[title, *key] = panel.scatter(
-                    *points[rows].T, s=size, color=colour, marker=marker, alpha=0.7, linewidths=0
+                    *points[rows].T, s=size, color=colour, marker=mark, alpha=0.7, linewidths=0
                 )
             panel.set(xlabel=self.axis_names[title][0], ylabel=self.axis_names[title][1], xticks=[], yticks=[])
             if n > 1:
                 panel.set_title(title)
-        if legend:
-            handles = self._legend()
+        handles = self._legend() if legend else []
+        if handles:
             self.axes_[-1].legend(handles=handles, bbox_to_anchor=(1.02, 1), loc="upper left", borderaxespad=0)
         return self
 
     def _groups(self) -> Any:
         """Yield (class, domain), its rows, colour and marker; unlabelled rows first, below the others."""
-        shades = colours(max(len(self.classes), 1))
+        shades, classes = colours(max(len(self.classes), 1)), self.classes.tolist()
         for label in range(UNKNOWN, len(self.classes)):
             for domain, name in enumerate(self.domains.tolist()):
                 rows = (self.class_of_row == label) & (self.domain_of_row == domain)
                 if not rows.any():
                     continue
                 colour = shades[label] if label != UNKNOWN else QUIET if len(self.classes) else self._of_domain(domain)
-                key = (None if label == UNKNOWN else self.classes[label], name)
-                yield key, rows, colour, MARKERS[domain % len(MARKERS)]
+                key = (None if label == UNKNOWN else classes[label], name)
+                yield key, rows, colour, marker(domain)
 
     def _of_domain(self, domain: int) -> str:
         return COLOURS[domain % len(COLOURS)]
@@ -236,18 +238,18 @@ class EmbeddingDisplay:
 
         def entries(names: Any, shades: Any, markers: Any) -> list:
             made = [
-                Line2D([], [], linestyle="", color=shade, marker=marker, label=as_text(name))
-                for name, shade, marker in zip(names, shades, markers)
+                Line2D([], [], linestyle="", color=shade, marker=mark, label=as_text(name))
+                for name, shade, mark in zip(names, shades, markers)
             ]
             return at_most(made)
 
-        handles = entries(self.classes, colours(max(len(self.classes), 1)), ["o"] * len(self.classes))
+        handles = entries(self.classes.tolist(), colours(max(len(self.classes), 1)), ["o"] * len(self.classes))
         if len(self.classes) and (self.class_of_row == UNKNOWN).any():
             handles.append(Line2D([], [], linestyle="", color=QUIET, marker="o", label="no label"))
         if len(self.domains) > 1:
-            markers = [MARKERS[domain % len(MARKERS)] for domain in range(len(self.domains))]
+            markers = [marker(domain) for domain in range(len(self.domains))]
             dark = ["#444444" if len(self.classes) else self._of_domain(i) for i in range(len(self.domains))]
-            handles += entries(self.domains, dark, markers)
+            handles += entries(self.domains.tolist(), dark, markers)
         return handles
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sktl._array_api import n_rows
 from sktl._columns import class_labels
-from sktl.displays._axes import as_text, at_most, colours, drawn_on
+from sktl.displays._axes import as_text, at_most, check_drawable, colours, drawn_on
 from sktl.displays._codes import codes_of, dense
 from sktl.displays._projection import projected
 
@@ -93,6 +93,7 @@ class EpisodeDisplay:
         TypeError, ValueError
             If there are no codes, or labels are not one a row.
         """
+        check_drawable(cls.__name__, ax)
         labels = class_labels(y, n_rows(X), cls.__name__)
         if y_query is not None:
             y_query = class_labels(y_query, n_rows(X_query), cls.__name__)
@@ -183,7 +184,7 @@ class EpisodeDisplay:
         ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1], xticks=[], yticks=[])
         handles = [
             Line2D([], [], linestyle="", marker="s", color=shade, label=as_text(name))
-            for name, shade in zip(self.classes, colours(len(self.classes)))
+            for name, shade in zip(self.classes.tolist(), colours(len(self.classes)))
         ]
         handles = at_most(handles)
         kinds = [("o", "support"), ("x", "query, as predicted"), ("*", "prototype")]

@@ -14,7 +14,7 @@ from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import class_labels
 from sktl._extraction import as_size
 from sktl.backbones import PENULTIMATE, layer_info, load_backbone
-from sktl.displays._axes import COLOURS, as_text, drawn_on
+from sktl.displays._axes import COLOURS, as_text, check_drawable, drawn_on
 
 
 @dataclasses.dataclass(eq=False)
@@ -129,6 +129,7 @@ class LayerAccuracyDisplay:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
+        check_drawable(cls.__name__, ax)
         if "layers" not in getattr(estimator, "get_params", dict)():
             raise TypeError(
                 "LayerAccuracyDisplay needs a transformer with the parameter `layers`, such as CNNCodesTransformer(); "
@@ -140,7 +141,9 @@ class LayerAccuracyDisplay:
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         whole = clone(estimator)
         is_all = isinstance(layers, str) and layers == "all"
-        codes = whole.set_params(layers=["all", PENULTIMATE] if is_all else list(layers)).fit_transform(X)
+        codes = whole.set_params(
+            layers=["all", PENULTIMATE] if is_all else [layers] if isinstance(layers, str) else list(layers)
+        ).fit_transform(X)
         _, labels, groups = indexable(codes, labels, groups)
         folds = list(check_cv(cv, labels, classifier=True).split(codes, labels, groups))
         scores = [
@@ -211,7 +214,7 @@ class LayerAccuracyDisplay:
         LayerAccuracyDisplay
             Itself, with `ax_`, `figure_`, `line_` and `best_mark_`.
         """
-        ax = drawn_on(self, ax, (6.4, 4.4))
+        ax = drawn_on(self, ax, (max(6.4, 0.3 * len(self.names)), 4.4))
         # one place a layer, for several may be equally deep
         places, means, spread = np.arange(len(self.names)), self.mean_scores, np.nanstd(self.scores, axis=1)
         bars = ax.errorbar(
@@ -227,7 +230,7 @@ class LayerAccuracyDisplay:
             ax.axhline(self.chance, color=COLOURS[6], linestyle=":", linewidth=1, label="most frequent class")
         labels = [f"{as_text(name)} ({depth:.2f})" for name, depth in zip(self.names, self.depths)]
         ax.set_xticks(places, labels, rotation=30, ha="right")
-        ax.set(xlabel="layer (depth)", ylabel=self.score_name)
+        ax.set(xlabel="layer (depth)", ylabel=as_text(self.score_name))
         ax.legend()
         return self
 

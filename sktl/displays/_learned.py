@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sktl._device import resolve_device
+from sktl._unlabelled import as_labels
 from sktl._validation import shorten
+from sktl.displays._axes import as_text
 from sktl.displays._fitted import parts_of
 
 NETWORKS = ("backbone", "encoder")  # parameters that may be a network
 AUTOMATIC = "auto"
+LONGEST = 100  # characters of a name
 NO_NETWORK = "auto: none, rows are codes"
 
 
@@ -47,7 +51,7 @@ def learned_by(estimator: Any) -> Learned | None:
     lines = {name: found for name, fact in facts.items() if (found := _or_nothing(fact, estimator))}
     history = _history(estimator)
     losses = {
-        name: np.array([row.get(f"{name}_loss", np.nan) for row in history], dtype=np.float64)
+        name: np.array([_number(row.get(f"{name}_loss")) for row in history], dtype=np.float64)
         for name in ("train", "valid")
         if any(f"{name}_loss" in row for row in history)
     }
@@ -124,6 +128,10 @@ def _history(estimator: Any) -> list[dict[str, Any]]:
     return []
 
 
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, Real) else np.nan
+
+
 def _time(estimator: Any) -> str:
     history = _history(estimator)
     seconds = [row["dur"] for row in history if "dur" in row]
@@ -134,9 +142,14 @@ def _time(estimator: Any) -> str:
     return f"{len(history)} epoch{'s' * (len(history) != 1)} in {sum(seconds):.3g} seconds{tail}"
 
 
+def _listed(names: Iterable[Any]) -> str:
+    """Return names, of which long ones are cut and of dates the midnight is left out."""
+    return shorten(as_text(name, LONGEST).replace(r"\$", "$").strip() for name in names)
+
+
 def _classes(estimator: Any) -> str:
-    names = np.asarray(estimator.classes_).tolist()
-    return f"{len(names)}: {shorten(names)}"
+    names = as_labels(estimator.classes_).tolist()
+    return f"{len(names)}: {_listed(names)}"
 
 
 def _domains(estimator: Any) -> str:
@@ -144,7 +157,7 @@ def _domains(estimator: Any) -> str:
         if hasattr(part, "is_target_domain_"):
             pairs = list(zip(np.asarray(part.domains_).tolist(), part.is_target_domain_))
             source, target = ([name for name, is_target in pairs if is_target == role] for role in (False, True))
-            return f"source: {shorten(source) or 'none'}; target: {shorten(target) or 'none'}"
+            return f"source: {_listed(source) or 'none'}; target: {_listed(target) or 'none'}"
         if isinstance(getattr(part, "estimators_", None), dict):
-            return f"in this order: {shorten(part.estimators_)}"
+            return f"in this order: {_listed(part.estimators_)}"
     return ""

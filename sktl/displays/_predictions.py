@@ -12,9 +12,10 @@ from sklearn.base import is_classifier
 from sktl._array_api import n_rows, on_host
 from sktl._columns import check_length
 from sktl._unlabelled import MARK, as_labels, is_labelled
-from sktl.displays._axes import QUIET, RIGHT, WRONG, as_text, drawn_on, panels
+from sktl.displays._axes import QUIET, RIGHT, WRONG, as_text, check_count, check_drawable, drawn_on, panels
 from sktl.displays._pictures import framed, kind_of, shown
 
+LONGEST = 18  # characters of a name above a picture
 ORDERS = ("most wrong", "least sure", "given")
 
 
@@ -108,6 +109,7 @@ class PredictionsDisplay:
         TypeError, ValueError
             If the estimator is no classifier, X holds no pictures, or y has not one label a row.
         """
+        check_drawable(cls.__name__, ax)
         if not is_classifier(estimator):
             raise TypeError(f"PredictionsDisplay shows classes, but {type(estimator).__name__} is no classifier.")
         kind = kind_of(estimator)
@@ -168,9 +170,9 @@ class PredictionsDisplay:
         n = n_rows(X)
         if order not in ORDERS:
             raise ValueError(f"order must be one of {', '.join(map(repr, ORDERS))}; got {order!r}.")
-        if n_pictures < 1:
-            raise ValueError(f"n_pictures must be at least 1; got {n_pictures!r}.")
+        check_count(n_pictures, "n_pictures")
         y_pred = np.asarray(on_host(y_pred))
+        y_pred = as_labels(y_pred) if y_pred.ndim == 1 else y_pred
         if y_pred.shape != (n,):
             raise ValueError(f"Predictions must be one label a row, shape ({n},); got shape {y_pred.shape}.")
         true = np.full(n, None, dtype=object)
@@ -182,12 +184,14 @@ class PredictionsDisplay:
             true[known] = labels[known].tolist()
         of_true = of_predicted = None
         if y_proba is not None:
-            classes = np.asarray(classes)
+            classes = as_labels(classes)
             if y_proba.shape != (n, len(classes)):
                 raise ValueError(
                     f"y_proba must have a row for each of the {n} pictures and a column for each of the {len(classes)} "
                     f"classes; got shape {y_proba.shape}."
                 )
+            if not np.isfinite(y_proba).all():
+                raise ValueError(f"y_proba must be finite; row {np.argwhere(~np.isfinite(y_proba))[0, 0]} is not.")
             of_true, of_predicted = (_probability(y_proba, classes, part) for part in (true, y_pred))
         rows = _ordered(order, known, _equal(true, y_pred), of_true, of_predicted)[:n_pictures]
         pictures = shown(X, rows, cls.__name__, kind, image_shape=image_shape, value_range=value_range)
@@ -226,8 +230,9 @@ class PredictionsDisplay:
             framed(panel, self.pictures[i], colour)
             mark = "" if is_right is None else "✓ " if is_right else "✗ "
             sure = "" if self.confidence is None else f" {self.confidence[i]:.0%}"
-            true = "" if is_right is None else f"\ntrue: {as_text(self.y_true[i])}"
-            panel.set_title(f"{mark}{as_text(self.y_pred[i])}{sure}{true}", fontsize="small", color=colour)
+            true = "" if is_right is None else f"\ntrue: {as_text(self.y_true[i], LONGEST)}"
+            predicted = as_text(self.y_pred.tolist()[i], LONGEST)
+            panel.set_title(f"{mark}{predicted}{sure}{true}", fontsize="small", color=colour)
         return self
 
 

@@ -11,6 +11,7 @@ from sktl.displays._axes import needed
 METHODS = ("pca", "tsne", "umap")
 MOST_COMPONENTS = 50  # that t-SNE and UMAP are given
 PERPLEXITY = 30.0
+LARGEST = 1e100
 
 
 def projected(codes: np.ndarray, method: str, random_state: Any) -> tuple[np.ndarray, tuple[str, str]]:
@@ -30,11 +31,15 @@ def projected(codes: np.ndarray, method: str, random_state: Any) -> tuple[np.nda
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}.")
     if len(codes) < 3:
         raise ValueError(f"An embedding needs at least 3 rows; got {len(codes)}.")
+    largest = np.abs(codes).max()
+    codes = codes / largest if largest > LARGEST else codes  # their squares would overflow
     most = min(MOST_COMPONENTS if method != "pca" else 2, *codes.shape)
     # the full solver draws no numbers, and few rows or columns are quick
     pca = PCA(most, svd_solver="full" if min(codes.shape) <= 500 else "randomized", random_state=random_state)
     with np.errstate(divide="ignore", invalid="ignore"):  # the shares of variance, where there is none
         points = pca.fit_transform(codes)
+    if method != "pca" and not np.ptp(points, axis=0).any():  # t-SNE ends the process
+        raise ValueError(f"All {len(codes)} rows are the same, and have no neighbourhoods. Take method='pca'.")
     if method == "pca":
         shares = np.nan_to_num(pca.explained_variance_ratio_)
         if points.shape[1] < 2:

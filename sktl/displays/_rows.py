@@ -8,6 +8,7 @@ import numpy as np
 
 from sktl._columns import check_classes, check_length, domain_column, sorted_names
 from sktl._unlabelled import MARK, as_labels, is_labelled, known_labels
+from sktl.displays._axes import check_count
 
 UNKNOWN = -1  # the number of an unlabelled row's class
 
@@ -49,8 +50,7 @@ def domains_of(sample_domain: Any, n: int, known: np.ndarray | None = None) -> t
 
 def some_rows(groups: np.ndarray, most: int, random_state: Any) -> np.ndarray:
     """Return at most `most` rows, sorted, of each group the share that it has of all, and at least one."""
-    if most < 1:
-        raise ValueError(f"max_rows must be at least 1; got {most!r}.")
+    check_count(most, "max_rows")
     if len(groups) <= most:
         return np.arange(len(groups))
     rng = np.random.default_rng(random_state)

@@ -15,14 +15,16 @@ from sktl._array_api import n_rows, rows_on_host
 from sktl._deployment import Exportable
 from sktl._modes import plain_modes
 from sktl._preprocessing import Preprocessing
+from sktl._unlabelled import as_labels
 from sktl._validation import did_you_mean
-from sktl.displays._axes import as_text, drawn_on, needed, panels
+from sktl.displays._axes import as_text, check_count, check_drawable, drawn_on, needed, panels
 from sktl.displays._fitted import parts_of
 from sktl.displays._pictures import framed, kind_of
 from sktl.displays._rollout import rolled_out, tokens_of
 from sktl.displays._rows import UNKNOWN, classes_of
 from sktl.images import as_pictures
 
+LONGEST = 20  # characters of a name above a picture
 REMEDY = "pip install sktl[explain]"
 
 
@@ -126,9 +128,9 @@ class SaliencyDisplay:
         TypeError, ValueError
             If the estimator has no network of pictures, the layer no maps, or a target is no class.
         """
+        check_drawable(cls.__name__, ax)
+        check_count(n_pictures, "n_pictures")
         part, module, preprocessing = _deployed(estimator)
-        if n_pictures < 1:
-            raise ValueError(f"n_pictures must be at least 1; got {n_pictures!r}.")
         kind = kind_of(part)
         X = rows_on_host(X)
         image_shape, value_range = (None, None) if kind is None else (kind.image_shape, kind.value_range)
@@ -155,7 +157,7 @@ class SaliencyDisplay:
         labels: list = [None] * len(rows)
         shares = None
         if wanted is not None:
-            labels = np.asarray(classes)[wanted.numpy()].tolist()
+            labels = as_labels(classes)[wanted.numpy()].tolist()
             shares = outputs.double().softmax(1)[torch.arange(len(rows)), wanted].numpy()
         return cls(batch.permute(0, 2, 3, 1).numpy().copy(), heat, labels, shares, name, method).plot(ax)
 
@@ -188,7 +190,7 @@ class SaliencyDisplay:
             framed(panel, self.pictures[i])
             framed(panel, self.heat[i], cmap=cmap, vmin=0, vmax=1, alpha=alpha * self.heat[i])
             if self.labels[i] is not None and self.probabilities is not None:
-                panel.set_title(f"{as_text(self.labels[i])} {self.probabilities[i]:.0%}", fontsize="small")
+                panel.set_title(f"{as_text(self.labels[i], LONGEST)} {self.probabilities[i]:.0%}", fontsize="small")
         return self
 
 
@@ -263,7 +265,7 @@ def _targets(target: Any, outputs: torch.Tensor, classes: Any, n: int, n_shown: 
         return outputs.argmax(dim=1)
     labels = [target] * n if np.ndim(target) == 0 else target
     found, of_row = classes_of(labels, n, unlabelled=None, name="target")
-    known = {label: i for i, label in enumerate(np.asarray(classes).tolist())}
+    known = {label: i for i, label in enumerate(as_labels(classes).tolist())}
     names = found.tolist()
     asked = [None if number == UNKNOWN else names[number] for number in of_row[:n_shown].tolist()]
     absent = [label for label in asked if label not in known]

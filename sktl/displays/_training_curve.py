@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from sktl.displays._axes import COLOURS, QUIET, as_text, drawn_on, panels
+from sktl.displays._axes import COLOURS, QUIET, as_text, at_most, drawn_on, lonely, panels
 from sktl.displays._fitted import parts_of
 
 LOSSES = ("train_loss", "valid_loss")
 SCORES = ("_accuracy", "_r2", "_changed", "_score")  # ends of names
+MOST_STEPS = 10  # that are named
 NO_CURVES = ("epoch", "step", "dur", "lr", "train_batch_count", "valid_batch_count")
 
 
@@ -131,6 +132,7 @@ class TrainingCurveDisplay:
         TypeError, ValueError
             If it is no history, or has no loss.
         """
+        history = list(history)
         rows = [row for row in history if isinstance(row, Mapping)]
         if not rows or len(rows) != len(history):
             raise TypeError("history must be a list of dicts, one an epoch, as history_ is.")
@@ -140,7 +142,7 @@ class TrainingCurveDisplay:
         losses = {name: curves[name] for name in (*LOSSES, *curves) if name in curves and name not in scores}
         if not losses:
             raise ValueError(f"history has no loss: its rows hold {', '.join(map(repr, rows[0])) or 'nothing'}.")
-        if best_epoch is not None and not 1 <= best_epoch <= len(rows):
+        if best_epoch is not None and not (isinstance(best_epoch, Integral) and 1 <= best_epoch <= len(rows)):
             raise ValueError(f"best_epoch must be from 1 to {len(rows)}, the epochs there are; got {best_epoch!r}.")
         rates = _column(rows, "lr") if any("lr" in row for row in rows) else None
         steps = np.array([row.get("step") for row in rows]) if "step" in rows[0] else None
@@ -175,6 +177,9 @@ class TrainingCurveDisplay:
         if self.learning_rates is not None:
             self._draw("learning rate", {"learning rate": self.learning_rates})
         self._mark()
+        n = len(next(iter(self.losses.values())))
+        for panel in self.axes_.values():  # one axis for all, whatever is missing in one of them
+            panel.set_xlim(1 - max(0.5, 0.03 * n), n + max(0.5, 0.03 * n))
         for panel in list(self.axes_.values())[:-1]:
             panel.tick_params(labelbottom=False)
         list(self.axes_.values())[-1].set_xlabel("epoch")
@@ -192,23 +197,23 @@ class TrainingCurveDisplay:
             colour = shades.get(kind, QUIET) if is_whole else QUIET if panel == "learning rate" else next(rest)
             epochs = np.arange(1, len(curve) + 1)
             style = "-" if is_whole or panel == "learning rate" else "--"
-            (self.lines_[name],) = ax.plot(
-                epochs, curve, style, color=colour, label=_named(name), marker="o" if len(curve) == 1 else None
-            )
+            label = _named(name) if np.isfinite(curve).any() else f"{_named(name)}: no finite value"
+            (self.lines_[name],) = ax.plot(epochs, curve, style, color=colour, label=label, **lonely(curve))
         ax.set_ylabel(panel)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if panel != "learning rate":
-            ax.legend()
+            _legend(ax)
 
     def _mark(self) -> None:
         """Mark the epoch that was kept, and where a training of several begins anew."""
         self.best_lines_ = []
         steps = np.empty(0) if self.steps is None else self.steps
         starts = np.flatnonzero(steps[1:] != steps[:-1]) + 1
+        every = -(-len(starts) // MOST_STEPS)
         for name, ax in self.axes_.items():
-            for start in starts:
+            for i, start in enumerate(starts):
                 ax.axvline(start + 0.5, color=QUIET, linestyle=":", linewidth=1)
-                if name == "loss":
+                if name == "loss" and i % every == 0:
                     label = as_text(f"step {steps[start]}")
                     ax.annotate(label, (start + 0.6, 1), xycoords=("data", "axes fraction"), va="top", fontsize="small")
             if self.best_epoch is not None:
@@ -217,16 +222,21 @@ class TrainingCurveDisplay:
                     ax.axvline(self.best_epoch, color="black", linestyle="-.", linewidth=1, label=label)
                 )
                 if name == "loss":
-                    ax.legend()
+                    _legend(ax)
+
+
+def _legend(ax: Any) -> None:
+    ax.legend(handles=at_most(ax.get_legend_handles_labels()[0]), fontsize="small")
 
 
 def _is_curve(name: str, value: Any) -> bool:
-    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    is_number = isinstance(name, str) and isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
     return is_number and name not in NO_CURVES and not name.endswith("_best") and name != "batches"
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    return np.array([row.get(name, np.nan) for row in rows], dtype=np.float64)
+    values = [row.get(name) for row in rows]
+    return np.array([value if isinstance(value, Real) else np.nan for value in values], dtype=np.float64)
 
 
 def _named(name: str) -> str:

@@ -18,6 +18,7 @@ QUADRANTS = {  # what is advised there, as a rule
     ("large", "unlike"): "train all layers",
 }
 TINTS = ("#e3f0f8", "#e2f3ee", "#fbeadf", "#f5e6f0")
+LONGEST = 30  # characters of a name
 CHARACTER = 0.0105  # width of one in a label, as a share of the map's
 HALF = 0.045  # half the height of a label, as a share of the map's
 
@@ -154,7 +155,9 @@ class TransferMapDisplay:
         TransferMapDisplay
             Itself, with `ax_`, `figure_`, `points_` and `texts_`.
         """
-        ax = drawn_on(self, ax, (7.2, 5.4))
+        n_sets = len(self.names)
+        half = min(HALF, 0.5 / n_sets)
+        ax = drawn_on(self, ax, (7.2, 5.4 * HALF / half))
         # As far to the left of the border as to the right, so that the quadrants are of one size.
         reach = max(30.0, *(2 * max(n / self.large_from, self.large_from / n) for n in np.maximum(self.n_labelled, 1)))
         ends = self.large_from / reach, self.large_from * reach
@@ -171,15 +174,17 @@ class TransferMapDisplay:
         ax.axhline(self.similar_from, color=QUIET, linewidth=0.8)
         ax.axvline(self.large_from, color=QUIET, linewidth=0.8)
         self.points_, self.texts_ = [], []
-        places = _apart(self.similarities)
+        places = _apart(self.similarities, half)
         for i, (name, n, alike) in enumerate(zip(self.names, self.n_labelled, self.similarities)):
             style = {"color": COLOURS[i % 7], "marker": MARKERS[i % len(MARKERS)]}
             (point,) = ax.plot(n, alike, markersize=11, markeredgecolor="white", zorder=3, linestyle="", **style)
             self.points_.append(point)
             across = np.log(max(n, 1) / ends[0]) / np.log(ends[1] / ends[0])
-            is_left = across + 0.04 + CHARACTER * max(map(len, (name, f"advice: {self.strategies[i]}"))) < 1
+            label = f"{as_text(name, LONGEST)}\nadvice: {as_text(self.strategies[i])}"
+            width = CHARACTER * max(map(len, label.split("\n")))
+            is_left = across + 0.04 + width < 1 or across < 0.5
             text = ax.annotate(
-                f"{as_text(name)}\nadvice: {self.strategies[i]}", (n, alike), (18 if is_left else -18, places[i]),
+                label, (n, alike), (18 if is_left else -18, places[i]),
                 textcoords=("offset points", "data"), va="center", ha="left" if is_left else "right", fontsize="small",
                 zorder=4, bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
                 arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.8},
@@ -188,12 +193,12 @@ class TransferMapDisplay:
         return self
 
 
-def _apart(heights: np.ndarray) -> np.ndarray:
+def _apart(heights: np.ndarray, half: float) -> np.ndarray:
     """Return heights from 0 to 1 at which labels stand, each where it belongs or as near as the others leave room."""
     order = np.argsort(heights, kind="stable")
     found = np.asarray(heights, dtype=float)[order]
     for k in range(len(found)):
-        found[k] = max(found[k], found[k - 1] + 2 * HALF if k else HALF)
+        found[k] = max(found[k], found[k - 1] + 2 * half if k else half)
     for k in reversed(range(len(found))):
-        found[k] = min(found[k], found[k + 1] - 2 * HALF if k + 1 < len(found) else 1 - HALF)
+        found[k] = min(found[k], found[k + 1] - 2 * half if k + 1 < len(found) else 1 - half)
     return found[np.argsort(order)]

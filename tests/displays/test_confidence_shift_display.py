@@ -71,7 +71,7 @@ PROBA = [[0.5, 0.5], [1.0, 0.0]]
         (([0, 1], PROBA, None), "classes must name the 2 columns of y_proba; got None"),
         (([0, 1], PROBA, [0, 1, 2]), "classes must name the 2 columns of y_proba; got 3"),
         (([0, 1], PROBA, [0, 1], ["a"]), "sample_domain must have one entry a row: expected 2, got 1"),
-        (([0, 1], PROBA, [0, 1], None, 0), "n_bins must be at least 1; got 0"),
+        (([0, 1], PROBA, [0, 1], None, 0), "n_bins must be a whole number, at least 1; got 0"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -171,7 +171,7 @@ def test_given_axes_are_divided():
         ({"codes": np.full((6, 2), np.nan)}, ValueError, "NaN or infinite, in 6 rows, first 0"),
         ({"codes": ["a", "b", "c"]}, TypeError, "codes as numbers of shape"),
         ({"codes": np.eye(2)}, ValueError, "at least 3 rows; got 2"),
-        ({"max_rows": 0}, ValueError, "max_rows must be at least 1; got 0"),
+        ({"max_rows": 0}, ValueError, "max_rows must be a whole number, at least 1; got 0"),
     ],
 )
 def test_bad_input(change, error, message):

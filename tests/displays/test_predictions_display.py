@@ -90,7 +90,7 @@ def test_feature_rows_are_no_pictures(two_domains):
     ("change", "message"),
     [
         ({"order": "worst"}, "order must be one of 'most wrong', 'least sure', 'given'; got 'worst'"),
-        ({"n_pictures": 0}, "n_pictures must be at least 1; got 0"),
+        ({"n_pictures": 0}, "n_pictures must be a whole number, at least 1; got 0"),
         ({"y_true": [0]}, "y must have one entry a row: expected 6, got 1"),
         ({"y_pred": [0]}, r"one label a row, shape \(6,\); got shape \(1,\)"),
         ({"y_proba": PROBA}, "Give y_proba and classes"),
