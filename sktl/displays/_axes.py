@@ -11,6 +11,10 @@ import numpy as np
 
 # M. Okabe and K. Ito, "Color universal design", 2008; yellow is last, for it is faint on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270, 2021
+TEN_COLOURS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"
+)  # fmt: skip
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 RIGHT, WRONG, QUIET = "#0072B2", "#D55E00", "#999999"
 LONGEST = 40  # characters of a name
@@ -31,6 +35,8 @@ def colours(n: int) -> list[Any]:
     """Return `n` colours that colour-blind readers tell apart, as far as that is possible."""
     if n <= len(COLOURS):
         return list(COLOURS[:n])
+    if n <= len(TEN_COLOURS):
+        return list(TEN_COLOURS[:n])
     cividis = importlib.import_module("matplotlib").colormaps["cividis"]
     return [cividis(share) for share in np.linspace(0, 1, n)]
 
