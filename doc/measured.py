@@ -105,6 +105,8 @@ def work_out(place: str) -> str:
     """Return what one place in a page says."""
     expression, _, form = place.rpartition(" | ") if " | " in place else (place, "", "")
     value = eval(expression.strip(), dict(NAMES))
+    if value is None or value != value:
+        raise ValueError(f"{expression.strip()} is no figure of the results: it is {value}.")
     return format(value, form.strip())
 
 

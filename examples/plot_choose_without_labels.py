@@ -126,6 +126,7 @@ def draw(noted: list[dict]) -> plt.Figure:
         ax.axhline(truth.max(), color="#999999", linewidth=1, linestyle="--", zorder=0)
         ax.scatter(scores, truth, c=colours, s=sizes, alpha=0.75, linewidth=0)
         ax.scatter(scores[picked], truth[picked], marker="*", s=330, c=[colours[picked]], edgecolor="black", zorder=3)
+        ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))  # long numbers side by side
         ax.set_title(f"{title}\nits choice loses {100 * (truth.max() - truth[picked]):.1f} points", fontsize=11)
         ax.spines[["top", "right"]].set_visible(False)
     for ax in axes[:, 0]:

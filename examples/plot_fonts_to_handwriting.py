@@ -130,7 +130,7 @@ def draw(models: dict[str, DomainAdaptedClassifier], source: tuple, target: tupl
     rng = np.random.default_rng(0)
     some_s, some_t = (rng.permutation(len(y))[:SHOWN] for y in (ys, yt))
     digits = np.concatenate([ys[some_s], yt[some_t]])
-    domains = np.repeat(["printed, with labels", "handwritten, without"], [len(some_s), len(some_t)])
+    domains = np.repeat(["printed, with labels", "handwritten, no labels"], [len(some_s), len(some_t)])
     for panel, (name, model) in zip(panels, models.items()):
         features = StandardScaler().fit_transform(model.features(np.concatenate([Xs[some_s], Xt[some_t]])))
         ax = panel.subplots()

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 DOC = ROOT / "doc"
@@ -60,6 +61,13 @@ def test_a_place_is_worked_out(tmp_path, monkeypatch):
         measured._write.read.cache_clear()
 
 
+def test_a_place_without_a_figure_is_an_error():
+    """Or a page would say None, or nan."""
+    for nothing in ("None", 'float("nan")', 'adapted("usps->mnist", "no such loss")'):
+        with pytest.raises(ValueError, match="is no figure of the results"):
+            measured.work_out(f" {nothing} ")
+
+
 def test_what_tests_reach_is_told_where_it_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(measured._write, "RESULTS", tmp_path)
     measured._write.read.cache_clear()
@@ -87,10 +95,16 @@ def test_links_of_pages_outside_the_site(page):
 
 
 def test_pictures_are_of_examples():
-    """What pages show where the gallery was not run."""
+    """What pages show where the gallery was not run: each example has one."""
     drawn = {path.stem for path in (DOC / "_static" / "gallery").glob("*.png")}
-    assert drawn
-    assert drawn <= {path.stem for path in (ROOT / "examples").glob("plot_*.py")}
+    assert drawn == {path.stem for path in (ROOT / "examples").glob("plot_*.py")}
+
+
+def test_all_displays_are_in_the_guide():
+    from sktl import displays
+
+    listed = re.findall(r"^\| `(\w+)` \|", (DOC / "guide" / "displays.md").read_text(), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(displays.__all__)
 
 
 class Links(HTMLParser):
@@ -107,12 +121,25 @@ class Links(HTMLParser):
         self.links |= {found[key] for key in ("href", "src") if found.get(key)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The site, built as ``python -m sphinx -W doc build/html`` does, from a copy and without running the examples."""
+    """The site, built as ``python -m sphinx -W doc build/html`` does, from a copy and without running the examples.
+
+    Where several processes test, one of them builds it for all.
+    """
     for package in ("sphinx", "pydata_sphinx_theme", "numpydoc", "sphinx_gallery", "sphinx_design", "myst_parser"):
         pytest.importorskip(package, reason='the site is built by packages of the extra "doc"')
-    folder = tmp_path_factory.mktemp("site")
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "site"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "html" / "llms.txt").exists():  # the last file of a build
+            build(folder)
+    return folder / "html"
+
+
+def build(folder):
+    """Build the site in a folder that a failed build may have left."""
+    shutil.rmtree(folder, ignore_errors=True)
     for name in ("doc", "examples", "benchmarks/results", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "sktl"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         ignored = {"ignore": shutil.ignore_patterns("gallery_*", "__pycache__")} if (ROOT / name).is_dir() else {}
@@ -122,8 +149,9 @@ def site(tmp_path_factory):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "doc", "html"]
     env["PYTHONPATH"] = str(folder)
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+    if done.returncode:
+        shutil.rmtree(folder / "html", ignore_errors=True)
     assert done.returncode == 0, done.stderr[-4000:]
-    return folder / "html"
 
 
 def test_links_lead_somewhere(site):
