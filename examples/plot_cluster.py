@@ -116,7 +116,7 @@ def draw(stream: list[dict[str, Any]], search: GridSearchCV, n: int) -> plt.Figu
     right.axhline(chance, color="#aaaaaa", linestyle=":")
     right.text(values.max(), chance + 0.015, "chance", color="#777777", ha="right")
     right.set(xscale="log", ylim=(0, 1.02), xlabel="C, inverse strength of the penalty", ylabel="accuracy, four folds")
-    right.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    right.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     right.set_title("What the search has found")
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)

@@ -104,7 +104,7 @@ def draw(network: ProtoNetLearner, scores: dict, X: np.ndarray, y: np.ndarray, n
     ax.axhline(0.2, color="#aaaaaa", linestyle=":", label="chance")
     ax.set(xlabel="examples of each character", ylim=(0.15, 1.02), xticks=SHOTS)
     ax.set_title("Accuracy on tasks of five unseen characters (95% intervals)", fontsize=12)
-    ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="lower right")

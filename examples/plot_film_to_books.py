@@ -136,7 +136,7 @@ def draw(found: dict[int, dict[str, float]], X: list, y, X_books: list, truth: n
     curves.axhline(0.5, color="#aaaaaa", linestyle=":")
     curves.set(xscale="log", xlabel="labelled film reviews", xticks=list(found), xticklabels=list(found))
     curves.minorticks_off()
-    curves.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    curves.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     curves.set_title("Accuracy on books, of which none is labelled", fontsize=12)
     curves.legend(loc="lower right")
     words, meanings = (values / values.std() for values in scores(X, y, X_books, n_rounds))

@@ -120,13 +120,13 @@ def draw_search(ax, X, y, n_labels: int, n_epochs: int) -> str:
         search.cv_results_, name="param_strategy", score="mean_test_score", spread="std_test_score", ax=ax
     )
     ax.set(title=f"Cross-validation chooses {chosen!r}", xlabel=f"accuracy, {n_labels} labels a class")
-    ax.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     ax.spines[["top", "right"]].set_visible(False)
     return chosen
 
 
 def tidy(ax) -> None:
-    ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
 

@@ -46,7 +46,6 @@ SIDE, CANVAS = 8, 64
 SYMBOLS = ("STIX", "cmsy", "cmex", "cmmi", "Display", "LastResort")  # fonts of signs
 # Tell the domains apart and fool it; do not mix classes up; agree with the mean of past selves on changed pictures.
 ADAPTING = ["cdan+e", "mcc", "mean_teacher"]
-SHOWN = 600  # points of each domain in the figure
 
 
 def fonts() -> list[str]:
@@ -122,13 +121,14 @@ def moved(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 # The figure.
 
 
-def draw(models: dict[str, DomainAdaptedClassifier], source: tuple, target: tuple) -> plt.Figure:
+def draw(models: dict[str, DomainAdaptedClassifier], source: tuple, target: tuple, n_points: int) -> plt.Figure:
+    """Return the figure, with so many points of each domain."""
     (Xs, ys), (Xt, yt) = source, target
     figure = plt.figure(figsize=(15, 6.2), layout="constrained")
     pictures, *panels = figure.subfigures(1, 3, width_ratios=[0.5, 1, 1.3])
     draw_pictures(pictures, source, target)
     rng = np.random.default_rng(0)
-    some_s, some_t = (rng.permutation(len(y))[:SHOWN] for y in (ys, yt))
+    some_s, some_t = (rng.permutation(len(y))[:n_points] for y in (ys, yt))
     digits = np.concatenate([ys[some_s], yt[some_t]])
     domains = np.repeat(["printed, with labels", "handwritten, no labels"], [len(some_s), len(some_t)])
     for panel, (name, model) in zip(panels, models.items()):
@@ -172,7 +172,7 @@ def main() -> None:
             "Learned from fonts alone": fitted(None, X, y, n_epochs),
             "Adapted to handwriting, without its labels": fitted(ADAPTING, X, y, n_epochs),
         }
-        figure = draw(models, source, target)
+        figure = draw(models, source, target, 100 if args.quick else 600)
     for name, model in models.items():
         print(f"{name}: {model.score(Xt, yt):.3f}")
     figure.savefig(args.output, dpi=110)

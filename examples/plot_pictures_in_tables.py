@@ -158,7 +158,7 @@ def draw(frame: pd.DataFrame, found: dict[str, np.ndarray], image_size: int) -> 
     chance = frame["returned"].value_counts(normalize=True).max()
     ax.axvline(chance, color="#aaaaaa", linestyle=":")
     ax.text(chance + 0.005, -0.4, "most frequent label", color="#777777")
-    ax.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title("What each column is worth", fontsize=12)
     fig.suptitle(

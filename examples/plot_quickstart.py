@@ -220,7 +220,7 @@ def draw_curves(ax, shots, curves: dict[str, np.ndarray]) -> None:
 
 
 def tidy(ax) -> None:
-    ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
 

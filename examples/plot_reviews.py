@@ -189,7 +189,7 @@ def draw(
     values = [value for row in found.values() for value in row.values()]
     bars.set_ylim(max(0, min(values) - 0.1), min(1.05, max(values) + 0.06))
     bars.set_xticks(at, list(found))
-    bars.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    bars.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     bars.set_title("Accuracy on books, of which none is labelled", fontsize=12)
     bars.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2, frameon=False)
     counts.barh(list(words), list(words.values()), color=["#08519c" if v > 0 else "#d95f02" for v in words.values()])

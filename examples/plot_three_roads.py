@@ -91,7 +91,7 @@ def draw(accuracies: dict[str, list], costs: dict[str, tuple[float, float]], sec
     chart.axhline(0.2, color="#aaaaaa", linestyle=":", label="chance")
     chart.set(xlabel="examples of each character", ylim=(0.15, 1.02), xticks=SHOTS)
     chart.set_title("Accuracy on tasks of five unseen characters (95% intervals)", fontsize=12)
-    chart.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    chart.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     chart.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     learn, answer = np.array([costs[name] for name in ROADS]).T
     places = np.arange(len(ROADS))[::-1]

@@ -119,7 +119,7 @@ def draw_depth(ax: Any, found: list[tuple[DataSet, TransferAdvisor]]) -> None:
         best = int(np.argmax(accuracy))
         ax.plot(depth[best], accuracy[best], "o", markersize=16, markerfacecolor="none", color=data.colour)
     ax.set(xlabel="depth of the layer: 0 is pixels, 1 the last", ylabel="accuracy of a linear probe, leave-one-out")
-    ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     ax.set_title("What each layer knows (the best one is ringed)", fontsize=13)
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")

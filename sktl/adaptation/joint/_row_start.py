@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
@@ -307,7 +309,9 @@ def _head(
     rows: np.ndarray, class_numbers: np.ndarray, weights: np.ndarray | None, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     classes, present = np.unique(class_numbers, return_inverse=True)
-    solution = solve_logistic(rows, present, weights, _penalty(rows, present, weights), MAX_ITER)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is a start, from which training goes on
+        solution = solve_logistic(rows, present, weights, _penalty(rows, present, weights), MAX_ITER)
     weight, bias = solution.weight, solution.bias
     if len(weight) == 1:  # logits z of two classes are (-z/2, z/2)
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

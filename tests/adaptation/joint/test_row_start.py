@@ -235,3 +235,14 @@ class TestShares:
     def test_bad_shares_are_named(self, shares, message, moved):
         with pytest.raises(ValueError, match=message):
             DomainAdaptedClassifier(target_shares=shares).fit(*moved[:2])
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_a_start_that_is_cut_short_is_no_reason_to_warn(monkeypatch):
+    """Training goes on from it, and no parameter of the estimator is the number of its steps."""
+    monkeypatch.setattr("sktl.adaptation.joint._row_start.MAX_ITER", 1)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 5))
+    y = np.where(np.arange(60) < 40, np.arange(60) % 3, -1)
+    model = DomainAdaptedClassifier(max_epochs=1, random_state=0).fit(X, y)
+    assert model.predict_proba(X[:2]).shape == (2, 3)
