@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ class Browser:
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
+            "--disable-dev-shm-usage",  # of which containers have little: pages crash
             "--hide-scrollbars",
             f"--user-data-dir={profile}",
         ]
@@ -46,8 +48,11 @@ class Browser:
         request = urllib.request.Request(
             self._session + path, data, {"Content-Type": "application/json"}, method=method
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["value"]
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:  # the driver says in its answer what happened
+            raise RuntimeError(f"{path} {body}: {error.read().decode()[:1000]}") from error
 
     def open(self, url: str, width: int = 1400, scheme: str = "light") -> None:
         """Open a page on a screen of some width in pixels, for someone who likes it light or dark."""
