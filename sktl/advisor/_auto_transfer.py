@@ -28,8 +28,9 @@ from sktl.advisor._experience import by_experience, note_experience, read_experi
 from sktl.advisor._listed import check_listed, listed, wants_codes
 from sktl.advisor._material import Material, material
 from sktl.advisor._problem import TEXT, Problem, read_rows
+from sktl.advisor._repeats import repeated_codes, repeats
 from sktl.advisor._search import Search
-from sktl.advisor._tasks import Task, repeats
+from sktl.advisor._tasks import Task
 from sktl.cache import CodeCache
 from sktl.features import CNNCodesTransformer, pipeline_to_onnx
 from sktl.texts import as_texts
@@ -88,8 +89,8 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         self, given: Material, candidates: list[Candidate], y: Any, budget: TimeBudget, watch: Any
     ) -> tuple[Entry, list[Entry]]:
         task = self._task(given.problem, given.target)
-        on = given.layers[0].codes if given.layers else given.X
-        search = Search(self, given, task, candidates, repeats(on), budget, watch)
+        same = repeated_codes(given.layers[0].codes) if given.layers else repeats(given.X)
+        search = Search(self, given, task, candidates, same, budget, watch)
         return search.run(), search.entries
 
     def _fit(self, X: Any, y: Any, sample_domain: Any) -> Any:
@@ -290,18 +291,23 @@ class AnswersOfClassifier(AutoTransfer):
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
 
+def taken(best: Entry) -> str:
+    """Return what became of the best: why it could not be scored, if nothing could."""
+    return f"taken; {best.status}" if best.has_failed else "taken"
+
+
 def leaderboard(best: Entry, entries: list[Entry]) -> Any:
     """Return a row a candidate, the taken one marked; a pandas DataFrame if pandas is there, else a list of dicts."""
-    ranked = sorted(entries, key=lambda e: (-e.n_rows, -e.score if e.score == e.score else np.inf))
+    ranked = sorted(entries, key=lambda e: (-e.n_scored, -e.score if e.score == e.score else np.inf))
     rows = [
         {
             "candidate": e.candidate.name,
             "strategy": e.candidate.strategy,
             "score": e.score,
             "std_error": e.error,
-            "n_rows": e.n_rows,
+            "n_rows": e.n_scored,
             "fit_seconds": e.costs.last if e.costs.last is not None else np.nan,
-            "status": "taken" if e is best else e.status,
+            "status": taken(e) if e is best else e.status,
         }
         for e in ranked
     ]

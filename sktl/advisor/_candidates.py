@@ -63,6 +63,8 @@ class Candidate:
         Passes of the network a row that a fit takes: once, and an epoch. None where no network is trained.
     takes_marks : bool
         Whether it learns from unlabelled rows too.
+    is_given : bool
+        Whether it is the user's, whose labels and probabilities may not agree.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Candidate:
     part: LayerCodes | None = None
     passes: tuple[float, float] | None = None
     takes_marks: bool = False
+    is_given: bool = False
 
     def seconds(self, material: Material, n_rows: int, epochs: int) -> float | None:
         """Return what a fit is expected to take, or None where nobody knows."""

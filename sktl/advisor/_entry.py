@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,15 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from sktl._warn_once import warn_user
 from sktl.advisor._candidates import EPOCHS, Candidate
 from sktl.advisor._clock import Costs, TimeBudget
 from sktl.advisor._material import Material
 
 FIRST_RUNG = 300  # rows on which candidates are compared first, at least
 FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung
+
+NOT_TRIED = "not tried: no time"
 
 
 @dataclass
@@ -49,9 +53,24 @@ class Entry:
     score: float = math.nan
     error: float = math.nan
     costs: Costs = field(default_factory=Costs)
-    status: str = "not tried: no time"
+    status: str = NOT_TRIED
     fitted: Any = None
     epochs: int = EPOCHS[0]
+
+    @property
+    def n_scored(self) -> int:
+        """Rows that the score is of."""
+        return self.n_rows if self.known is None or self.outputs is None else int(self.known.sum())
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it raised something, or gave no score."""
+        return self.status.startswith("failed")
+
+    def fail(self, error: Exception) -> None:
+        """Note what was raised, and say it."""
+        self.status = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        warn_user(f"Candidate {self.candidate.name!r} is left out, for it {self.status}.")
 
     @property
     def tier(self) -> int:
@@ -62,6 +81,22 @@ class Entry:
     def has_probabilities(self) -> bool:
         """Whether its outputs are probabilities; an ensemble's are a mean of them."""
         return self.candidate.estimator is None or hasattr(self.candidate.estimator, "predict_proba")
+
+
+def best_of(entries: Sequence[Entry], n_rows: int) -> Entry | None:
+    """Return the best of those scored in the rung of so many rows."""
+    return max(scored(entries, n_rows), key=lambda e: e.score, default=None)
+
+
+def scored(entries: Sequence[Entry], n_rows: int) -> list[Entry]:
+    """Return those scored in the rung of so many rows."""
+    return [e for e in entries if e.outputs is not None and e.known is not None and e.n_rows == n_rows]
+
+
+def note_untried(entries: Sequence[Entry], why: str) -> None:
+    """Say why candidates were not tried, where it was not for want of time."""
+    for entry in entries:
+        entry.status = f"not tried: {why}" if entry.status == NOT_TRIED else entry.status
 
 
 def quietly(model: Any, X: Any, y: Any) -> Any:

@@ -36,12 +36,12 @@ def listed(owner: Any, material: Material) -> list[Candidate]:
             family = as_family(item)
             said = type(family).__dict__.get("name", "given")
             found += [
-                one if isinstance(one, Candidate) else Candidate(one[0], said, SHALLOW, one[1])
+                one if isinstance(one, Candidate) else Candidate(one[0], said, SHALLOW, one[1], is_given=True)
                 for one in family._candidates(owner, material)
             ]
         else:
             name, estimator = named_estimator(item)
-            found.append(Candidate(name, "given", SHALLOW if found else SIMPLE, estimator))
+            found.append(Candidate(name, "given", SHALLOW if found else SIMPLE, estimator, is_given=True))
     names = [one.name for one in found]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:

@@ -19,7 +19,7 @@ from sktl.advisor import _clock
 from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._clock import CAUTION, TimeBudget, timed
 from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
-from sktl.advisor._entry import FACTOR, Entry, fit_to_time, quietly, rungs
+from sktl.advisor._entry import FACTOR, Entry, best_of, fit_to_time, note_untried, quietly, rungs, scored
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
@@ -62,67 +62,66 @@ class Search:
 
     def run(self) -> Entry:
         """Try the candidates; returns the best, fitted to all rows (if `refit`)."""
-        simple = self._first_that_works()
-        every = np.arange(self.material.n)
+        self.simple = self._first_that_works()
         if self.budget.left <= 0:
-            self._warn_of_time(simple)
-            return simple
+            self._warn_of_time()
+            return self.simple
         self.task.warn_of_few(self.cv)
-        folds = self.task.folds(self.cv, self.groups, every)
+        folds = self.task.folds(self.cv, self.groups, np.arange(self.material.n))
         if not folds:
-            warn_user(f"Rows are too few to compare candidates: {simple.candidate.name!r} was taken.")
-            return simple
+            note_untried(self.entries, "too few rows that differ")
+            warn_user(f"Rows are too few to compare candidates: {self.simple.candidate.name!r} was taken.")
+            return self.simple
         try:
-            self._compare(simple, folds)
+            self._compare(folds)
         except KeyboardInterrupt:
             self._note_interrupt()
         else:
-            is_late = self.budget.is_bounded and not simple.status.startswith("failed")
-            if simple.outputs is None and len(self.entries) > 1 and is_late:
-                self._warn_of_time(simple)
-        best = self._chosen(simple)
+            is_late = self.budget.is_bounded and not self.simple.has_failed
+            if self.simple.outputs is None and len(self.entries) > 1 and is_late:
+                self._warn_of_time()
+        best = self._chosen(self.simple)
         try:
             while not self._finish(best):
-                best = self._chosen(simple)
+                best = self._chosen(self.simple)
             return self._ensemble(best) or best
         except KeyboardInterrupt:  # while the best, or members of an ensemble, are fitted to all rows
             self._note_interrupt()
-            return simple if best.fitted is None and self.owner.refit else best
+            return self.simple if best.fitted is None and self.owner.refit else best
 
     def _note_interrupt(self) -> None:
         self.was_interrupted = True
+        note_untried(self.entries, "the search was interrupted")
         warn_user("The search was interrupted: the best candidate so far is what was learned.")
 
-    def _warn_of_time(self, simple: Entry) -> None:
+    def _warn_of_time(self) -> None:
         warn_user(
             f"time_budget={self.owner.time_budget:g} s is too little for more than one candidate: "
-            f"{simple.candidate.name!r} was fitted, without a comparison, in {self.budget.passed:.1f} s."
+            f"{self.simple.candidate.name!r} was fitted, without a comparison, in {self.budget.passed:.1f} s."
         )
 
     def _first_that_works(self) -> Entry:
         """Fit the simplest candidate to all rows: what is there in any case, in time or not."""
         errors: list[Exception] = []
-        for entry in self.entries:
+        for entry in [e for e in self.entries if not e.has_failed]:
             with self.watch(entry.candidate.name):
                 try:
                     self._fit_whole(entry, None)
                 except Exception as error:  # an estimator may raise anything; the others still count
-                    self._fail(entry, error)
+                    entry.fail(error)
                     errors.append(error)
                     continue
             entry.candidate.tier = SIMPLE
             return entry
         raise ValueError(
             "No candidate could be fitted: " + "; ".join(f"{e.candidate.name}: {e.status}" for e in self.entries)
-        ) from errors[0]
+        ) from (errors[0] if errors else None)
 
-    def _compare(self, simple: Entry, folds: list) -> None:
-        with self.watch(simple.candidate.name):
-            self._evaluate(simple, folds, self.material.n)
+    def _compare(self, folds: list) -> None:
+        simple = self._score_simple(folds)
         if simple.outputs is None:
             return
-        shallow = [e for e in self.entries if e.tier == SHALLOW and not e.status.startswith("failed")]
-        self._halve(shallow, folds)
+        self._halve([e for e in self.entries if e.tier == SHALLOW and not e.has_failed], folds)
         for entry in [e for e in self.entries if e.tier == TRAINED]:
             if self._is_good_enough(simple):
                 entry.status = "not tried: codes are good enough"
@@ -131,6 +130,20 @@ class Search:
             else:
                 with self.watch(entry.candidate.name):
                     self._race(entry, folds, simple)
+
+    def _score_simple(self, folds: list) -> Entry:
+        """Score the simplest candidate; where it cannot be, the next one takes its place, if there is any that can."""
+        first = self.simple
+        while True:
+            with self.watch(self.simple.candidate.name):
+                self._evaluate(self.simple, folds, self.material.n)
+            if not self.simple.has_failed:
+                return self.simple
+            try:
+                self.simple = self._first_that_works()
+            except ValueError:  # none is left
+                self.simple = first
+                return first
 
     # Successive halving (Jamieson and Talwalkar 2016): all on few rows, a third of them on three times as many, ...
     def _halve(self, entries: list[Entry], folds: list) -> None:
@@ -156,7 +169,7 @@ class Search:
 
     def _race(self, entry: Entry, folds: list, simple: Entry) -> None:
         """Try a training fold by fold, while it is not behind."""
-        best = self._best_of([e for e in self.entries if e.tier != TRAINED]) or simple
+        best = best_of([e for e in self.entries if e.tier != TRAINED], self.material.n) or simple
         if self.budget.is_bounded and not fit_to_time(entry, self.material, len(folds[0][0]), self.budget):
             return
         for i in range(len(folds)):
@@ -185,7 +198,7 @@ class Search:
 
     def _reserve(self, entry: Entry) -> float:
         """Return the seconds to keep for the final fit, of this candidate or of the best so far."""
-        best = self._best_of([e for e in self.entries if e.tier != TRAINED])
+        best = best_of([e for e in self.entries if e.tier != TRAINED], self.material.n)
         return max(self._final(entry), 0.0 if best is None else self._final(best))
 
     def _evaluate(self, entry: Entry, folds: list, size: int) -> None:
@@ -209,7 +222,7 @@ class Search:
                 entry.status = "stopped: no time"
                 break
             except Exception as error:  # as above
-                self._fail(entry, error)
+                entry.fail(error)
                 return
             if outputs is None:
                 outputs = np.full((n, found.shape[1]), np.nan, dtype=found.dtype)
@@ -223,7 +236,7 @@ class Search:
             raise ValueError(f"scoring={self.owner.scoring!r} cannot score the candidates: {error}") from error
         if not math.isfinite(entry.score):
             entry.outputs = None
-            self._fail(entry, ValueError(f"its score is {entry.score}"))
+            entry.fail(ValueError(f"its score is {entry.score}"))
             return
         entry.outputs, entry.known, entry.n_rows = outputs, known, size
         entry.error = self.task.error_of(outputs, rows)
@@ -250,7 +263,8 @@ class Search:
     def _asked_after_fit(self, entry: Entry, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         model = self._fitted(entry, train)
         part = entry.candidate.part
-        return self.task.outputs(model, take_rows(self.material.X, test) if part is None else part.codes[test])
+        X = take_rows(self.material.X, test) if part is None else part.codes[test]
+        return self.task.outputs(model, X, is_given=entry.candidate.is_given)
 
     def _fitted(self, entry: Entry, rows: np.ndarray) -> Any:
         part = entry.candidate.part
@@ -277,7 +291,7 @@ class Search:
         except OutOfTimeError:
             pass
         except Exception as error:  # as above
-            self._fail(entry, error)
+            entry.fail(error)
             entry.outputs = None
             return False
         entry.status, entry.outputs = "scored; no time to fit it to all rows", None
@@ -285,7 +299,7 @@ class Search:
 
     def _ensemble(self, best: Entry) -> Entry | None:
         """Return the greedy ensemble if it is ahead of the best out of fold, and there is time for its members."""
-        entries = [e for e in self._scored() if e.known is not None and e.known.all() and e.outputs is not None]
+        entries = [e for e in scored(self.entries, self.material.n) if e.known is not None and e.known.all()]
         rows = np.arange(self.material.n)
         if len(entries) < 2 or len(rows) < LEAST_ROWS or best not in entries or self.was_interrupted:
             return None
@@ -314,21 +328,15 @@ class Search:
         return found
 
     def _is_good_enough(self, simple: Entry) -> bool:
-        best = self._best_of(self.entries) or simple
+        best = best_of(self.entries, self.material.n) or simple
         return self.task.is_default and self.task.default == "accuracy" and best.score >= GOOD_ENOUGH
-
-    def _scored(self) -> list[Entry]:
-        return [e for e in self.entries if e.outputs is not None and e.n_rows == self.material.n]
-
-    def _best_of(self, entries: Sequence[Entry]) -> Entry | None:
-        scored = [e for e in entries if e.outputs is not None and e.known is not None and e.n_rows == self.material.n]
-        return max(scored, key=lambda e: e.score, default=None)
 
     # The one-standard-error rule (Breiman et al. 1984): the simplest one that the best is not ahead of for sure.
     def _chosen(self, simple: Entry) -> Entry:
         chosen = simple
         for tier in (SHALLOW, TRAINED):
-            for entry in sorted((e for e in self._scored() if e.tier == tier), key=lambda e: -e.score):
+            of_tier = [e for e in self.entries if e.tier == tier]
+            for entry in sorted(scored(of_tier, self.material.n), key=lambda e: -e.score):
                 if self._is_ahead(entry, chosen):
                     chosen = entry
         return chosen
@@ -340,7 +348,3 @@ class Search:
         lead, error = self.task.lead(entry.outputs, other.outputs, rows)
         is_ahead, is_sure = 0 < lead > NOISE * error, lead > SURE * error or not entry.has_probabilities
         return is_ahead and (is_sure or self.task.keeps_log_loss(entry.outputs, other.outputs, rows))
-
-    def _fail(self, entry: Entry, error: Exception) -> None:
-        entry.status = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        warn_user(f"Candidate {entry.candidate.name!r} is left out, for it {entry.status}.")

@@ -73,8 +73,14 @@ class Task:
         """Return what predicts these outputs."""
         raise NotImplementedError
 
-    def outputs(self, model: Any, X: Any) -> np.ndarray:
-        """Return a fitted model's outputs, float32 of shape (n, n_outputs)."""
+    def outputs(self, model: Any, X: Any, *, is_given: bool = False) -> np.ndarray:
+        """Return a fitted model's outputs, (n, n_outputs); of a user's own model more is checked.
+
+        Raises
+        ------
+        ValueError
+            If they are no labels of y, not one a row, or not finite.
+        """
         raise NotImplementedError
 
     def row_gains(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -141,21 +147,41 @@ class ClassTask(Task):
         self.sizes = np.bincount(self.number, minlength=len(classes))
         self.labels = classes
         self.averages = self.keeps_proba = len(target) * len(classes) <= MOST_OUTPUTS
+        self.reads_labels = self.is_default or getattr(self.scorer, "_response_method", None) == "predict"
 
     def model(self, outputs: np.ndarray) -> Any:
         """Return a classifier that predicts these outputs."""
         return _PredictedClasses(outputs, self.classes) if self.keeps_proba else _OfNumbers(outputs, self.classes)
 
-    def outputs(self, model: Any, X: Any) -> np.ndarray:
-        """Return probabilities in the order of the classes; ones and zeros where the model has none."""
+    def outputs(self, model: Any, X: Any, *, is_given: bool = False) -> np.ndarray:
+        """Return probabilities in the order of the classes; ones and zeros where the model has none.
+
+        So too where labels are what is scored, and a user's model predicts others than those of the highest
+        probability: it has a threshold of its own, say.
+        """
+        proba = None
         if self.keeps_proba and hasattr(model, "predict_proba"):
             proba = np.zeros((_n(X), len(self.classes)), dtype=np.float32)
-            proba[:, np.searchsorted(self.classes, model.classes_)] = model.predict_proba(X)
-            return np.nan_to_num(proba)
-        number = np.searchsorted(self.classes, model.predict(X))
+            proba[:, self._numbers(model.classes_, None)] = checked(model.predict_proba(X), "probabilities")
+            if not (is_given and self.reads_labels):
+                return proba
+        number = self._numbers(model.predict(X), _n(X))
+        if proba is not None and (proba.argmax(1) == number).all():
+            return proba
         if not self.keeps_proba:
             return number[:, None].astype(np.float32)
         return np.eye(len(self.classes), dtype=np.float32)[number]
+
+    def _numbers(self, labels: Any, n: int | None) -> np.ndarray:
+        """Return the numbers of labels, of which there have to be `n`."""
+        labels = np.asarray(labels)
+        if labels.shape != (len(labels) if n is None else n,):
+            raise ValueError(f"it predicts an array of shape {labels.shape} for {n} rows")
+        number = np.minimum(np.searchsorted(self.classes, labels), len(self.classes) - 1)
+        odd = np.flatnonzero(self.classes[number] != labels)
+        if len(odd):
+            raise ValueError(f"it predicts {labels[odd[0]].item()!r}, which is no label of y")
+        return number
 
     def row_gains(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return 1 for each row that is right."""
@@ -242,9 +268,9 @@ class ValueTask(Task):
         """Return a regressor that predicts these outputs."""
         return _PredictedValues(outputs if self.target.ndim == 2 else outputs[:, 0])
 
-    def outputs(self, model: Any, X: Any) -> np.ndarray:
+    def outputs(self, model: Any, X: Any, *, is_given: bool = False) -> np.ndarray:
         """Return values, (n, n_outputs)."""
-        return np.asarray(model.predict(X), dtype=np.float64).reshape(_n(X), -1)
+        return checked(np.asarray(model.predict(X), dtype=np.float64).reshape(_n(X), -1), "values")
 
     def row_gains(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return each row's squared error, negative, in the variance of the values."""
@@ -276,15 +302,13 @@ class ValueTask(Task):
             )
 
 
+def checked(outputs: Any, name: str) -> np.ndarray:
+    """Return outputs that are finite numbers."""
+    outputs = np.asarray(outputs)
+    if not np.isfinite(outputs).all():
+        raise ValueError(f"its {name} are NaN or infinite in places")
+    return outputs
+
+
 def _n(X: Any) -> int:
     return X.shape[0] if hasattr(X, "shape") else len(X)
-
-
-def repeats(codes: Any) -> np.ndarray:
-    """Return a number for each row, the same for rows that are the same."""
-    known: dict[Any, int] = {}
-    if isinstance(codes, np.ndarray):
-        keys = (np.round(row, 5).tobytes() for row in codes.astype(np.float32))
-    else:
-        keys = iter(codes)
-    return np.array([known.setdefault(key, len(known)) for key in keys], dtype=int)

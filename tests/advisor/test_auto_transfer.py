@@ -5,9 +5,11 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits, load_iris
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -15,16 +17,17 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import cross_val_predict, train_test_split
+from sklearn.model_selection import FixedThresholdClassifier, StratifiedKFold, cross_val_predict, train_test_split
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier, AutoTransferRegressor, TransferAdvisor, make_codes_classifier
 from sktl.advisor import CandidateFamily, CodesCandidates, FineTuningCandidates, _clock, _search
 from sktl.advisor._ensemble import greedy_weights, mean_of, out_of_sample
-from sktl.advisor._tasks import ClassTask, ValueTask, repeats
+from sktl.advisor._repeats import repeats
+from sktl.advisor._tasks import ClassTask, ValueTask
 from sktl.exceptions import BadImageError
 from sktl.features import CNNCodesTransformer
 from sktl.training import _trainer
@@ -144,7 +147,8 @@ def test_trainings_are_tried_and_dropped_fold_by_fold(network):
     model = AutoTransferClassifier(families, backbones=network, image_size=24).fit(X, noisy)
     table = model.leaderboard_.set_index("candidate")
     for name in ("last", "lora"):
-        assert table.loc[name, "n_rows"] == 60
+        n_folds = int(table.loc[name, "status"].split()[3]) if "of 3 folds" in table.loc[name, "status"] else 3
+        assert table.loc[name, "n_rows"] == 20 * n_folds  # what it was scored on
         assert table.loc[name, "fit_seconds"] > 0
 
 
@@ -652,3 +656,130 @@ def test_what_is_no_network_is_not_written(tmp_path):
         search.to_onnx(tmp_path / "model.onnx")
     with pytest.raises(NotFittedError):
         AutoTransferClassifier().to_onnx(tmp_path / "model.onnx")
+
+
+# What a user's own candidates are given, and give
+
+
+class Odd(ClassifierMixin, BaseEstimator):
+    """Predicts in a way that no classifier should."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        zeros = np.zeros(X.shape[0], dtype=int)
+        return {"label": zeros + 7, "between": zeros + 0.5, "fewer": zeros[1:], "table": zeros[:, None]}[self.how]
+
+
+class OddProba(Odd):
+    def predict_proba(self, X):
+        proba = np.full((len(X), 2), 0.5)
+        proba[::2] = np.nan
+        return proba if self.how == "NaN" else np.ones((len(X), 5))
+
+
+def as_kinds(X):
+    import scipy.sparse as sp
+    import torch
+
+    yield "data frame", pd.DataFrame(X, columns=list("abcd"), index=[0] * len(X))
+    yield "list", X.tolist()
+    yield "objects", X.astype(object)
+    yield "tensor", torch.as_tensor(X)
+    for kind in ("csr_matrix", "csr_array", "csc_matrix", "coo_matrix"):
+        yield kind, getattr(sp, kind)(X)
+
+
+def test_rows_of_every_kind_reach_a_users_own_candidates():
+    X, y = rows(60)
+    X[30:] = X[:30]  # repeats stay in one fold, whatever holds them
+    y[30:] = y[:30]
+    given = [("k-NN", KNeighborsClassifier(1)), ("linear", LogisticRegression())]
+    expected = AutoTransferClassifier(given).fit(X, y)
+    for name, held in as_kinds(X):
+        model = AutoTransferClassifier(given).fit(held, y)
+        assert model.leaderboard_["score"].tolist() == expected.leaderboard_["score"].tolist(), name
+        assert model.leaderboard_["n_rows"].tolist() == [60, 60]
+        assert model.predict(held).tolist() == expected.predict(X).tolist()
+
+
+def test_a_table_of_text_and_numbers():
+    X, y = rows(60)
+    table = pd.DataFrame({"a": X[:, 0], "word": np.where(X[:, 1] > 0, "u", "v"), "b": np.where(X[:, 2] > 1, np.nan, 1)})
+    columns = make_column_transformer((OneHotEncoder(), ["word"]), remainder="passthrough")
+    given = [("trees", make_pipeline(columns, DecisionTreeClassifier(random_state=0))), ("constant", DummyClassifier())]
+    model = AutoTransferClassifier(given).fit(table, y)
+    assert model.best_candidate_ == "trees"
+
+
+def test_which_rows_are_the_same():
+    X, _ = rows(20)
+    X[10:] = X[:10]
+    for moved in (X, X + 1e9, X * 1e-12, X.astype(np.float32) * 1e12, np.c_[X, np.full(20, 1e15)]):
+        assert repeats(moved).tolist() == [*range(10), *range(10)]
+        for name, held in as_kinds(np.resize(moved, (20, 4)).astype(float)):
+            assert len(set(repeats(held).tolist())) in (10, 20), name
+    assert repeats(np.array([[0.0, 1.0], [-0.0, 1.0]])).tolist() == [0, 0]
+    assert repeats([{"a": 1, "b": [2]}, {"b": [2], "a": 1}, {"a": 2}]).tolist() == [0, 0, 1]
+    assert repeats(pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": ["x", "x", "x"]})).tolist() == [0, 0, 1]
+    assert repeats([{1}, {1}]).tolist() == [0, 1]  # what cannot be compared is no repeat
+
+
+def test_rows_far_from_zero_are_compared():
+    X, y = rows(60)
+    for moved in (X + 1e9, X * 1e-12):
+        model = AutoTransferClassifier("codes", n_candidates=2).fit(moved, y)
+        assert model.leaderboard_["n_rows"].tolist() == [60, 60]
+        assert np.isfinite(model.best_score_)
+
+
+@pytest.mark.parametrize("how", ["label", "between", "fewer", "table", "NaN", "columns"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_candidate_that_answers_nonsense_is_left_out(how, is_first):
+    X, y = rows(60)
+    odd = ("odd", OddProba(how) if how in ("NaN", "columns") else Odd(how))
+    given = [odd, ("linear", LogisticRegression())] if is_first else [("linear", LogisticRegression()), odd]
+    with pytest.warns(UserWarning, match="'odd' is left out, for it failed"):
+        model = AutoTransferClassifier(given).fit(X, y)
+    assert (model.best_candidate_, model.best_score_ > 0.8) == ("linear", True)
+    assert status(model, "odd").startswith("failed: ")
+
+
+def test_where_nothing_can_be_scored_it_is_said():
+    X, y = rows(60)
+    with pytest.warns(UserWarning, match="it predicts 7, which is no label of y"):
+        model = AutoTransferClassifier([("odd", Odd("label"))]).fit(X, y)
+    assert status(model, "odd") == "taken; failed: ValueError: it predicts 7, which is no label of y"
+    assert np.isnan(model.best_score_)
+
+
+def test_the_score_is_of_the_labels_that_are_predicted():
+    X, y = rows(80)
+    with_threshold = FixedThresholdClassifier(LogisticRegression(), threshold=0.98)
+    model = AutoTransferClassifier([("threshold", with_threshold)]).fit(X, y)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    right = cross_val_predict(with_threshold, X, y, cv=folds) == y
+    assert right.mean() < 0.8
+    assert model.best_score_ == pytest.approx(right.mean())
+    by_rank = AutoTransferClassifier([("threshold", with_threshold)], scoring="roc_auc").fit(X, y)
+    assert by_rank.best_score_ > 0.9  # probabilities stay, where they are what is scored
+
+
+def test_what_was_not_tried_says_why(clock):
+    X, y = rows(60)
+    with pytest.warns(UserWarning, match="too few to compare"):
+        model = AutoTransferClassifier("codes", n_candidates=2).fit(X[:2], [0, 1])
+    assert model.leaderboard_["status"].tolist() == ["taken", "not tried: too few rows that differ"]
+    given = [
+        ("linear", LogisticRegression()),
+        ("late", Slow(clock, 1, error=KeyboardInterrupt())),
+        ("k-NN", Odd("label")),
+    ]
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = AutoTransferClassifier(given).fit(X, y)
+    assert status(model, "k-NN") == "not tried: the search was interrupted"
