@@ -53,7 +53,7 @@ def found_domains(y: np.ndarray, sample_domain: Any, unlabelled: Any, target_dom
             )
         of_row = (~labelled).astype(np.intp)
         return Domains(np.array([SOURCE, TARGET]), of_row, np.array([False, True]))
-    names, of_row = sorted_names(domain_column(sample_domain, n_rows(y)).astype(str))
+    names, of_row = sorted_names(_as_text(domain_column(sample_domain, n_rows(y))))
     if target_domain is not None:
         wanted = target_domain if isinstance(target_domain, (list, tuple, set, np.ndarray)) else [target_domain]
         targets = np.isin(names, [str(name) for name in wanted])
@@ -69,3 +69,17 @@ def found_domains(y: np.ndarray, sample_domain: Any, unlabelled: Any, target_dom
     if not targets.any():
         targets = n_labelled < np.bincount(of_row, minlength=len(names))
     return Domains(names, of_row, targets)
+
+
+def _as_text(values: np.ndarray) -> np.ndarray:
+    """Return domains as text; two that differ must not become one."""
+    found = values.astype(str)
+    if values.dtype.kind == "O":
+        known: dict[str, object] = {}
+        for value, text in zip(values.tolist(), found.tolist()):
+            if known.setdefault(text, value) != value:
+                raise ValueError(
+                    f"sample_domain has two domains that read {text!r}: {known[text]!r} of type "
+                    f"{type(known[text]).__name__}, and one of type {type(value).__name__}. Use values of one type."
+                )
+    return found

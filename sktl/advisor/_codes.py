@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import StandardScaler, normalize
 from torch import nn
@@ -24,6 +22,7 @@ from sktl._magnitudes import standardiser
 from sktl._preprocessing import Preprocessing
 from sktl._validation import shorten
 from sktl._warn_once import warn_user
+from sktl.advisor._made_codes import checked_codes, n_components_of
 from sktl.advisor._problem import TEXT, Problem
 from sktl.backbones import Backbone, installed_networks, layer_info, load_backbone, resolve_layers
 from sktl.exceptions import BadImageError, PictureWarning
@@ -35,7 +34,6 @@ EMBEDDED = "efficientnet_lite0"
 PENULTIMATE, ALL, PIXELS, AS_THEY_ARE, CODES = "penultimate", "all", "pixels", "as they are", "codes"
 NO_NETWORK = "none"
 PIXEL_SIDE = 16
-SPARSE_COMPONENTS = 256
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,8 @@ class LayerCodes:
         From 0, pixels, to 1, what enters the classifier.
     codes : ndarray of shape (n, n_codes)
         Of unit length; feature rows and pixels standardised.
+    n_components : int or None
+        How many principal components sparse codes can be brought to, by what takes no sparse rows; None of dense ones.
     """
 
     backbone: str
@@ -61,6 +61,7 @@ class LayerCodes:
     layer: str
     depth: float
     codes: np.ndarray
+    n_components: int | None = None
 
     @property
     def is_pretrained(self) -> bool:
@@ -109,6 +110,7 @@ class _Pass:
     slices: dict[str, slice] | None = None
     depths: dict[str, float] = field(default_factory=dict)
     has_all: bool = False
+    n_components: int | None = None
 
 
 def extract(advisor: Any, problem: Problem) -> Extraction:
@@ -227,7 +229,8 @@ def _run(advisor: Any, problem: Problem, item: Any, X: Any, found: Extraction, n
         transformer = clone(item)
         codes = transformer.fit_transform(X)
         found.seconds[name] = (time.perf_counter() - start) / len(found.rows)
-        return _Pass(item, name, _dense(codes, advisor.random_state))
+        kept = n_components_of(codes)
+        return _Pass(item, name, checked_codes(codes, len(found.rows), advisor.random_state), n_components=kept)
     transformer = transformer_of(advisor, item, advisor.layers, on_bad="report", verbose=advisor.verbose)
     network = load_backbone(transformer.backbone, transformer.weights, seed=transformer.random_state)
     size = network.preprocessing.resized_to(as_size(transformer.image_size)).size
@@ -303,18 +306,11 @@ def _classifier(network: Backbone, size: tuple[int, int]) -> nn.Linear | None:
     return head if is_classifier else None  # type: ignore[return-value]
 
 
-def _dense(codes: Any, seed: int) -> np.ndarray:
-    if not sparse.issparse(codes):
-        return np.asarray(codes, dtype=np.float64).reshape(len(codes), -1)
-    kept = min(SPARSE_COMPONENTS, codes.shape[0] - 1, codes.shape[1] - 1)
-    return TruncatedSVD(kept, random_state=seed).fit_transform(codes) if kept > 0 else codes.toarray()
-
-
 def _layers(one: _Pass, rows: np.ndarray) -> list[LayerCodes]:
     """Return the layers of one backbone, each once, and all of them side by side."""
     codes, slices = one.codes[rows], one.slices
     if slices is None:
-        return [LayerCodes(one.name, one.item, CODES, 1.0, normalize(codes))]
+        return [LayerCodes(one.name, one.item, CODES, 1.0, normalize(codes), one.n_components)]
     found = [
         LayerCodes(one.name, one.item, layer, one.depths[layer], normalize(codes[:, s])) for layer, s in slices.items()
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -143,11 +144,17 @@ def _strategy(
                 f"Unlabelled rows differ from labelled ones: proxy A-distance {shift.proxy_a:.2f} of 2, p = "
                 f"{shift.pvalue:.3f}. A classifier of the labelled rows has to be carried over."
             )
-            return "adapt"
-        reasons.append(
-            f"Unlabelled rows are like labelled ones (p = {shift.pvalue:.2f}): there is nothing to adapt, and they are "
-            "left out."
-        )
+            if chosen.part.n_components is None:
+                return "adapt"
+            reasons.append(
+                "Sparse codes, such as counts of words, are not adapted: aligned columns told classes of other domains no "
+                "better than those as they are. Give a TextCodesTransformer, whose codes can be."
+            )
+        else:
+            reasons.append(
+                f"Unlabelled rows are like labelled ones (p = {shift.pvalue:.2f}): there is nothing to adapt, and they "
+                "are left out."
+            )
     elif between:
         apart = [shift for shift in between if shift.is_shift]
         if apart:
@@ -215,6 +222,8 @@ def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: s
         model: Any = FineTunedClassifier(**network, **how, **pictures)
         return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
     before = _codes_steps(advisor, problem, part)
+    if part.n_components is not None and strategy == "prototypes":  # which take no sparse rows
+        before.insert(1, TruncatedSVD(part.n_components, random_state=advisor.random_state))
     if problem.is_pictures and strategy in ("codes", "earlier codes") and not problem.n_unlabelled:
         return make_codes_classifier(before[0])
     if strategy == "prototypes":

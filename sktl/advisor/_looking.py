@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sktl._array_api import take_rows
+from sktl._inputs import ROWS
 from sktl._preprocessing import Preprocessing
 from sktl._validation import printable
 from sktl.advisor._codes import PENULTIMATE, PIXELS, Extraction, LayerCodes
@@ -23,6 +24,7 @@ from sktl.metrics.transferability import knn_leave_one_out, ridge_leave_one_out
 
 # Squared distance of repeated rows, as a share of the mean: rounding, and that of float32 where a network computes.
 SAME, SAME_CODES = 1e-13, 1e-9
+ROUNDING = 1e-6  # of a feature's own size, by which repeated rows may differ
 # Distance of near-duplicates by codes, as a share of the median distance to the nearest other row; and squared distance
 # by pixels, as a share of the mean. Seen with the embedded network: pictures at half the size, blurred, brightened or
 # cut by 5 pixels have up to 0.76 by codes and 0.09 by pixels, mirrored ones 0.39 by codes; the nearest two of 60
@@ -97,6 +99,8 @@ def duplicates(found: Extraction, problem: Problem) -> list[Pair]:
     np.fill_diagonal(squares, np.inf)
     mean = squares[np.isfinite(squares)].mean() or 1.0
     same = squares <= (SAME_CODES if problem.is_pictures else SAME) * mean
+    if problem.kind == ROWS:
+        same = _equal_but_for_rounding(take_rows(problem.X, found.rows), same)
     near = same
     pixels = next((part.codes for part in found.layers if part.layer == PIXELS), None)
     if pixels is not None:
@@ -210,6 +214,15 @@ def thumbnails(advisor: Any, problem: Problem, pairs: Sequence[Pair], doubtful: 
             Image.fromarray(picture).save(file, "JPEG", quality=80)
             found[int(rows[i])] = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
     return found
+
+
+def _equal_but_for_rounding(rows: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return which of the near rows are equal in every column: far ones make others look near."""
+    for i in np.flatnonzero(near.any(axis=1)).tolist():
+        others = np.flatnonzero(near[i])
+        sizes = np.maximum(np.abs(rows[others]), np.abs(rows[i]))
+        near[i, others] = (np.abs(rows[others] - rows[i]) <= ROUNDING * sizes).all(axis=1)
+    return near
 
 
 def _squares(codes: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sktl._domains import Domains
-from sktl.advisor._source_distances import Distance, compared, nearness
+from sktl.advisor._source_distances import Distance, compared, nearness, ranked_by
 from sktl.advisor._source_index import SourceIndex
 from sktl.advisor._source_value import Components, RidgeProbe, judged
 from sktl.density_ratios import held_out_log_ratios
@@ -116,7 +116,7 @@ def choose(
     distances = moments
     if function is not None:
         distances = compared(function, moments, parts, components(problem.X[problem.target]), rng)
-    order = np.lexsort([moments, np.where(np.isnan(distances), np.inf, distances)]).tolist()
+    order = np.lexsort([moments, np.where(np.isnan(distances), np.inf, ranked_by(function, distances))]).tolist()
     choice = Choice(order, order, moments, distances, components)
     if n_sources != "auto":
         choice.chosen = order[: int(n_sources)]

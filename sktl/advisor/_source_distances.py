@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from sktl._validation import did_you_mean
+from sktl._validation import did_you_mean, shorten
 from sktl.metrics.distances import (
     coral_distance,
     frechet_distance,
@@ -91,10 +92,22 @@ def compared(
     for place in np.argsort(by_moments, kind="stable")[:COMPARED].tolist():
         source = rows[place]
         if len(source) > 1:
-            found[place] = float(function(_some(source, rng), target))
-            if not np.isfinite(found[place]):
-                raise ValueError(f"The distance of a source is {found[place]}; distances are finite numbers.")
+            found[place] = _number(function(_some(source, rng).copy(), target.copy()))  # it may write into them
     return found
+
+
+def _number(distance: Any) -> float:
+    """Return a distance that is a finite number."""
+    if np.ndim(distance) or not isinstance(distance, (Real, np.generic, np.ndarray)):
+        raise TypeError(f"The distance of a source is {shorten([distance])}; distances are finite numbers.")
+    if not np.isfinite(float(distance)):
+        raise ValueError(f"The distance of a source is {distance}; distances are finite numbers.")
+    return float(distance)
+
+
+def ranked_by(function: Distance | None, distances: np.ndarray) -> np.ndarray:
+    """Return what sources are ordered by: named distances below 0 are chance, the larger the fewer rows there are."""
+    return np.maximum(distances, 0.0) if function is None or function in DISTANCES.values() else distances
 
 
 def nearness(distances: np.ndarray) -> np.ndarray:

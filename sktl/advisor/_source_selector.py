@@ -57,7 +57,8 @@ class SourceSelector(
         How far a source is from the target: "proxy_a", "mmd", "coral", "frechet" or "sliced_wasserstein" of
         `sktl.metrics.distances`, on at most 1,000 rows of each and 128 principal components of all (64 from 13 sources
         on); "moments", that of `SourceIndex`, which reads no rows once the sources are indexed; or a function of the
-        components of source and target that returns a number. Of more than 32 sources, the 32 nearest by moments are
+        components of source and target that returns a number. Sources whose distance is estimated as 0 or less, which
+        nothing tells from the target, are ordered by moments. Of more than 32 sources, the 32 nearest by moments are
         compared by it.
     n_sources : "auto" or int, default="auto"
         How many sources are chosen. "auto" keeps those that do no harm, and needs three sources to tell; an int takes
@@ -176,10 +177,14 @@ class SourceSelector(
         Raises
         ------
         TypeError
-            If weights are given that the estimator does not take.
+            If weights are given that the estimator does not take, or it is a regressor.
         ValueError
             If there is no label, no source, `n_sources` is more than there are, or the index is damaged.
         """
+        if get_tags(self.estimator).estimator_type == "regressor":
+            raise TypeError(
+                f"{type(self).__name__} learns classes, and {type(self.estimator).__name__} is a regressor."
+            )
         function = checked_distance(self.distance)
         weights = None if sample_weight is None else row_weights(sample_weight, n_rows(X))
         problem = self._problem(X, y, sample_domain, weights)

@@ -19,6 +19,7 @@ JUDGED_ROWS = 500  # of a source, at most
 N_JUDGES = 16  # sources whose rows are judged by, the nearest to the target
 FEW = 12  # sources, of which one a round is left out; of more, half of those that hurt, by fewer components
 CAUTION, CAUTION_OF_MANY = 2.0, 1.0  # standard errors
+FEW_ROWS = 10  # of a judge, whose own variance is not relied on
 NOTICED = 0.002  # accuracy below which a source is not said to hurt
 CONTRADICTED, ABOVE_CHANCE = 3.0, 2.0  # standard errors: below the usual source; above chance
 USUAL = 0.75  # of the sources, up to which one may be contradicted: the usual is one of the better ones
@@ -248,5 +249,7 @@ def _weighted(changes: Sequence[np.ndarray], weights: np.ndarray) -> tuple[float
     """Return the weighted mean over judges of their rows' mean change, and its standard error."""
     shares = weights / weights.sum()
     mean = sum(share * change.mean() for share, change in zip(shares, changes))
-    variance = sum(share**2 * change.var() / len(change) for share, change in zip(shares, changes))
-    return float(mean), float(np.sqrt(variance))
+    of_all = float(np.concatenate(changes).var())  # a row by itself has no variance, and few rows often none
+    variances = [max(change.var(), of_all * (len(change) < FEW_ROWS)) for change in changes]
+    error = sum(share**2 * variance / len(change) for share, variance, change in zip(shares, variances, changes))
+    return float(mean), float(np.sqrt(error))

@@ -60,7 +60,8 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     differ from labelled  are many
     rows of features      linear, nearest neighbours or a network from scratch: what leave-one-out says; boosted
                           trees where they are ahead of these in three folds
-    text                  a linear classifier on tf-idf, or on the codes of the transformers given
+    text                  a linear classifier on tf-idf, or on the codes of the transformers given; sparse codes are
+                          not adapted
     ===================== ==================================================================================
 
     Parameters

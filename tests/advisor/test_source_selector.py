@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 import sktl
 from sktl.advisor import SourceIndex, SourceSelector, _source_index
 from sktl.advisor._source_distances import COMPARED
-from sktl.advisor._source_value import RidgeProbe, _agreeing
+from sktl.advisor._source_value import RidgeProbe, _agreeing, _weighted
 from sktl.exceptions import WeightsError
 from sktl.metrics.distances import frechet_distance
 from sktl.model_selection import StratifiedDomainKFold
@@ -317,3 +317,50 @@ def test_which_sources_agree_does_not_depend_on_how_many_rows_they_have():
     number[source >= 30] = 1 - number[source >= 30]  # of one row each, which proves nothing
     probe = RidgeProbe(codes, number, source)
     assert _agreeing(probe, probe.rows) == [i for i in range(35) if i != 3]
+
+
+def test_few_rows_do_not_make_a_source_the_nearest():
+    first = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        domain = np.r_[np.repeat(["a", "b", "c", "d"], [3, 5, 8, 200]), np.repeat("target", 100)]
+        X = rng.normal(size=(len(domain), 5))  # all of one distribution
+        y = np.where(domain == "target", -1, rng.integers(0, 2, len(domain)))
+        first.append(column(selector().fit(X, y, sample_domain=domain), "source")[0])
+    assert first.count("d") >= 6  # by distances below 0, which are chance, it was never the first
+    X, y, domain, _ = domains(shift=1.0)
+    assert column(selector().fit(X, y, sample_domain=domain), "source") == ["s0", "s1", "s2", "s3"]
+
+
+def test_a_single_row_is_no_proof():
+    assert _weighted([np.array([-1.0]), np.array([0.0])], np.ones(2)) == pytest.approx((-0.5, np.sqrt(0.125)))
+    large = [np.random.default_rng(i).integers(-1, 2, 50).astype(float) for i in (0, 1)]
+    mean, error = _weighted(large, np.array([1.0, 3.0]))
+    assert mean == pytest.approx(0.25 * large[0].mean() + 0.75 * large[1].mean())
+    assert error == pytest.approx(np.sqrt(0.0625 * large[0].var() / 50 + 0.5625 * large[1].var() / 50))
+
+
+def test_a_distance_of_ones_own_is_checked_and_changes_nothing():
+    X, y, domain, _ = domains()
+
+    def writes(source, target):
+        distance = abs(source.mean() - target.mean())
+        source[:], target[:] = 0.0, 0.0
+        return distance
+
+    plain = selector(distance=lambda s, t: abs(s.mean() - t.mean())).fit(X, y, sample_domain=domain)
+    model = selector(distance=writes).fit(X, y, sample_domain=domain)
+    assert column(model, "distance") == column(plain, "distance")
+    assert column(model, "gain") == column(plain, "gain")
+    for odd in (None, "near", np.ones(3)):
+        with pytest.raises(TypeError, match="finite numbers"):
+            selector(distance=lambda s, t, odd=odd: odd).fit(X, y, sample_domain=domain)
+
+
+def test_regressors_and_domains_that_read_alike_are_refused():
+    X, y, domain, _ = domains()
+    with pytest.raises(TypeError, match="Ridge is a regressor"):
+        SourceSelector(Ridge()).fit(X, y, sample_domain=domain)
+    mixed = np.array([{"s0": 1, "s1": "1"}.get(name, name) for name in domain], dtype=object)
+    with pytest.raises(ValueError, match="two domains that read '1'"):
+        selector().fit(X, y, sample_domain=mixed)

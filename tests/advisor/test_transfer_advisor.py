@@ -8,25 +8,29 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.base import clone
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, normalize
+from sklearn.preprocessing import Normalizer, StandardScaler, normalize
 from torch import nn
 
 from sktl import CNNCodesTransformer, TransferAdvisor
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import AS_THEY_ARE, LayerCodes
 from sktl.advisor._layer_prior import most_promising
+from sktl.advisor._made_codes import dense
 from sktl.advisor._scoring import ScoredLayer, boosted, score_layers
 from sktl.aligners import LabelledOnly
 from sktl.backbones import installed_networks
 from sktl.exceptions import BadImageError
 from sktl.finetuning import FineTunedClassifier
 from sktl.metrics.distances import proxy_a_distance
-from sktl.metrics.transferability import linear_probe, log_me
+from sktl.metrics.transferability import linear_probe, log_me, ridge_leave_one_out
 from tests.advisor.conftest import squares
 
 
@@ -503,3 +507,99 @@ def test_confidence_is_of_paired_rows(network, pictures):
     others = table.drop((found.backbone_, found.layer_))
     assert lead["lead"] == pytest.approx(own - others.max())
     assert json.dumps(found.similarity_evidence_)  # plain numbers
+
+
+# Hostile rows, texts and transformers
+
+
+def random_texts(n, rng, n_words=8):
+    return [" ".join(f"w{word}" for word in rng.zipf(1.5, n_words) % 300) for _ in range(n)]
+
+
+def test_leave_one_out_of_few_texts_is_no_better_than_refitting_all():
+    of_advisor, honest = [], []
+    for seed in range(25):
+        texts, y = random_texts(6, np.random.default_rng(seed)), np.arange(6) % 2
+        of_advisor.append(TransferAdvisor(scores=("linear",)).fit(texts, y).ranking_["linear"].item())
+        for i in range(6):  # tf-idf, and the penalty, by the others alone
+            rest = np.delete(np.arange(6), i)
+            words = TfidfVectorizer(sublinear_tf=True)
+            codes = words.fit_transform([texts[j] for j in rest]).toarray()
+            scale = ((codes - codes.mean(axis=0)) ** 2).sum() / 5
+            model = RidgeClassifier(alpha=scale * ridge_leave_one_out(codes, y[rest]).penalty).fit(codes, y[rest])
+            honest.append(model.predict(words.transform([texts[i]]).toarray())[0] == y[i])
+    assert np.mean(of_advisor) < np.mean(honest) + 0.08
+
+
+def test_codes_of_few_sparse_rows_keep_all_inner_products():
+    X = sparse.random(30, 400, 0.05, format="csr", random_state=0)
+    codes = dense(X, 0)
+    assert codes.shape == (30, 30)
+    assert np.allclose(codes @ codes.T, (X @ X.T).toarray())
+    assert np.allclose(dense(X[:, :20].tocsr(), 0), X[:, :20].toarray())
+    assert dense(sparse.random(600, 700, 0.05, format="csr", random_state=0), 0).shape == (600, 256)
+
+
+@pytest.mark.parametrize("n_each", [1, 2])
+def test_advice_for_few_texts_fits(n_each):
+    texts = ["a fine film", "a poor film", "fine and good", "poor and dull"][: 2 * n_each]
+    found = TransferAdvisor().fit(texts, ["good", "bad"] * n_each)
+    assert found.strategy_ == "prototypes"
+    model = found.make_estimator().fit(texts, ["good", "bad"] * n_each)
+    assert steps(model) == ["TfidfVectorizer", "TruncatedSVD", "Normalizer", "ProtoNetClassifier"]
+    assert model.predict(["so fine", "so poor"]).tolist() == ["good", "bad"]
+    assert "TruncatedSVD" in found.code_
+
+
+def test_advice_for_texts_of_another_domain_fits():
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    own = [f"{'fine' if i % 2 else 'poor'} {text}" for i, text in enumerate(random_texts(80, rng))]
+    texts = own[:40] + [text.replace("w", "v") for text in own[40:]]
+    marked = np.where(np.arange(80) < 40, y, -1)
+    found = TransferAdvisor().fit(texts, marked)
+    assert found.shifts_[0].is_shift
+    assert found.strategy_ == "codes"
+    assert "Sparse codes, such as counts of words, are not adapted" in str(found.report_)
+    model = found.make_estimator().fit(texts, marked)
+    assert set(model.predict(texts)) <= {0, 1}
+    assert np.mean(model.predict(texts[40:]) == y[40:]) > 0.8
+    with_codes = TransferAdvisor(make_pipeline(CountVectorizer(), TruncatedSVD(5, random_state=0))).fit(texts, marked)
+    assert with_codes.strategy_ == "adapt"
+    assert set(with_codes.make_estimator().fit(texts, marked).predict(texts)) <= {0, 1}
+
+
+class Odd(BaseEstimator, TransformerMixin):
+    def __init__(self, made):
+        self.made = made
+
+    def fit_transform(self, X, y=None):
+        return self.made(len(X))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda n: np.full((n, 2), np.nan), "NaN or infinite"),
+        (lambda n: np.ones((n - 1, 2)), r"shape \(39, 2\) of 40 rows"),
+        (lambda n: np.ones((n, 0)), r"shape \(40, 0\) of 40 rows"),
+        (lambda n: np.full((n, 1), "word"), "could not convert"),
+    ],
+)
+def test_a_transformer_that_makes_nonsense_is_left_out(made, message):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = X[:, 0] > 0
+    with pytest.raises(ValueError, match=f"Odd: .*{message}"):
+        TransferAdvisor(Odd(made)).fit(X, y)
+    with pytest.warns(UserWarning, match=f"Left out, .*{message}"):
+        found = TransferAdvisor([Odd(made), StandardScaler()]).fit(X, y)
+    assert [*found.failed_backbones_] == ["Odd"]
+
+
+def test_rows_look_alike_beside_far_ones_and_are_not_the_same():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    X[5] = X[4]
+    marked = np.r_[X[:, 0] > 0, np.full(40, -1)].astype(int)
+    pairs = TransferAdvisor().fit(np.r_[X, 1e9 * rng.normal(size=(40, 3))], marked).duplicates_
+    assert [(pair.first, pair.second) for pair in pairs] == [(4, 5)]
