@@ -147,8 +147,8 @@ def _strategy(
             if chosen.part.n_components is None:
                 return "adapt"
             reasons.append(
-                "Sparse codes, such as counts of words, are not adapted: aligned columns told classes of other domains no "
-                "better than those as they are. Give a TextCodesTransformer, whose codes can be."
+                "Sparse codes, such as counts of words, are not adapted: aligned columns told classes of other domains "
+                "no better than those as they are. Give a TextCodesTransformer, whose codes can be."
             )
         else:
             reasons.append(
