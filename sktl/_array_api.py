@@ -148,6 +148,19 @@ def column_or_1d(values: Any, **options: Any) -> Any:
         return validation.column_or_1d(values, **{key: options[key] for key in options if key in COLUMN_OPTIONS})
 
 
+def check_no_tuples(y: Any, name: str = "y") -> None:
+    """Raise a ValueError where a list holds tuples of several values, of which NumPy would make columns."""
+    if not isinstance(y, (list, tuple)):
+        return
+    several = next((entry for entry in y if isinstance(entry, tuple) and len(entry) != 1), None)
+    if several is not None:
+        raise ValueError(
+            f"{name} is a list that holds tuples, such as {repr(several)[:60]}. Entries are numbers, text or dates: "
+            f"make texts of them, [str(entry) for entry in {name}]. Several labels a row are an array of zeros and "
+            "ones, a column for each label."
+        )
+
+
 def _unmasked(values: np.ma.MaskedArray) -> np.ndarray:
     """Return an array with NaN, NaT or None where a masked array hides something: NumPy would bring that to light."""
     hidden, shown = np.ma.getmaskarray(values), np.ma.getdata(values)

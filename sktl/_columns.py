@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from sklearn.metrics import accuracy_score
 from sklearn.utils import validation
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -114,6 +115,21 @@ def check_classes(labels: np.ndarray) -> None:
     sorted_names(labels, "y")
 
 
+def accuracy(labels: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None) -> float:
+    """Return the weighted share of rows whose predicted label, (n,), is theirs, (n,): dates with a zone too.
+
+    Raises
+    ------
+    ValueError
+        If labels and predictions are of types that cannot be compared.
+    """
+    both = labels, predicted
+    if any(part.dtype.kind == "O" and not all(isinstance(label, str) for label in part) for part in both):
+        numbers = sorted_names(np.concatenate([labels.astype(object), predicted.astype(object)]), "y")[1]
+        labels, predicted = numbers[: len(labels)], numbers[len(labels) :]
+    return float(accuracy_score(labels, predicted, sample_weight=weight))
+
+
 def looks_continuous(y: Any) -> bool:
     """Whether y holds values rather than labels: numbers that are not all whole."""
     y = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y")
@@ -180,7 +196,7 @@ def domain_column(values: Any, n_expected: int | None, name: str = "sample_domai
     values = on_host(values, name)
     if isinstance(values, (list, tuple)):
         check_length(values, len(values) if n_expected is None else n_expected, name)
-        values = as_labels(values)
+        values = as_labels(values, name)
     shape = np.shape(values)
     if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,8 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _clone_parametrized
 from torch import Tensor, nn
 
-from sktl._array_api import n_rows, on_host
-from sktl._columns import class_labels, row_weights, target_values
+from sktl._array_api import check_no_tuples, n_rows, on_host
+from sktl._columns import accuracy, class_labels, row_weights, target_values
 from sktl._documented import Documented
 from sktl._modes import InPlainModes
 from sktl._preprocessing import Preprocessing
@@ -30,7 +29,8 @@ class ModuleSharingMixin(InPlainModes, ShowsWhatWasLearned, Documented, BaseEsti
     def __sklearn_clone__(self) -> Any:
         """Clone all parameters but modules, which the clone refers to."""
         modules = {name: v for name, v in self.get_params(deep=False).items() if isinstance(v, nn.Module)}
-        without = copy.copy(self)
+        without = object.__new__(type(self))
+        without.__dict__.update(vars(self))
         for name in modules:
             setattr(without, name, None)
         cloned = _clone_parametrized(without, safe=False)
@@ -45,9 +45,11 @@ class ClassifierScoreMixin(ClassifierMixin):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict` for X and the true labels y, each row of its weight."""
         y = on_host(y, "y")
-        if not _is_table(y):
-            y = class_labels(y, n_rows(X), self)
-        return super().score(X, y, _weights(sample_weight, X))
+        check_no_tuples(y)
+        if _is_table(y):
+            return super().score(X, y, _weights(sample_weight, X))
+        labels = class_labels(y, n_rows(X), self)
+        return accuracy(labels, np.asarray(self.predict(X)), _weights(sample_weight, X))  # type: ignore[attr-defined]
 
 
 class RegressorScoreMixin(RegressorMixin):

@@ -8,12 +8,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
-from sktl._array_api import on_host
+from sktl._array_api import check_no_tuples, on_host
 
 
 def is_label_matrix(y: Any) -> bool:
     """Whether y is what scikit-learn calls "multilabel-indicator": (n, n_labels) zeros and ones, dense or sparse."""
     y = on_host(y)
+    check_no_tuples(y)
     if not sparse.issparse(y):
         try:
             y = np.asarray(y)

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 
 from sktl._array_api import n_rows
-from sktl._columns import check_length, row_weights
+from sktl._columns import accuracy, check_length, row_weights
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._warn_once import warn_of_marked_rows
 
@@ -61,4 +60,4 @@ class LabelledScoreMixin(ClassifierMixin):
             warn_of_marked_rows(name, "accuracy")
         predicted = np.asarray(self.predict(X))  # type: ignore[attr-defined]
         weight = None if sample_weight is None else row_weights(sample_weight, len(labels))[known]
-        return float(accuracy_score(known_labels(labels, known), predicted[known], sample_weight=weight))
+        return accuracy(known_labels(labels, known), predicted[known], weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
-from sktl._array_api import column_or_1d
+from sktl._array_api import check_no_tuples, column_or_1d
 
 MARK = -1  # what means unlabelled by default
 
 
-def as_labels(y: Any) -> np.ndarray:
+def as_labels(y: Any, name: str = "y") -> np.ndarray:
     """Return y as an array of shape (n,); lists of text and other things as objects, for NumPy makes text of them.
 
     So are pandas' own types, of whose integers and Booleans NumPy makes floats where one is missing. Dates by the
     nanosecond become dates by the microsecond where these are the same.
+
+    Raises
+    ------
+    ValueError
+        If it is a list of tuples, or not of one entry a row.
     """
+    check_no_tuples(y, name)
     if type(y).__module__.startswith("pandas") and not isinstance(getattr(y, "dtype", np.dtype("O")), np.dtype):
         y = np.asarray(y, dtype=object)
     if isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y}) == 2:
@@ -58,7 +64,7 @@ def is_labelled(y: np.ndarray, unlabelled: Any = MARK) -> np.ndarray:
 
 
 def known_labels(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the labels of labelled rows; of objects that are all numbers, or all Booleans, an array of that type.
+    """Return the labels of labelled rows; of objects that are all numbers, truth values or dates, such an array.
 
     Parameters
     ----------
@@ -80,6 +86,23 @@ def known_labels(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for number in (Integral, Real):
         if not any(is_bool) and all(isinstance(label, number) for label in labels):
             return np.array(labels.tolist())
+    return in_microseconds(_instants(labels))
+
+
+def _instants(labels: np.ndarray) -> np.ndarray:
+    """Return dates, times without a zone, or differences of time, all of one type, as NumPy's; else what was given."""
+    kinds = {type(label) for label in labels}
+    if len(kinds) != 1:
+        return labels
+    kind = kinds.pop()
+    if kind is date:
+        return labels.astype("datetime64[D]")
+    if issubclass(kind, (np.datetime64, np.timedelta64)):
+        return np.array(list(labels))
+    if issubclass(kind, datetime) and all(label.tzinfo is None for label in labels):
+        return np.array([getattr(label, "asm8", np.datetime64(label)) for label in labels])  # pandas' have nanoseconds
+    if issubclass(kind, timedelta):
+        return np.array([getattr(label, "asm8", np.timedelta64(label)) for label in labels])
     return labels
 
 

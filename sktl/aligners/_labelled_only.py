@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, take_rows
-from sktl._columns import marked_labels, row_weights
+from sktl._columns import check_classes, marked_labels, row_weights
 from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
 from sktl._unlabelled import known_labels
@@ -136,7 +136,10 @@ class LabelledOnly(MetaEstimatorMixin, Documented, PredictsByEstimator):
             return np.ones(n_rows(y, "y"), dtype=bool), y
         is_values = is_regressor(self.estimator)
         labels, rows = marked_labels(y, n_rows(X), self.unlabelled, "LabelledOnly", missing_only=is_values)
-        return rows, known_labels(labels, rows)
+        known = known_labels(labels, rows)
+        if not is_values:
+            check_classes(known)
+        return rows, known
 
     def __sklearn_tags__(self):
         tags = deepcopy(get_tags(self.estimator))

@@ -21,6 +21,7 @@ class Reopenable:
     """Mixin of the fine-tuned estimators; see `OpenNetwork`."""
 
     _learned: FittedNetwork
+    _session: Any
     _kind: InputKind
     _scaler: Any
     strategy: str
@@ -42,6 +43,14 @@ class Reopenable:
         dtype = resolve_precision(self.precision, resolve_device(self.device))
         is_pretrained = not STRATEGIES[self.strategy].is_random
         return OpenNetwork(module, module.codes, module.head, body, is_pretrained, spec.preprocessing, 3, dtype)
+
+    def __copy__(self) -> Any:
+        """Return a shallow copy; the network that `partial_fit` goes on with is not shared, for it changes in place."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(vars(self))
+        if getattr(self, "_session", None) is not None:
+            copied._learned, copied._session = copy.deepcopy(self._learned), copy.deepcopy(self._session)
+        return copied
 
     def _closed(self, module: nn.Module) -> Any:
         closed = copy.copy(self)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
+from sktl._columns import plain
 from sktl._unlabelled import as_labels
 
 HELD_OUT_FROM = 1000  # examples from which early_stopping="auto" holds some out
@@ -30,7 +31,7 @@ def as_class_numbers(y: np.ndarray, known: np.ndarray | None, classes: Any, name
         If a label is none of them, or there is one class only.
     """
     found = np.unique(y)
-    named = None if classes is None else np.unique(as_labels(classes))
+    named = None if classes is None else np.unique(plain(as_labels(classes, "classes")))
     if known is None:
         known = found if named is None else named
     elif named is not None and not np.array_equal(named, known):
