@@ -77,7 +77,12 @@ def known_labels(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n_labelled,)
     """
-    labels = y[rows]
+    labels = numbers_of(y[rows])
+    return in_microseconds(_instants(labels)) if labels.dtype.kind == "O" else labels
+
+
+def numbers_of(labels: np.ndarray) -> np.ndarray:
+    """Return objects that are all numbers, or all truth values, as an array of that type, and others as they are."""
     if labels.dtype.kind != "O":
         return labels
     is_bool = [isinstance(label, (bool, np.bool_)) for label in labels]
@@ -86,7 +91,7 @@ def known_labels(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for number in (Integral, Real):
         if not any(is_bool) and all(isinstance(label, number) for label in labels):
             return np.array(labels.tolist())
-    return in_microseconds(_instants(labels))
+    return labels
 
 
 def _instants(labels: np.ndarray) -> np.ndarray:
