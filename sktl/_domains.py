@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sktl._array_api import n_rows
-from sktl._columns import domain_column, sorted_names
+from sktl._columns import domain_column
+from sktl._domain_names import domain_name, domain_names
 from sktl._unlabelled import is_labelled
 from sktl._validation import shorten
 
@@ -53,11 +54,12 @@ def found_domains(y: np.ndarray, sample_domain: Any, unlabelled: Any, target_dom
             )
         of_row = (~labelled).astype(np.intp)
         return Domains(np.array([SOURCE, TARGET]), of_row, np.array([False, True]))
-    names, of_row = sorted_names(_as_text(domain_column(sample_domain, n_rows(y))))
+    names, of_row = np.unique(domain_names(domain_column(sample_domain, n_rows(y))), return_inverse=True)
     if target_domain is not None:
         wanted = target_domain if isinstance(target_domain, (list, tuple, set, np.ndarray)) else [target_domain]
-        targets = np.isin(names, [str(name) for name in wanted])
-        absent = sorted({str(name) for name in wanted} - set(names.tolist()))
+        wanted = {domain_name(name) for name in wanted}
+        targets = np.isin(names, sorted(wanted))
+        absent = sorted(wanted - set(names.tolist()))
         if absent:
             raise ValueError(
                 f"target_domain {shorten(map(repr, absent))} does not occur in sample_domain; the domains are "
@@ -69,17 +71,3 @@ def found_domains(y: np.ndarray, sample_domain: Any, unlabelled: Any, target_dom
     if not targets.any():
         targets = n_labelled < np.bincount(of_row, minlength=len(names))
     return Domains(names, of_row, targets)
-
-
-def _as_text(values: np.ndarray) -> np.ndarray:
-    """Return domains as text; two that differ must not become one."""
-    found = values.astype(str)
-    if values.dtype.kind == "O":
-        known: dict[str, object] = {}
-        for value, text in zip(values.tolist(), found.tolist()):
-            if known.setdefault(text, value) != value:
-                raise ValueError(
-                    f"sample_domain has two domains that read {text!r}: {known[text]!r} of type "
-                    f"{type(known[text]).__name__}, and one of type {type(value).__name__}. Use values of one type."
-                )
-    return found

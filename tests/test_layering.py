@@ -31,7 +31,7 @@ LAYERS = [
         "_validation",
         "_warn_once",
     },
-    {"_columns", "_digests", "_magnitudes", "_mixture", "_named"},
+    {"_columns", "_digests", "_domain_names", "_magnitudes", "_mixture", "_named"},
     {"_class_weight", "_codes", "_delegation", "_domains", "_given_tensors", "_labelled_score", "_row_scalers"},
     {"backbones", "images", "texts", "training", "cache", "density_ratios"},
     {"metrics", "_extraction", "_inputs", "_deployment", "adaptation.losses", "fewshot.heads"},

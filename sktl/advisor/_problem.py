@@ -12,6 +12,7 @@ import numpy as np
 
 from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import check_classes, check_length, domain_column, looks_continuous, sorted_names
+from sktl._domain_names import as_python
 from sktl._inputs import ROWS, InputKind, read, understand
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
@@ -132,7 +133,7 @@ def labelled_problem(advisor: Any, X: Any, kind: str, y: Any, sample_domain: Any
     names, domain = [], None
     if sample_domain is not None:
         values, domain = sorted_names(domain_column(sample_domain, n))
-        names = values.tolist()
+        names = as_python(values)
     rng = np.random.default_rng(advisor.random_state)
     sizes, rows_with_label = np.bincount(number), np.flatnonzero(has_label)
     kept = stratified(number, sizes, advisor.max_samples, rng)

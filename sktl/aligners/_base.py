@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from sktl._array_api import validate_data
 from sktl._columns import check_length, domain_column
 from sktl._documented import Documented
+from sktl._domain_names import domain_names
 from sktl._domains import SOURCE, TARGET, Domains, found_domains
 from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
@@ -177,7 +178,7 @@ class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, 
         targets = np.array([False, True])
         if sample_domain is None:
             return Domains(names, np.ones(n, dtype=np.intp), targets, is_pooled=True)
-        given = domain_column(sample_domain, n).astype(str)
+        given = domain_names(domain_column(sample_domain, n))
         known = list(self.domains_) + [name for name in names if name not in self.domains_]
         is_target = np.concatenate([self.is_target_domain_, [name == TARGET for name in known[len(self.domains_) :]]])
         number = {str(name): i for i, name in enumerate(known)}

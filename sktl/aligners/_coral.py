@@ -87,19 +87,19 @@ class CORALAligner(Aligner):
         # A = (C_s + r I)^(-1/2) (C_t + r I)^(1/2),  x -> (x - m_s) A + m_t
         rows = ~domains.is_target
         centred = X[rows] - self._source.mean
-        if len(self._source.variances) and len(self._target.variances):
+        if len(self._source.deviations) and len(self._target.deviations):
             n, d = centred.shape
             A = np.eye(d) if n > d else centred  # the matrix itself, where it is the smaller
-            A = _power(_power(A, self._source, self.regularization, -0.5), self._target, self.regularization, 0.5)
+            A = _power(_power(A, self._source, self.regularization, -1), self._target, self.regularization, 1)
             centred = centred @ A if n > d else A
         centred += self._target.mean
         X[rows] = centred
         return X
 
 
-def _power(rows: np.ndarray, of: Spectrum, regularization: float, exponent: float) -> np.ndarray:
-    """Return rows @ (C + r I)^exponent, where C is known by few directions: r^exponent holds in all others."""
-    added = regularization * of.mean_variance
+def _power(rows: np.ndarray, of: Spectrum, regularization: float, exponent: int) -> np.ndarray:
+    """Return rows @ (C + r I)^(exponent / 2), where C is known by few directions: r^(exponent / 2) holds elsewhere."""
+    added = np.sqrt(regularization) * of.mean_deviation
     elsewhere = added**exponent
-    factors = (of.variances + added) ** exponent - elsewhere
+    factors = np.hypot(of.deviations, added) ** exponent - elsewhere
     return rows * elsewhere + ((rows @ of.directions) * factors) @ of.directions.T

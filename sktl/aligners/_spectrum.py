@@ -15,34 +15,37 @@ _FEW = 0.1  # eigenvectors of all there are, below which an iterative solver is 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The covariance of rows, as directions and the variance along each; no variance stands for what is left out.
+    """The covariance of rows, as directions and the deviation along each; no deviation stands for what is left out.
+
+    Deviations do not vanish where their squares do: of rows as small as 1e-200.
 
     Attributes
     ----------
     mean : ndarray of shape (n_features,)
     directions : ndarray of shape (n_features, n_directions)
-        Orthonormal, of falling variance.
-    variances : ndarray of shape (n_directions,)
+        Orthonormal, of falling deviation.
+    deviations : ndarray of shape (n_directions,)
     """
 
     mean: np.ndarray
     directions: np.ndarray
-    variances: np.ndarray
+    deviations: np.ndarray
 
     @property
-    def mean_variance(self) -> float:
-        """The mean variance of a column."""
-        return float(self.variances.sum() / len(self.mean))
+    def mean_deviation(self) -> float:
+        """The root of the mean variance of a column."""
+        largest = self.deviations.max(initial=0.0) or 1.0
+        return float(largest * np.sqrt(((self.deviations / largest) ** 2).sum() / len(self.mean)))
 
     def first(self, n: int) -> Spectrum:
         """Return the same with the first n directions alone."""
-        return Spectrum(self.mean, self.directions[:, :n], self.variances[:n])
+        return Spectrum(self.mean, self.directions[:, :n], self.deviations[:n])
 
 
 def spectrum(rows: Any, most: int | None = None) -> Spectrum:
     """Return the spectrum of the covariance, with n - 1 in its denominator; sparse rows are not made dense for it.
 
-    With `most`, only so many directions are computed, and `mean_variance` is that of these.
+    With `most`, only so many directions are computed, and `mean_deviation` is that of these.
     """
     n, d = rows.shape
     mean = np.asarray(rows.mean(axis=0)).ravel()
@@ -63,7 +66,7 @@ def spectrum(rows: Any, most: int | None = None) -> Spectrum:
         vectors, _ = linalg.qr(rows.T @ vectors - np.outer(centre, vectors.sum(axis=0)), mode="economic")
     elif n <= d:
         vectors = np.zeros((d, 0))
-    return Spectrum(mean, signed(vectors), values * (scale**2 / (n - 1)))
+    return Spectrum(mean, signed(vectors), scale * np.sqrt(values / (n - 1)))
 
 
 def _largest(rows: np.ndarray) -> float:
@@ -113,7 +116,7 @@ def principal_pair(X: np.ndarray, is_target: np.ndarray, n_components: int | Non
     rows = X.astype(np.float64, copy=False)
     wanted = 20 if n_components is None else n_components
     source, target = spectrum(rows[~is_target], wanted), spectrum(rows[is_target], wanted)
-    most = min(len(source.variances), len(target.variances))
+    most = min(len(source.deviations), len(target.deviations))
     if n_components is not None and n_components > most:
         warnings.warn(
             f"n_components={n_components}, but only {most} directions have variance in both domains: these are kept. "

@@ -14,6 +14,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._columns import domain_column, sorted_names
+from sktl._domain_names import as_python
 from sktl._unlabelled import MARK, as_labels, is_labelled, known_labels
 from sktl.displays._axes import COLOURS, QUIET, as_text, check_drawable, drawn_on, lonely, marker, panels
 from sktl.displays._rows import some_rows
@@ -217,7 +218,7 @@ class DriftDisplay:
         for panel in self.axes_.values():
             panel.set_xticks(at[::step])
             panel.set_xlim(-0.03 * len(at) - 0.1, len(at) - 0.9 + 0.03 * len(at))
-        last.set_xticklabels([as_text(name) for name in self.periods[::step].tolist()])
+        last.set_xticklabels([as_text(name) for name in as_python(self.periods[::step])])
         last.set_xlabel("period")
         return self
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sktl._array_api import n_rows
 from sktl._columns import check_classes, check_length, domain_column, sorted_names
+from sktl._domain_names import as_python
 from sktl._unlabelled import as_labels, is_labelled, known_labels
 from sktl._validation import shorten
 
@@ -84,7 +85,7 @@ def domains(splitter: str, groups: Any, n: int) -> tuple[list, np.ndarray]:
     if groups is None:
         raise ValueError(f"{splitter} needs each row's domain as groups; got groups=None.")
     names, of_row = sorted_names(domain_column(groups, n, "groups"), "groups")
-    return names.tolist(), of_row
+    return as_python(names), of_row
 
 
 def label_mask(y: Any, n: int, unlabelled: Any) -> np.ndarray:

@@ -42,6 +42,14 @@ def test_coral_is_the_papers_product_of_roots(rows, n_target, regularization):
     np.testing.assert_array_equal(out[60:], target)
 
 
+@pytest.mark.parametrize(("of_source", "of_target"), [(1e-170, 1e-170), (1e-300, 1e-300), (1e-200, 1.0), (1.0, 1e-200)])
+def test_coral_of_rows_whose_squares_vanish(rows, of_source, of_target):
+    X, y = rows
+    scales = np.where(y >= 0, of_source, of_target)[:, None]
+    out = CORALAligner().fit_transform(X * scales, y)
+    np.testing.assert_allclose(out / of_target, CORALAligner().fit_transform(X, y), rtol=1e-9)
+
+
 def test_coral_gives_the_source_the_target_s_covariance(rows):
     X, y = rows
     out = CORALAligner(regularization=1e-12).fit_transform(X, y)

@@ -16,6 +16,7 @@ from sktl._array_api import n_rows, rows_on_host
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import domain_column
 from sktl._delegation import has
+from sktl._domain_names import rows_by_domain
 from sktl._draws import seed_of
 from sktl._magnitudes import check_finite
 from sktl._progress import ProgressLine
@@ -295,15 +296,14 @@ class GradualAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
     def _by_domain(self, X: Any, sample_domain: Any, function: Callable[[Any, Any], np.ndarray]) -> np.ndarray:
         n = n_rows(X)
         domains = domain_column(sample_domain, n)
-        unknown = [name for name in np.unique(domains).tolist() if name not in self.estimators_]
+        parts, unknown = rows_by_domain(domains, self.estimators_)
         if unknown:
             raise ValueError(
                 f"sample_domain has {shorten(map(repr, unknown))}, which fit has not adapted to; the domains are "
                 f"{shorten(map(repr, self.estimators_))}. Leave sample_domain out to predict by the last model."
             )
         out: np.ndarray | None = None
-        for name in np.unique(domains).tolist():
-            rows = np.flatnonzero(domains == name)
+        for name, rows in parts.items():
             part = function(self.estimators_[name], chosen(X, rows))
             out = np.empty((n, *part.shape[1:]), dtype=part.dtype) if out is None else out
             out[rows] = part

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sktl._domain_names import as_python, domain_name
 from sktl._validation import shorten
 
 
@@ -48,18 +49,19 @@ def steps_of(
         raise ValueError(
             f"The domains in sample_domain cannot be sorted: {error}. Use numbers, dates or strings."
         ) from error
-    found = {name: rows[of_row == i] for i, name in enumerate(names.tolist())}
+    found = {name: rows[of_row == i] for i, name in enumerate(as_python(names))}
     if order is None or isinstance(order, str):
         return found
-    absent = [name for name in order if name not in found]
-    left_out = [name for name in found if name not in list(order)]
+    known, wanted = {domain_name(name): name for name in found}, [domain_name(name) for name in order]
+    absent = [name for name in order if domain_name(name) not in known]
+    left_out = [own for name, own in known.items() if name not in wanted]
     if absent or left_out:
         raise ValueError(
             f"order must name each target domain once: {shorten(map(repr, found))}. "
             + (f"No target row is of {shorten(map(repr, absent))}. " if absent else "")
             + (f"It lacks {shorten(map(repr, left_out))}." if left_out else "")
         )
-    return {name: found[name] for name in order}
+    return {known[name]: found[known[name]] for name in wanted}
 
 
 def with_neighbours(steps: dict[Any, np.ndarray], least: int) -> dict[Any, np.ndarray]:

@@ -19,6 +19,7 @@ from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_classes, domain_column, marked_labels, sorted_names
 from sktl._delegation import PredictsByEstimator, has
 from sktl._documented import Documented
+from sktl._domain_names import as_python, rows_by_domain
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._modes import InPlainModes
 from sktl._progress import fitted_in_task
@@ -134,13 +135,13 @@ class RollingAdaptedClassifier(
         windows = {int(number): self._window(int(number), of_row, labelled, names) for number in wanted}
         context = self._init_callback_context(max_subtasks=len(windows))
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        found, learned_from = {}, {}
+        found, learned_from, periods = {}, {}, as_python(names)
         for number, window in windows.items():
             rows = np.flatnonzero((np.isin(of_row, window) & labelled) | ((of_row == number) & ~labelled))
-            name = names.tolist()[number]
+            name = periods[number]
             own = take_rows(X, rows), labels[rows]
             found[name] = fitted_in_task(clone(self.estimator), *own, meta=self, context=context, name=f"period {name}")
-            learned_from[name] = [names.tolist()[i] for i in window]
+            learned_from[name] = [periods[i] for i in window]
         newest = next(reversed(found.values()))
         classes = np.unique(np.concatenate([np.asarray(model.classes_) for model in found.values()]))
         for attribute in ("n_features_in_", "feature_names_in_"):
@@ -199,8 +200,8 @@ class RollingAdaptedClassifier(
         window = before if self.window is None else before[-int(self.window) :]
         if not window and not own:
             raise ValueError(
-                f"The period {names.tolist()[number]!r} has unlabelled rows, and no period before it has labels. Leave "
-                "it out, or check that periods in sample_domain sort by time."
+                f"The period {as_python(names)[number]!r} has unlabelled rows, and no period before it has labels. "
+                "Leave it out, or check that periods in sample_domain sort by time."
             )
         return [*window, *own]
 
@@ -214,16 +215,14 @@ class RollingAdaptedClassifier(
         if sample_domain is None:
             return answer(self.estimator_, X)
         period = domain_column(sample_domain, n_rows(X))
-        names = np.unique(period).tolist()
-        unknown = [name for name in names if name not in self.estimators_]
+        parts, unknown = rows_by_domain(period, self.estimators_)
         if unknown:
             raise ValueError(
                 f"sample_domain has {shorten(map(repr, unknown))}, which fit has not learned for; the periods are "
                 f"{shorten(map(repr, self.estimators_))}. Leave sample_domain out to predict for the newest."
             )
-        parts = [(np.flatnonzero(period == name), name) for name in names]
-        answers = [answer(self.estimators_[name], take_rows(X, rows)) for rows, name in parts]
-        order = np.concatenate([rows for rows, _ in parts])
+        answers = [answer(self.estimators_[name], take_rows(X, rows)) for name, rows in parts.items()]
+        order = np.concatenate([*parts.values()])
         return np.concatenate(answers)[np.argsort(order, kind="stable")]
 
     def __sklearn_tags__(self):

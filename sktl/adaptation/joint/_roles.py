@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sktl._columns import domain_column
+from sktl._domain_names import as_python, domain_name, domain_names
 from sktl._validation import shorten
 from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import DomainLoss
@@ -109,11 +110,11 @@ def assign(
 def _domains(sample_domain: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the domains' names and each row's number."""
     values = domain_column(sample_domain, n_rows)
-    names, of_row = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
+    names, of_row = np.unique(domain_names(values) if values.dtype == object else values, return_inverse=True)
     if len(names) < 2:
         raise ValueError(
-            f"sample_domain holds a single domain, {names.tolist()[0]!r}; adaptation is between two or more. Leave it "
-            "out to take labelled rows for the source and unlabelled rows for the target."
+            f"sample_domain holds a single domain, {as_python(names)[0]!r}; adaptation is between two or more. Leave "
+            "it out to take labelled rows for the source and unlabelled rows for the target."
         )
     return names, of_row
 
@@ -123,14 +124,14 @@ def _targets(
 ) -> np.ndarray:
     if target_domain is not None:
         wanted = target_domain if isinstance(target_domain, (list, tuple, set, np.ndarray)) else [target_domain]
-        known = {str(name): number for number, name in enumerate(names.tolist())}
-        absent = [name for name in wanted if str(name) not in known]
+        known = {domain_name(name): number for number, name in enumerate(names)}
+        absent = [name for name in wanted if domain_name(name) not in known]
         if absent:
             raise ValueError(
                 f"target_domain {shorten(map(repr, absent))} does not occur in sample_domain; the domains are "
-                f"{shorten(map(repr, names.tolist()))}."
+                f"{shorten(map(repr, as_python(names)))}."
             )
-        return np.array([known[str(name)] for name in wanted], dtype=np.intp)
+        return np.array([known[domain_name(name)] for name in wanted], dtype=np.intp)
     n_rows = np.bincount(of_row[takes_part], minlength=len(names))
     n_labelled = np.bincount(of_row[is_labelled & takes_part], minlength=len(names))
     without = np.flatnonzero((n_labelled == 0) & (n_rows > 0))

@@ -16,6 +16,7 @@ from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_length, domain_column, row_weights
 from sktl._delegation import has
+from sktl._domain_names import domain_name, domain_names
 from sktl._domains import found_domains
 from sktl._draws import seed_of
 from sktl._progress import fitted_in_task
@@ -200,7 +201,7 @@ class PerDomainClassifier(CallbackSupportMixin, Savable, FromFittedClassifier):
         check_is_fitted(self)
         domain_column([domain], 1, "domain")
         X = rows_on_host(X)
-        self._adapt(self._copies, str(domain), X, n_rows(X), self._seed)
+        self._adapt(self._copies, domain_name(domain), X, n_rows(X), self._seed)
         return self
 
     def _adapt(self, copies: Copies, domain: str, X: Any, n: int, seed: int | None, context: Any = None) -> None:
@@ -257,7 +258,7 @@ class PerDomainClassifier(CallbackSupportMixin, Savable, FromFittedClassifier):
             Its copy, or the general one where there is none.
         """
         check_is_fitted(self)
-        return self._copies.classifier(str(domain))
+        return self._copies.classifier(domain_name(domain))
 
     def predict(self, X: Any, *, sample_domain: Any = None) -> np.ndarray:
         """Return the most probable labels, each row's by the copy of its domain.
@@ -328,7 +329,7 @@ class PerDomainClassifier(CallbackSupportMixin, Savable, FromFittedClassifier):
         X = self._asked(X)
         if sample_domain is None:
             return np.asarray(getattr(self.estimator_, method)(X))
-        names = domain_column(sample_domain, n_rows(X)).astype(str)
+        names = domain_names(domain_column(sample_domain, n_rows(X)))
         has_copy = np.isin(names, self.domains_)
         routes: list[tuple[Any, np.ndarray]] = [
             (self.classifier_of(name), np.flatnonzero(names == name)) for name in np.unique(names[has_copy])
