@@ -1,4 +1,4 @@
-"""Adaptation that does no harm, and accuracy where there are no labels: how well a classifier does in the target."""
+"""Adaptation that falls back where it may do harm, and a classifier's accuracy where there are no labels."""
 
 from sktl.safety._accuracy import AccuracyEstimate, estimate_accuracy
 from sktl.safety._confidence import average_thresholded_confidence, difference_of_confidences
