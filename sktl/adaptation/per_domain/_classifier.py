@@ -16,7 +16,7 @@ from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_length, domain_column, row_weights
 from sktl._delegation import has
-from sktl._domain_names import domain_name, domain_names
+from sktl._domain_names import domain_name, rows_by_domain
 from sktl._domains import found_domains
 from sktl._draws import seed_of
 from sktl._progress import fitted_in_task
@@ -329,13 +329,12 @@ class PerDomainClassifier(CallbackSupportMixin, Savable, FromFittedClassifier):
         X = self._asked(X)
         if sample_domain is None:
             return np.asarray(getattr(self.estimator_, method)(X))
-        names = domain_names(domain_column(sample_domain, n_rows(X)))
-        has_copy = np.isin(names, self.domains_)
-        routes: list[tuple[Any, np.ndarray]] = [
-            (self.classifier_of(name), np.flatnonzero(names == name)) for name in np.unique(names[has_copy])
-        ]
-        if not has_copy.all():
-            routes.append((self.estimator_, np.flatnonzero(~has_copy)))
+        places, _ = rows_by_domain(domain_column(sample_domain, n_rows(X)), self.domains_)
+        routes = [(self.classifier_of(name), rows) for name, rows in places.items()]
+        is_other = np.ones(n_rows(X), dtype=bool)
+        is_other[[row for rows in places.values() for row in rows]] = False
+        if is_other.any():
+            routes.append((self.estimator_, np.flatnonzero(is_other)))
         parts = [np.asarray(getattr(classifier, method)(chosen(X, rows))) for classifier, rows in routes]
         order = np.argsort(np.concatenate([rows for _, rows in routes]), kind="stable")
         return np.concatenate(parts)[order]
