@@ -46,7 +46,8 @@ def domain_names(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind != "O":
         names, of_row = np.unique(values, return_inverse=True)
         return np.array([domain_name(value) for value in names], dtype=str)[of_row]
-    found, known = [domain_name(value) for value in values], {}
+    found = [domain_name(value) for value in values]
+    known: dict[str, Any] = {}
     for value, name in zip(values, found):
         if known.setdefault(name, value) != value:
             raise ValueError(
