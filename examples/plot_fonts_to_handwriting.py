@@ -167,7 +167,7 @@ def main() -> None:
     (Xs, ys), (Xt, yt) = source, target = printed_digits(4 if args.quick else 14), handwritten_digits()
     X, y, _ = stack_domains(Xs, ys, Xt)  # y holds -1 for the handwritten digits
     n_epochs = 2 if args.quick else 30
-    with threadpool_limits(1 if args.quick else 2):
+    with threadpool_limits(1):  # small matrices: threads would wait for each other
         models = {
             "Learned from fonts alone": fitted(None, X, y, n_epochs),
             "Adapted to handwriting, without its labels": fitted(ADAPTING, X, y, n_epochs),

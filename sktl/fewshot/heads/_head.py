@@ -72,8 +72,10 @@ class Head(nn.Module, ABC):
 
         Parameters
         ----------
-        support, query : Tensor or ndarray of shape (..., n_support, *code_shape), (..., n_query, *code_shape)
-            Codes.
+        support : Tensor or ndarray of shape (..., n_support, ...)
+            Codes, each of the shape that the head takes.
+        query : Tensor or ndarray of shape (..., n_query, ...)
+            Codes of the same shape.
         y : Tensor or ndarray of shape (..., n_support)
             Labels 0, ..., n_way - 1, or -1 for padding.
         n_way : int
