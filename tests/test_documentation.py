@@ -229,8 +229,9 @@ def looked_at(browser, address, page, width, scheme):
     """Open a page: no error in its console, nothing wider than the screen, cut off or lost. Returns what was seen."""
     browser.errors()
     browser.open(f"{address}/{page}", width, scheme)
-    look = browser.run(LOOK)
     where = f"{page} at {width} px, {scheme}"
+    assert browser.wait_for("return document.readyState == 'complete' && !!document.querySelector('h1')"), where
+    look = browser.run(LOOK)
     assert browser.errors() == [], where
     assert look["width"] <= width, where
     assert look["cut"] == look["lost"] == look["beyond"] == [], (where, look)

@@ -207,3 +207,13 @@ def test_nothing_is_computed_that_cannot_be_drawn(call, monkeypatch):
         ImportError, match=r"Display draws by matplotlib, which is not installed: pip install sktl\[plot"
     ):
         call(None)
+
+
+@pytest.mark.parametrize("n", [3, 8, 9, 10])
+def test_up_to_ten_classes_have_colours_that_are_told_apart(n):
+    """Of digits, too: neighbours on one scale of ten shades are not."""
+    codes = np.random.default_rng(0).normal(size=(2 * n, 3))
+    points = EmbeddingDisplay.from_codes(codes, np.repeat(np.arange(n), 2)).scatters_.values()
+    found = np.array([part.get_facecolor()[0][:3] for part in points])
+    apart = np.linalg.norm(found[:, None] - found[None], axis=2)[~np.eye(n, dtype=bool)]
+    assert apart.min() > 0.15
