@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -111,6 +112,21 @@ class PredictsByEstimator(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return "estimator_" in self.__dict__
+
+
+def refuse_regressor(estimator: Any, wrapper: str) -> None:
+    """Raise where a classifier is needed, and an estimator predicts values.
+
+    Raises
+    ------
+    TypeError
+        If it is a regressor.
+    """
+    if get_tags(estimator).estimator_type == "regressor":
+        raise TypeError(
+            f"{wrapper} learns classes, and {type(estimator).__name__} is a regressor. Pass a classifier, such as "
+            "LogisticRegression()."
+        )
 
 
 def weight_argument(estimator: Any, wrapper: str) -> str:

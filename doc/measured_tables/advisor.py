@@ -26,6 +26,12 @@ def advised() -> dict:
     return read("advisor")["results"]["summary"]
 
 
+def n_advised(strategy: str | None, kind: str) -> int:
+    """Return in how many cases of a kind a strategy was advised; None counts all of them."""
+    cases = [case for case in read("advisor")["results"]["cases"].values() if case["kind"] == kind]
+    return sum(strategy in (None, case["advice"]["strategy"]) for case in cases)
+
+
 def advice_value(method: str, what: str) -> float:
     """Return one figure of a method: "mean_regret" in points, "within_1" in %, "worst", "cost_median" in %."""
     value = advised()["methods"][method][what]

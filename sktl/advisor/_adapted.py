@@ -18,7 +18,7 @@ from sktl.advisor import _clock
 from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._clock import TimeBudget, timed
 from sktl.advisor._codes import LayerCodes
-from sktl.advisor._entry import Entry, quietly
+from sktl.advisor._entry import Entry, note_untried, quietly
 from sktl.advisor._material import Material
 from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
 from sktl.metrics import get_domain_scorer
@@ -102,6 +102,7 @@ def best_adapted(
             except KeyboardInterrupt:
                 if is_first:
                     raise
+                note_untried(entries, "the search was interrupted")
                 warn_user("The search was interrupted: the best candidate so far is what was learned.")
                 break
             except Exception as error:  # an estimator may raise anything; the others still count

@@ -64,7 +64,7 @@ def _key(value: Any) -> Hashable:
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "O":
             return value.shape, tuple(map(_key, value.ravel().tolist()))
-        return value.shape, value.dtype.str, hashlib.sha256(np.ascontiguousarray(value)).digest()
+        return value.shape, value.dtype.str, hashlib.sha256(value.tobytes()).digest()
     if isinstance(value, (list, tuple)):
         return tuple(map(_key, value))
     if isinstance(value, dict):

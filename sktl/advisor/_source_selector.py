@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktl._array_api import n_rows, validate_data
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_classes, marked_labels, row_weights, with_weight
-from sktl._delegation import PredictsByEstimator, weight_argument
+from sktl._delegation import PredictsByEstimator, refuse_regressor, weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._draws import seed_of
@@ -181,10 +181,7 @@ class SourceSelector(
         ValueError
             If there is no label, no source, `n_sources` is more than there are, or the index is damaged.
         """
-        if get_tags(self.estimator).estimator_type == "regressor":
-            raise TypeError(
-                f"{type(self).__name__} learns classes, and {type(self.estimator).__name__} is a regressor."
-            )
+        refuse_regressor(self.estimator, type(self).__name__)
         function = checked_distance(self.distance)
         weights = None if sample_weight is None else row_weights(sample_weight, n_rows(X))
         problem = self._problem(X, y, sample_domain, weights)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
 from sktl._columns import check_classes, marked_labels, row_weights, target_values, with_weight
-from sktl._delegation import PredictsByEstimator, weight_argument
+from sktl._delegation import PredictsByEstimator, refuse_regressor, weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._estimator import NamedPartsMixin
@@ -69,7 +69,8 @@ class _Reweighted(NamedPartsMixin, MetaEstimatorMixin, Documented, PredictsByEst
         Raises
         ------
         TypeError
-            If the estimator takes no weights, or has no probabilities where the weighter needs them.
+            If the estimator takes no weights, has no probabilities where the weighter needs them, or is a regressor
+            where classes are learned.
         ValueError
             If there is no label, or no source row is like the target's.
         """
@@ -242,6 +243,7 @@ class ReweightedClassifier(LabelledScoreMixin, _Reweighted):
         return {"weighter": get_weighter}
 
     def _known(self, labels: np.ndarray) -> np.ndarray:
+        refuse_regressor(self.estimator, type(self).__name__)
         check_classes(labels)
         return labels
 

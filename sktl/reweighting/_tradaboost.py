@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import validate_data
 from sktl._columns import check_classes, marked_labels, row_weights, with_weight
-from sktl._delegation import weight_argument
+from sktl._delegation import refuse_regressor, weight_argument
 from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._draws import seed_of
@@ -129,11 +129,12 @@ class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, B
         Raises
         ------
         TypeError
-            If the estimator takes no weights.
+            If the estimator takes no weights, or is a regressor.
         ValueError
             If there is no label, or the rows cannot be read.
         """
         name, base = type(self).__name__, self._base()
+        refuse_regressor(base, name)
         argument = weight_argument(base, name)
         X = self._asked(X, reset=True)
         labels, labelled = marked_labels(y, X.shape[0], self.unlabelled, name, what="both domains")

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits, load_iris
-from sklearn.dummy import DummyClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
@@ -706,6 +706,9 @@ def test_rows_of_every_kind_reach_a_users_own_candidates():
         assert model.leaderboard_["score"].tolist() == expected.leaderboard_["score"].tolist(), name
         assert model.leaderboard_["n_rows"].tolist() == [60, 60]
         assert model.predict(held).tolist() == expected.predict(X).tolist()
+        values = [("k-NN", KNeighborsRegressor(1)), ("constant", DummyRegressor())]
+        values = AutoTransferRegressor(values, ensemble=False).fit(held, y)
+        assert values.leaderboard_["n_rows"].tolist() == [60, 60]
 
 
 def test_a_table_of_text_and_numbers():

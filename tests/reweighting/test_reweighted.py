@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 
 from sktl.aligners import CORALAligner
 from sktl.density_ratios import DENSITY_RATIOS, DensityRatio, DiscriminativeRatio, RuLSIF
-from sktl.reweighting import WEIGHTERS, ReweightedClassifier, ReweightedRegressor
+from sktl.reweighting import WEIGHTERS, ReweightedClassifier, ReweightedRegressor, TrAdaBoostClassifier
 
 each = pytest.mark.parametrize("weighter", WEIGHTERS)
 
@@ -199,3 +199,10 @@ def test_a_class_whose_rows_are_all_far_from_the_target_stays_a_class(inner):
     answers = model.predict_proba(X) if hasattr(model, "predict_proba") else model.decision_function(X)
     assert np.isfinite(answers).all()
     assert 2 not in model.predict(X[60:])
+
+
+def test_classes_are_not_learned_by_regressors(rows):
+    X, y, _ = rows
+    for kind in (ReweightedClassifier, TrAdaBoostClassifier):
+        with pytest.raises(TypeError, match=f"{kind.__name__} learns classes, and Ridge is a regressor"):
+            kind(Ridge()).fit(X, y)
