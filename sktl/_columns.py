@@ -11,7 +11,7 @@ from sklearn.utils import validation
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sktl._array_api import check_array, column_or_1d, n_rows, on_host
-from sktl._unlabelled import as_labels, in_microseconds, is_labelled, is_missing, known_labels
+from sktl._unlabelled import as_labels, in_microseconds, is_labelled, is_missing, known_labels, numbers_of
 from sktl._validation import shorten
 
 
@@ -94,7 +94,7 @@ def class_labels(y: Any, n_expected: int | None, estimator: Any) -> np.ndarray:
 
 
 def plain(labels: np.ndarray) -> np.ndarray:
-    """Return objects that are all numbers as an array of numbers, and other labels as they are."""
+    """Return objects that are all numbers, or all dates, as an array of these, and other labels as they are."""
     return known_labels(labels, np.arange(len(labels)))
 
 
@@ -202,7 +202,7 @@ def domain_column(values: Any, n_expected: int | None, name: str = "sample_domai
         raise ValueError(
             f"{name} should be a 1d array, with each row's domain; got an array of shape {shape}. Choose one column."
         )
-    values = in_microseconds(plain(column_or_1d(values, input_name=name, warn=True)))
+    values = in_microseconds(numbers_of(column_or_1d(values, input_name=name, warn=True)))
     if n_expected is not None:
         check_length(values, n_expected, name)
     missing = np.flatnonzero(is_missing(values))

@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import is_classifier
 
 from sktl._columns import class_labels
+from sktl._domains import found_domains
 from sktl.finetuning import FineTunedClassifier
 from tests.cases import CASES, outputs
 
@@ -73,6 +74,14 @@ def test_times_with_a_zone_and_of_differing_types():
         model.score(X, ["text"] * 24)
     with pytest.raises(ValueError, match="cannot be sorted"):
         model.fit(X, [DATES[0], TIMES[1], DATES[2]] * 8)
+
+
+@pytest.mark.parametrize("days", [DATES, TIMES, KINDS["stamps"]], ids=["dates", "times", "stamps"])
+def test_domains_that_are_dates_are_named_as_they_came(days):
+    y, domains = np.repeat([0, 1, -1], 2), np.repeat(np.array(days, dtype=object), 2)
+    found = found_domains(y, domains, -1, days[1])
+    assert found.names.tolist() == [str(day) for day in days]
+    assert found.targets.tolist() == [False, True, False]
 
 
 def as_numbers(found):
