@@ -207,6 +207,31 @@ def amazon_reviews(name: str) -> float:
     return float(np.mean(list(read("aligners_accuracy")["results"]["amazon"][name].values())))
 
 
+ALIGNED_DIGITS = {
+    "none": "logistic regression on codes",
+    "DomainStandardizer": "`DomainStandardizer`",
+    "CORALAligner": "`CORALAligner`",
+    "SubspaceAligner": "`SubspaceAligner(50)`",
+    "TransferComponentAnalysis": "`TransferComponentAnalysis(50)`",
+    "JointDistributionAligner": "`JointDistributionAligner(50)`",
+    "OptimalTransportAligner": "`OptimalTransportAligner`",
+    "DomainAdaptedClassifier": "`DomainAdaptedClassifier` on codes",
+    "the network, cdan+e": 'the network itself, `loss="cdan+e"`',
+    "the network, mcc": 'the network itself, `loss="mcc"`',
+}
+
+
+def table_aligned_digits() -> str:
+    """Return the accuracy of aligners on codes of a network, and of the network adapted as a whole."""
+    found = read("aligners_accuracy")["results"]["digits"]
+    columns = []
+    for pair in found["none"]:
+        values = [found[name].get(pair) for name in ALIGNED_DIGITS]
+        columns.append(bold_best([None if v is None else f"{v:.1f}" for v in values], values, 1))
+    titles = [pair.replace("mnist", "MNIST").replace("usps", "USPS").replace("->", "to") for pair in found["none"]]
+    return table(["before", *titles], [list(row) for row in zip(ALIGNED_DIGITS.values(), *columns)])
+
+
 def table_aligners_speed() -> str:
     """Return processor seconds and memory of aligners, beside peers, by number of rows and columns."""
     found = read("aligners_speed")
