@@ -33,7 +33,8 @@ class FewShotClassifier(LogitClassifierMixin, TaskLearner):
         is not frozen is cloned and meta-trained on the support set itself. Or, without any meta-training, a head on the
         encoder's codes: "prototypes", "cosine", "simpleshot", "ridge", "nearest", "logistic", or a head object.
         "auto" is "ridge"; for feature rows of fewer than 64 columns it is "logistic" on rows in the metric of
-        ``ProtoNetClassifier(normalize="within")``, where other heads take rows as they are.
+        ``ProtoNetClassifier(normalize="within")``, where other heads take rows as they are, and
+        warn if columns have units of their own.
     backbone, encoder
         What turns rows or pictures into codes for a head, as in `ProtoNetClassifier`: by default the embedded network
         for pictures, and feature rows as they are.

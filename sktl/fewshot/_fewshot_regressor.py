@@ -27,9 +27,11 @@ class FewShotRegressor(RegressorScoreMixin, TaskLearner):
 
     Parameters
     ----------
-    learner : "ridge", path, Head or meta-learner, default="ridge"
+    learner : "auto", "ridge", path, Head or meta-learner, default="auto"
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one; or ridge regression on the
-        encoder's codes, without any meta-training. See `FewShotClassifier`.
+        encoder's codes, without any meta-training. See `FewShotClassifier`. "auto" is "ridge"; of feature rows of
+        fewer than 64 columns it brings columns with units of their own to one scale, and chooses the penalty by leaving
+        rows out.
     backbone, encoder, image_shape, value_range, image_size, cache, device
         As in `FewShotClassifier`.
 
@@ -51,12 +53,12 @@ class FewShotRegressor(RegressorScoreMixin, TaskLearner):
     array([1.])
     """
 
-    heads = ("ridge",)
+    heads = ("auto", "ridge")
     is_classifier = False
 
     def __init__(
         self,
-        learner: str | Path | Head | Any = "ridge",
+        learner: str | Path | Head | Any = "auto",
         *,
         backbone: str | nn.Module | Callable = "auto",
         encoder: str | Path | nn.Module | Any = None,

@@ -28,6 +28,14 @@ class RowMetric:
         sums, counts = class_sums(rows - centre, class_numbers, int(class_numbers.max()) + 1, None)
         return cls(centre, row_metric(scatter_of(rows - centre, None), sums, counts))
 
+    @classmethod
+    def of_units(cls, rows: np.ndarray) -> RowMetric:
+        """Return that in which columns count alike if their units differ, and else keep their proportions."""
+        deviation = rows.std(0)
+        if not units_differ(rows):
+            deviation = np.ones_like(deviation)
+        return cls(rows.mean(0), np.diag(1 / np.where(deviation > 0, deviation, 1.0)))
+
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return rows of which Euclidean distances may be taken."""
         return (rows - self.centre) @ self.matrix
@@ -71,6 +79,12 @@ def row_metric(scatter: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> np.
     covariance = (within + rows * level * np.eye(n_columns)) / (free + rows)
     root = cholesky(covariance, lower=True)
     return solve_triangular(root, np.eye(n_columns), lower=True).T / deviation[:, None]
+
+
+def units_differ(rows: np.ndarray) -> bool:
+    """Whether the columns of rows (n, n_columns) have units of their own, by how far each of them varies."""
+    deviation = rows.std(0)
+    return _units_differ(deviation[deviation > 0], len(rows))
 
 
 def _units_differ(deviation: np.ndarray, n: float) -> bool:

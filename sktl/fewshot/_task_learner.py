@@ -20,6 +20,7 @@ from sktl._inputs import InputKind
 from sktl._magnitudes import check_finite
 from sktl._named import named_options
 from sktl._validation import did_you_mean
+from sktl._warn_once import warn_user
 from sktl.fewshot._encoding import (
     ENCODER_CONSTRAINTS,
     check_frozen,
@@ -28,7 +29,8 @@ from sktl.fewshot._encoding import (
     refuse_fitted,
     see_columns,
 )
-from sktl.fewshot._row_metric import RowMetric
+from sktl.fewshot._row_metric import RowMetric, units_differ
+from sktl.fewshot._table_ridge import table_ridge
 from sktl.fewshot.heads import HEADS, Head, make_head
 from sktl.fewshot.meta_training._files import load_learner
 from sktl.fewshot.meta_training._fitted_method import TaskState
@@ -74,9 +76,12 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
             encoder, kind = fitted_encoder(self, X, y)
             codes, metric = codes_of(self, encoder, kind, X, reset=True, context=context), None
             n_codes = codes.shape[1]
-            if self._is_auto and encoder is None and n_codes < WIDE:
-                head, metric = make_head(AUTO_OF_TABLES).double(), RowMetric.of(codes, target.numpy())
-                codes = metric(codes)
+            if encoder is None and n_codes < WIDE:
+                if self._is_auto:
+                    head, metric = self._of_table(codes, target.numpy())
+                    codes = metric(codes)
+                else:
+                    self._warn_of_units(codes)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
             fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": n_codes, "learner_": head}
             fitted["_metric"] = metric
@@ -92,6 +97,22 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         self.state_ = state
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
+
+    def _of_table(self, rows: np.ndarray, target: np.ndarray) -> tuple[Any, RowMetric]:
+        """Return the head of rows with few columns, and the metric in which it sees them."""
+        if self.is_classifier:
+            return make_head(AUTO_OF_TABLES).double(), RowMetric.of(rows, target)
+        metric = RowMetric.of_units(rows)
+        return table_ridge(metric(rows), target).double(), metric
+
+    def _warn_of_units(self, rows: np.ndarray) -> None:
+        if units_differ(rows):
+            least, most = (f"{extreme:.3g}" for extreme in (np.min(rows.std(0)), np.max(rows.std(0))))
+            warn_user(
+                f"The columns of X have units of their own, with standard deviations from {least} to {most}: "
+                f"learner={self.learner!r} takes them as they are, and the largest columns decide. Put StandardScaler "
+                "before it, or use learner='auto'."
+            )
 
     @torch.no_grad()
     def _solved(self, head: Any, codes: torch.Tensor, target: torch.Tensor, n_outputs: int) -> TaskState:
@@ -122,7 +143,7 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
 
     @property
     def _is_auto(self) -> bool:
-        return self.is_classifier and isinstance(self.learner, str) and self.learner == "auto"
+        return isinstance(self.learner, str) and self.learner == "auto"
 
     def _head(self) -> Any:
         if self._is_auto:

@@ -271,7 +271,7 @@ def test_other_misuse_is_told(new_rows):
     X, y = new_rows
     with pytest.raises(ValueError, match=r"learner must be one of 'prototypes'.*Did you mean 'ridge'"):
         FewShotClassifier("rige").fit(X, y)
-    with pytest.raises(ValueError, match="learner must be one of 'ridge', a meta-learner"):
+    with pytest.raises(ValueError, match="learner must be one of 'auto', 'ridge', a meta-learner"):
         FewShotRegressor("nearest").fit(X, X[:, 0])
     with pytest.raises(TypeError, match="learner must be a meta-learner, such as MAMLLearner"):
         FewShotClassifier(StandardScaler()).fit(X, y)
