@@ -244,9 +244,9 @@ class ConfidenceShiftDisplay:
                     marker=marker(i), label=f"{as_text(name)}, calibration error {errors[i]:.3f}",
                 )  # fmt: skip
         self.axes_[0].set(xlabel="confidence (highest probability)", ylabel="share of the domain's rows", xlim=(0, 1))
-        self.axes_[0].legend(handles=at_most(self.axes_[0].get_legend_handles_labels()[0]))
+        self.axes_[0].legend(handles=at_most(self.axes_[0].get_legend_handles_labels()[0]), fontsize="small")
         if has_labels:
             self.axes_[1].plot([0, 1], [0, 1], color=QUIET, linewidth=1, label="as sure as right", zorder=1)
             self.axes_[1].set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
-            self.axes_[1].legend(handles=at_most(self.axes_[1].get_legend_handles_labels()[0]))
+            self.axes_[1].legend(handles=at_most(self.axes_[1].get_legend_handles_labels()[0]), fontsize="small")
         return self
