@@ -2,8 +2,8 @@
 
 Four parts, each kept as it is done, so that a run that was stopped goes on with ``--resume``:
 
-- speed: the embedded network at 224 pixels; the plain road in this process against one worker and two, of one thread
-  each, interleaved. On a machine that others use too, seconds of processor time tell the engine's overhead better than
+- speed: the embedded network at 224 pixels on pictures that each process makes itself; the plain road in this process
+  against one worker and two, of one thread each, interleaved. On a machine that others use too, seconds of processor time tell the engine's overhead better than
   seconds on the wall, so both are written.
 - growth: pictures of 32 pixels, made by the workers, through a small network into a Zarr array: seconds, and the
   largest memory of the client (with Dask's scheduler) and of the workers, for 10,000 pictures and ten and a hundred
@@ -30,6 +30,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import psutil
@@ -74,18 +75,21 @@ def small_transformer() -> CNNCodesTransformer:
 
 def made_pictures(block_info: Any = None) -> np.ndarray:
     """Return the pictures of a block, the same each time."""
-    (start, stop), *_ = block_info[None]["array-location"]
-    return np.random.default_rng(start).integers(0, 256, (stop - start, 32, 32, 3), dtype=np.uint8)
+    (start, stop), *rest = block_info[None]["array-location"]
+    size = rest[0][1]
+    return np.random.default_rng(start).integers(0, 256, (stop - start, size, size, 3), dtype=np.uint8)
 
 
-def many(n: int) -> da.Array:
-    rows = tuple(min(BLOCK, n - start) for start in range(0, n, BLOCK))
+def many(n: int, size: int = 32, block: int = BLOCK) -> da.Array:
+    rows = tuple(min(block, n - start) for start in range(0, n, block))
     meta = np.empty((0, 0, 0, 0), np.uint8)
-    return da.map_blocks(made_pictures, chunks=(rows, (32,), (32,), (3,)), dtype=np.uint8, meta=meta)
+    return da.map_blocks(made_pictures, chunks=(rows, (size,), (size,), (3,)), dtype=np.uint8, meta=meta)
 
 
 def cluster_of(n_workers: int) -> LocalCluster:
-    return LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0", memory_limit="4GiB")
+    """Start workers whose one thread keeps freed memory for the next layer, as the page of recipes advises."""
+    with dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": "1"}):
+        return LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0", memory_limit="4GiB")
 
 
 def worker_pids(client: Client) -> list[int]:
@@ -98,10 +102,10 @@ def processor_seconds(pids: list[int]) -> float:
 
 
 def speed(client: Client, quick: bool, rounds: int) -> dict[str, Any]:
-    n, size = (128, 48) if quick else (128, 224)
-    pictures = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    n, size = (128, 48) if quick else (1024, 224)
+    pictures = many(n, size, block=32)
     transformer = CNNCodesTransformer(image_size=size, engine="torch", device="cpu", n_jobs=1)
-    lazy = transformer.transform(da.from_array(pictures, chunks=(64, -1, -1, -1)))
+    lazy = transformer.transform(pictures)
     workers = {"1 worker": list(client.scheduler_info()["workers"])[:1], "2 workers": None}
     found: dict[str, dict[str, list[float]]] = {}
 
@@ -109,7 +113,9 @@ def speed(client: Client, quick: bool, rounds: int) -> dict[str, Any]:
         pids = [os.getpid(), *worker_pids(client)]
         before, start = processor_seconds(pids), time.perf_counter()
         codes = (
-            client.compute(lazy, workers=workers[name]).result() if name in workers else transformer.transform(pictures)
+            client.compute(lazy, workers=workers[name]).result()
+            if name in workers
+            else transformer.transform(pictures.compute(scheduler="synchronous"))
         )
         seconds = found.setdefault(name, {"seconds": [], "processor_seconds": []})
         seconds["seconds"].append(round(time.perf_counter() - start, 3))
@@ -153,7 +159,7 @@ def growth(client: Client, n: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         transformer = small_transformer()
-        codes_to_zarr(transformer, many(2 * BLOCK), f"{folder}/first", block_size=BLOCK)  # the network is loaded
+        codes_to_zarr(transformer, many(20 * BLOCK), f"{folder}/first", block_size=BLOCK)  # all workers have begun
         watcher = threading.Thread(target=watch)
         watcher.start()
         before, start = processor_seconds([os.getpid(), *workers]), time.perf_counter()
@@ -288,6 +294,7 @@ def main() -> None:
     def part(name: str, work: Any) -> None:
         if name.split("_")[0] in options.parts and name not in results and time.monotonic() < until:
             results[name] = work()
+            results["machine"] = machine()
             write_results("scale", results, options)
 
     names = ["speed", *(f"growth_{n}" for n in sizes)]
