@@ -1,10 +1,11 @@
 """Codes on a cluster of processes: speed, memory and cost as pictures grow, and what kills leave behind.
 
-Four parts, each kept as it is done, so that a run that was stopped goes on with ``--resume``:
+Five parts, each kept as it is done, so that a run that was stopped goes on with ``--resume``:
 
 - speed: the embedded network at 224 pixels on pictures that each process makes itself; the plain road in this process
-  against one worker and two, of one thread each, interleaved. On a machine that others use too, seconds of processor time tell the engine's overhead better than
-  seconds on the wall, so both are written.
+  against one worker and two, of one thread each, interleaved. On a machine that others use too, seconds of processor
+  time tell the engine's overhead better than seconds on the wall, so both are written.
+- arenas: the same on workers as Dask starts them and on workers whose C library is told to use one arena.
 - growth: pictures of 32 pixels, made by the workers, through a small network into a Zarr array: seconds, and the
   largest memory of the client (with Dask's scheduler) and of the workers, for 10,000 pictures and ten and a hundred
   times as many; what a tenth of the pictures lets expect.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import statistics
 import subprocess
@@ -47,7 +49,7 @@ from sktl.features import codes_to_zarr
 
 BLOCK = 512
 KILLS = 20
-PARTS = ("speed", "growth", "storage", "kills")
+PARTS = ("speed", "arenas", "growth", "storage", "kills")
 
 
 class SmallNetwork(nn.Module):
@@ -86,9 +88,12 @@ def many(n: int, size: int = 32, block: int = BLOCK) -> da.Array:
     return da.map_blocks(made_pictures, chunks=(rows, (size,), (size,), (3,)), dtype=np.uint8, meta=meta)
 
 
-def cluster_of(n_workers: int) -> LocalCluster:
-    """Start workers whose one thread keeps freed memory for the next layer, as the page of recipes advises."""
-    with dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": "1"}):
+ONE_ARENA = {"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": "1"}
+
+
+def cluster_of(n_workers: int, settings: dict[str, str] = ONE_ARENA) -> LocalCluster:
+    """Start workers; by default their threads keep freed memory for the next layer, as the page on clusters advises."""
+    with dask.config.set(settings):
         return LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0", memory_limit="4GiB")
 
 
@@ -142,6 +147,31 @@ def speed(client: Client, quick: bool, rounds: int) -> dict[str, Any]:
         "overhead": {name: round(work[name] / work["plain"] - 1, 4) for name in workers},
         "two_against_one": round(median["1 worker"] / median["2 workers"], 3),
     }
+
+
+def arenas(quick: bool) -> dict[str, Any]:
+    """Compare workers as Dask starts them with workers whose C library has one arena: processor time, fresh pages."""
+    n, size = (128, 48) if quick else (512, 224)
+    transformer = CNNCodesTransformer(image_size=size, engine="torch", device="cpu", n_jobs=1)
+    lazy = transformer.transform(many(n, size, block=64))
+    found: dict[str, dict[str, list[float]]] = {}
+    with cluster_of(2, {}) as default, cluster_of(2) as kept, Client(default) as first, Client(kept) as second:
+        clients = {"as Dask starts them": first, "MALLOC_ARENA_MAX=1": second}
+        for number in range(2 if quick else 4):
+            for name, client in clients.items():
+                pids = worker_pids(client)
+                work, faults = processor_seconds(pids), sum(client.run(page_faults).values())
+                client.compute(lazy).result()
+                if number:  # the first ones load the network
+                    cell = found.setdefault(name, {"processor_seconds": [], "fresh_pages": []})
+                    cell["processor_seconds"].append(round(processor_seconds(pids) - work, 3))
+                    cell["fresh_pages"].append(sum(client.run(page_faults).values()) - faults)
+    rates = {name: round(n / statistics.median(cell["processor_seconds"]), 1) for name, cell in found.items()}
+    return {"pictures": n, "image_size": size, "found": found, "pictures_a_processor_second": rates}
+
+
+def page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def growth(client: Client, n: int) -> dict[str, Any]:
@@ -303,6 +333,7 @@ def main() -> None:
             part("speed", lambda: speed(client, options.quick, 1 if options.quick else options.rounds))
             for n in sizes:
                 part(f"growth_{n}", lambda n=n: growth(client, n))
+    part("arenas", lambda: arenas(options.quick))
     part("storage", lambda: storage(options.quick))
     earlier = results.get("kills")
     if earlier is not None and not options.quick and sum(earlier["kills"].values()) < KILLS:
@@ -322,6 +353,8 @@ def report(results: dict[str, Any], sizes: list[int]) -> None:
             ],
         )
         print(f"overhead in processor time {found['overhead']}, two workers {found['two_against_one']}x one")
+    if "arenas" in results:
+        print(f"a second of processor: {results['arenas']['pictures_a_processor_second']}")
     cells = [results[f"growth_{n}"] for n in sizes if f"growth_{n}" in results]
     first = cells[0] if cells else None
     print_table(

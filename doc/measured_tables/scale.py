@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from measured_tables._write import read, table
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -21,6 +23,21 @@ def table_cluster_speed() -> str:
         for name in found["pictures_a_second"]
     ]
     return table(["one thread each", "pictures a second", "a second of processor", "the engine's share"], rows)
+
+
+def table_arenas() -> str:
+    """Return what the C library's arenas cost on workers."""
+    found = read("scale")["arenas"]
+    rows = [
+        [name, f"{rate:.1f}", f"{statistics.median(found['found'][name]['fresh_pages']):,.0f}"]
+        for name, rate in found["pictures_a_processor_second"].items()
+    ]
+    return table(["workers", "pictures a second of processor", "fresh pages of memory"], rows)
+
+
+def arenas(name: str) -> float:
+    """Return one number of the part on the C library's arenas."""
+    return read("scale")["arenas"][name]
 
 
 def table_growth() -> str:
