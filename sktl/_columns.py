@@ -229,6 +229,16 @@ def sorted_names(values: np.ndarray, name: str = "sample_domain") -> tuple[np.nd
         raise ValueError(f"The {what} in {name} cannot be sorted: {error}. Use values of one type.") from error
 
 
+def check_same_columns(source: Any, target: Any) -> None:
+    """Raise a ValueError if both are data frames, whose columns have other names or another order."""
+    first, second = (validation._get_feature_names(rows) for rows in (source, target))
+    if first is None or second is None or np.array_equal(first, second):
+        return
+    alone = sorted(set(first.tolist()) ^ set(second.tolist()))
+    what = f"only one of them has {shorten(map(repr, alone))}" if alone else "they stand in another order"
+    raise ValueError(f"source and target have other columns: {what}. Choose the same: target[source.columns].")
+
+
 def _require(y: Any, estimator: Any) -> None:
     if y is None:
         raise ValueError(f"This {_name(estimator)} requires y to be passed, but the target y is None.")

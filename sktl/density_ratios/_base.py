@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sktl._array_api import check_array
+from sktl._columns import check_same_columns
 from sktl._documented import Documented
 from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
 
@@ -59,6 +60,7 @@ class DensityRatio(Documented, BaseEstimator, ABC):
 
 def read(source: Any, target: Any) -> tuple[Any, Any]:
     """Return both domains' rows, checked, as float64 arrays or CSR matrices."""
+    check_same_columns(source, target)
     source, target = (
         check_array(rows, accept_sparse="csr", dtype=np.float64, ensure_min_samples=0, input_name=name)
         for name, rows in (("source", source), ("target", target))

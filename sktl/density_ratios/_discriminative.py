@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._array_api import check_array
+from sktl._columns import check_same_columns
 from sktl.density_ratios._base import DensityRatio, stacked
 
 FITTED_ROWS = 5000  # rows of a domain that a judge learns from at most
@@ -81,6 +82,7 @@ def held_out_log_ratios(
         Above 0 where a row is more frequent in the target.
     is_target : ndarray of bool, shape (n_source + n_target,)
     """
+    check_same_columns(source, target)
     source, target = (
         check_array(rows, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_min_samples=0, input_name=name)
         for name, rows in (("source", source), ("target", target))

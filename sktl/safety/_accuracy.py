@@ -12,6 +12,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sktl._array_api import n_rows, rows_on_host
 from sktl._codes import codes
 from sktl._columns import class_labels
+from sktl._unlabelled import MARK
+from sktl._validation import shorten
 from sktl.safety._agreement import accuracy_by_agreement, agreements
 from sktl.safety._confidence import average_thresholded_confidence, difference_of_confidences
 from sktl.safety._disagreement import accuracy_by_discrepancy, accuracy_lower_bound, disagreements
@@ -125,7 +127,8 @@ def estimate_accuracy(
     TypeError
         If the estimator has no ``predict_proba``.
     ValueError
-        If there is no row, or probabilities are not finite.
+        If there is no row, probabilities are not finite, or y holds marks of unlabelled rows or no label that the
+        estimator knows.
 
     References
     ----------
@@ -160,6 +163,7 @@ def estimate_accuracy(
     labels = class_labels(y, n_rows(X), "estimate_accuracy")
     if not n_rows(X) or not n_rows(X_target, "X_target"):
         raise ValueError("estimate_accuracy needs at least one held-out source row, and one of the target.")
+    _check_known(estimator, labels)
     source, target = _probabilities(estimator, X), _probabilities(estimator, X_target)
     predicted = np.asarray(estimator.predict(X))
     agreed = None
@@ -224,6 +228,30 @@ def estimate_of_outputs(
         n_source=len(source),
         n_target=len(target),
     )
+
+
+def _check_known(estimator: Any, labels: np.ndarray) -> None:
+    """Raise a ValueError if labels are marks, or of another kind than the classifier's."""
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        return
+    given, known = _different(labels), _different(np.asarray(classes))
+    held = given - known
+    if held == given:
+        raise ValueError(
+            f"No label of y is a class of the estimator: y holds {shorten(sorted(map(repr, held)))}, and classes_ "
+            f"{shorten(sorted(map(repr, known)))}. Give labels as it has learned them."
+        )
+    marks = [label for label in (MARK, str(MARK)) if label in held]
+    if marks:
+        raise ValueError(
+            f"y holds {marks[0]!r}, which marks unlabelled rows. The held-out source rows need labels: leave the "
+            "others out."
+        )
+
+
+def _different(labels: np.ndarray) -> set[Any]:
+    return set((labels.astype("M8[us]") if labels.dtype.kind == "M" else labels).tolist())
 
 
 def _probabilities(estimator: Any, X: Any) -> np.ndarray:

@@ -191,3 +191,23 @@ def test_bad_input_is_named(digits):
         estimate_accuracy(model, X, y, X, method="odd")
     with pytest.raises(ValueError, match="columns"):
         accuracy_lower_bound([True], np.full((1, 2), 0.5), np.full((1, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_are_those_of_the_classifier(method):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    X = rng.normal(size=(60, 2)) + 2 * y[:, None]
+    model = LogisticRegression().fit(X[:30], y[:30])
+    with pytest.raises(ValueError, match="No label of y is a class of the estimator: y holds '0'"):
+        estimate_accuracy(model, X[30:], y[30:].astype(str), X, method=method)
+    with pytest.raises(ValueError, match="y holds -1, which marks unlabelled rows"):
+        estimate_accuracy(model, X[30:], np.where(np.arange(30) < 5, -1, y[30:]), X, method=method)
+    new = np.where(y[30:] == 0, 9, y[30:])  # of a class that it has not learned: it is wrong there
+    found = estimate_accuracy(model, X[30:], new, X, method=method, n_resamples=2)
+    assert found.source_accuracy <= 2 / 3
+    marks = LogisticRegression().fit(X[:30], y[:30] - 1)  # -1 is a class
+    assert estimate_accuracy(marks, X[30:], y[30:] - 1, X, method=method, n_resamples=2).source_accuracy > 0.5
+    days = np.arange("2020-01-01", "2020-01-04", dtype="M8[D]")[y]
+    model = LogisticRegression().fit(X[:30], days[:30])
+    assert estimate_accuracy(model, X[30:], days[30:], X, method=method, n_resamples=2).source_accuracy > 0.5

@@ -12,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from sktl._columns import check_same_columns
+
 SEEN = 1000  # rows of each domain
 N_COMPONENTS = 50
 APART, WHOLLY = 0.85, 0.95  # shares of target rows whose nearest row is one of the target
@@ -88,6 +90,7 @@ def domain_move(source: Any, y_source: Any, target: Any) -> DomainMove:
     >>> domain_move(source, y, target[y == 1]).has_moved  # one class alone
     False
     """
+    check_same_columns(source, target)
     source, target = (check_array(rows, dtype=np.float64) for rows in (source, target))
     y_source = column_or_1d(y_source)
     check_consistent_length(source, y_source)

@@ -18,6 +18,7 @@ from sktl.metrics.distances._two_samples import two_samples
 
 STRENGTHS = (1e-4, 1e-2, 1.0)
 LEAST_ROWS = 8  # of a domain
+SMALL = -300  # exponent of 2
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ def domain_shift_test(source: Any, target: Any, *, random_state: int = 0) -> Dom
     if not isinstance(random_state, Integral) or isinstance(random_state, bool) or random_state < 0:
         raise ValueError(f"random_state must be an integer, at least 0; got {random_state!r}.")
     source, target = two_samples(source, target)
+    # columns whose squares would vanish, in units of a power of two
+    _, unit = np.frexp(np.maximum(np.abs(source).max(axis=0), np.abs(target).max(axis=0)))
+    source, target = (np.ldexp(rows, -np.where(unit < SMALL, unit, 0)) for rows in (source, target))
     n, m = len(source), len(target)
     if min(n, m) < LEAST_ROWS:
         raise ValueError(

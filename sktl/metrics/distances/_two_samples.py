@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sktl._columns import check_same_columns
 from sktl.metrics.transferability._labelled_codes import matrix
 
 
@@ -15,8 +16,10 @@ def two_samples(source: Any, target: Any, *, min_rows: int = 2) -> tuple[np.ndar
     Raises
     ------
     TypeError, ValueError
-        If either is no table of finite numbers, has fewer than `min_rows` rows, or other columns than the other.
+        If either is no table of finite numbers, has fewer than `min_rows` rows, or other columns than the other, or
+        the same ones in another order.
     """
+    check_same_columns(source, target)
     first, second = (matrix(rows, name, min_rows=min_rows) for name, rows in (("source", source), ("target", target)))
     if first.shape[1] != second.shape[1]:
         raise ValueError(

@@ -1,12 +1,14 @@
 """The test of two domains: its errors without a shift, its power with one, and its parts against independent ones."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
+from sktl.density_ratios import DiscriminativeRatio
 from sktl.metrics.distances import _shift_test as module
-from sktl.metrics.distances import domain_shift_test
+from sktl.metrics.distances import domain_move, domain_shift_test, mmd, proxy_a_distance
 
 
 def test_domains_alike_are_seldom_told_apart():
@@ -82,3 +84,26 @@ def test_degenerate_rows_and_bad_input():
         domain_shift_test(wide * np.nan, wide)
     with pytest.raises(ValueError, match="random_state"):
         domain_shift_test(wide, wide, random_state=-1)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-200, 1e-300, 1e140])
+def test_scales_whose_squares_are_no_numbers(scale):
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(40, 2)), rng.normal(loc=1.5, size=(30, 2))
+    plain, scaled = domain_shift_test(source, target), domain_shift_test(source * scale, target * scale)
+    assert scaled.statistic == plain.statistic > 0.8
+    np.testing.assert_allclose(scaled.row_scores, plain.row_scores, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("measure", [
+    domain_shift_test, mmd, proxy_a_distance, DiscriminativeRatio().estimate,
+    lambda source, target: domain_move(source, np.arange(40) % 2, target),
+])  # fmt: skip
+def test_columns_of_data_frames_are_told_by_name(measure):
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["age", "height"])
+    assert measure(rows, rows) is not None
+    assert measure(rows, rows.to_numpy()[:, ::-1]) is not None  # no names there
+    with pytest.raises(ValueError, match="other columns: they stand in another order"):
+        measure(rows, rows[["height", "age"]])
+    with pytest.raises(ValueError, match="only one of them has 'height', 'weight'"):
+        measure(rows, rows.rename(columns={"height": "weight"}))
