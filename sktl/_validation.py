@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from typing import Any
 
 MOST_THREADS = 64
 # Beyond these, a mistyped number takes all memory or all time before anything is noticed.
@@ -36,6 +37,23 @@ def printable(text: object, *, most: int | None = None) -> str:
     """Return a text on one line: what does not print, or turns what follows it, as an escape; a long one is cut."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return shown if most is None or len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+def advice_on_network(error: Exception, module: Any) -> str | None:
+    """Return what to do about an error in a network's forward that has nothing to do with pictures, or None."""
+    text = str(error)
+    bases = {base for part in module.modules() for base in type(part).__mro__}
+    if isinstance(error, AttributeError) and any(vars(base).get("__slots__") for base in bases):
+        return (
+            "Networks are copied before they are used, and copies of modules lack what stands in __slots__: keep it as "
+            "an ordinary attribute."
+        )
+    if "dtype" in text or "double" in text.lower():
+        return (
+            "Networks are computed in float32, their own values too: take conversions to another type, such as "
+            ".double() or .half(), out of forward."
+        )
+    return None
 
 
 def available_cpus() -> int:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from sktl._validation import advice_on_network
 from sktl.backbones._class_token import find_class_token
 from sktl.backbones._graph import Differentiable, Graph, Record, has_weights, main_output, recorded
 from sktl.backbones._heads import PENULTIMATE, find_heads, one_of_each_tensor
@@ -173,6 +174,9 @@ def trace_network(module: nn.Module, example: torch.Tensor) -> Trace:
             records, output = _recorded_pass(module, example, torch.enable_grad())
     except Exception as error:
         channels, height, width = example.shape[1:]
+        advice = advice_on_network(error, module)
+        if advice is not None:
+            raise ValueError(f"The network {type(module).__name__} fails ({error}). {advice}") from error
         near = nearest_sizes(module, (height, width), channels)
         such = f", such as {' or '.join(f'{a} x {b}' for a, b in near)}" if near else ""
         raise ValueError(

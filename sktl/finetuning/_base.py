@@ -34,6 +34,7 @@ from sktl.finetuning._deployable import Deployable
 from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._gradient_training import Run, set_head
 from sktl.finetuning._heads import LinearHead
+from sktl.finetuning._held_back import leave_out_unreached
 from sktl.finetuning._held_out import NOTHING, HeldOut
 from sktl.finetuning._learning_rate_finder import LearningRateDisplay, range_test
 from sktl.finetuning._lora import AdapterByName, LoRA
@@ -207,6 +208,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         else:
             so_far = {**fitted, "n_iter_": 1, "history_": [], "_learned": run.live()}
             net = run.train(EpochTasks(self, context, X, y, fitted=lambda: so_far))
+            leave_out_unreached(run.plan, net.optimizer_, type(self).__name__)
             fitted |= _outcome(net, run.learned(), self.history_ if goes_on else [])
             fitted |= resolved(training, run.budget, run.plan, run.head, run.share)
         self.__dict__.update(fitted)
@@ -242,6 +244,8 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
             if goes_on:
                 self._learned = copy.deepcopy(self._learned)  # of the values kept, not the network just spoilt
             raise
+        if session.plan is not None:
+            leave_out_unreached(session.plan, net.optimizer_, type(self).__name__)
         network = FittedNetwork.of(net.module, training.spec, training.settings.adapter)
         outcome = _outcome(net, network, self.history_ if goes_on else [], last=1)
         outcome |= resolved(training, session.budget, session.plan, head)

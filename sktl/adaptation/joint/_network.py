@@ -16,6 +16,7 @@ from sktl._functional import check_network
 from sktl._inputs import LUMINANCE
 from sktl._memory_format import channels_last
 from sktl._preprocessing import Preprocessing
+from sktl._validation import advice_on_network
 from sktl.adaptation.joint._domain_batch_norm import DomainBatchNorm, Split, separate
 from sktl.adaptation.joint._residual_rows import ResidualRows
 from sktl.adaptation.joint._row_body import RowBody
@@ -274,6 +275,7 @@ def _n_codes(module: nn.Module, example: Tensor, what: str) -> int:
             if what == "rows"
             else "Check its number of input channels, and image_size: pictures are resized to it."
         )
+        remedy = advice_on_network(error, module) or remedy
         raise ValueError(
             f"The backbone {type(module).__name__} fails on {what} of shape {tuple(example.shape)}: {error}. {remedy}"
         ) from error

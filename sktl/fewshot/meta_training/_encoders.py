@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from sktl._draws import OwnDraws
+from sktl._validation import advice_on_network
 from sktl.backbones import cut_head, load_backbone
 from sktl.fewshot.meta_training._episodic_batch_norm import EpisodicBatchNorm, with_episodic_batch_norm
 from sktl.fewshot.meta_training._inputs import OWN_NETWORKS, InputSpec
@@ -188,7 +189,12 @@ def _code_shape(encoder: Encoder, spec: InputSpec) -> tuple[int, ...]:
     was_training = encoder.training
     try:
         codes = encoder.eval()(torch.zeros(2, *spec.shape))
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError) as error:
+        advice = advice_on_network(error, encoder)
+        if advice is not None:
+            raise ValueError(f"backbone fails ({error}). {advice}") from error
+        if isinstance(error, AttributeError):
+            raise
         raise ValueError(
             f"backbone cannot take rows of shape {spec.shape}: {error}. It is called with a batch of them"
             + ("." if spec.is_rows else ", values in [0, 1].")
