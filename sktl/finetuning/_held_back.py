@@ -33,8 +33,8 @@ def leave_out_unreached(plan: Plan, optimizer: Any, name: str) -> None:
     plan.groups = [group for group in plan.groups if not any(group is other for other in unreached)]
     warn_user(
         f"{name} did not train {shorten(names, most=5)}: no gradient reached them. The network's forward holds "
-        "gradients back there (torch.no_grad, torch.inference_mode, detach) or does not use them. Take that out of it, or "
-        'set strategy="head", or freeze_until to the last of these layers, to say that they stay as they are.'
+        "gradients back there (torch.no_grad, torch.inference_mode, detach) or does not use them. Take that out of it, "
+        'or set strategy="head", or freeze_until to the last of these layers, to say that they stay as they are.'
     )
 
 
