@@ -78,7 +78,7 @@ class OwnDraws(TorchDispatchMode):
         """Call the function, with the generator if it is one that draws."""
         kwargs = kwargs or {}
         is_here = self._depth == _depth()
-        if not is_here or torch.Tag.nondeterministic_seeded not in func.tags or kwargs.get("generator") is not None:
+        if not is_here or not _draws(func, args, kwargs) or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
         self.has_drawn = True
         tensors = [value for value in args if isinstance(value, Tensor)]
@@ -99,6 +99,18 @@ class OwnDraws(TorchDispatchMode):
             finally:
                 torch.set_rng_state(found)
         return result
+
+
+def _draws(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a call draws: dropout, say, does not in evaluation mode, nor attention whose dropout is 0."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.name in ("train", "training", "dropout_p"):
+            value = args[place] if place < len(args) else kwargs.get(argument.name, argument.default_value)
+            if value is not None and not value:
+                return False
+    return True
 
 
 @contextlib.contextmanager
