@@ -25,11 +25,11 @@ from sktl._validation import shorten
 from sktl._warn_once import warn_user
 from sktl.adaptation.from_fitted._base import FromFittedClassifier
 from sktl.adaptation.from_fitted._start import chosen, is_fitted
-from sktl.adaptation.per_domain._copies import Copies, DomainCopy
+from sktl.adaptation.per_domain._copies import Copies, DomainCopy, HoldsCopies
 from sktl.adaptation.per_domain._saving import Savable
 
 
-class PerDomainClassifier(CallbackSupportMixin, Savable, FromFittedClassifier):
+class PerDomainClassifier(CallbackSupportMixin, HoldsCopies, Savable, FromFittedClassifier):
     """One general classifier, and a small copy of it for each sub-domain, adapted to that domain's unlabelled rows.
 
     A speech recogniser for each speaker, a crop classifier for each field: the sub-domains have no labels, and are

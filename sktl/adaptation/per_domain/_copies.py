@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,33 +72,33 @@ class Copies:
         found, start = self._state(adapted), Start.of(self.general)
         base = None if start is None else self._base(start)
         if found is None or base is None or not _is_alike(found, base):
-            copy = DomainCopy({}, adapted, n_rows)
+            held = DomainCopy({}, adapted, n_rows)
         else:
             changed = {name: value for name, value in found.items() if not torch.equal(value, base[name])}
-            copy = DomainCopy({name: value.clone() for name, value in changed.items()}, None, n_rows)
+            held = DomainCopy({name: value.clone() for name, value in changed.items()}, None, n_rows)
         with self._lock:
-            self.by_domain[domain] = copy
+            self.by_domain[domain] = held
             self._live.pop(domain, None)
 
     def classifier(self, domain: str) -> Any:
         """Return the classifier of a domain: its copy, or the general one where there is none."""
-        copy = self.by_domain.get(domain)
-        if copy is None or copy.whole is not None:
-            return self.general if copy is None else copy.whole
+        held = self.by_domain.get(domain)
+        if held is None or held.whole is not None:
+            return self.general if held is None else held.whole
         with self._lock:
             if domain not in self._live:
-                self._live[domain] = self._made(copy)
+                self._live[domain] = self._made(held)
                 if len(self._live) > LIVE:
                     self._live.popitem(last=False)
             self._live.move_to_end(domain)
             return self._live[domain]
 
-    def _made(self, copy: DomainCopy) -> Any:
+    def _made(self, held: DomainCopy) -> Any:
         start = Start.of(self.general)
         assert start is not None
         module = start.open().module
         # tensors are taken over, not copied: what no copy changes is there once
-        module.load_state_dict({**self._base(start), **copy.tensors}, assign=True)
+        module.load_state_dict({**self._base(start), **held.tensors}, assign=True)
         return start.closed(module.requires_grad_(False).eval())
 
     def _base(self, start: Start) -> dict[str, Tensor]:
@@ -111,12 +112,30 @@ class Copies:
             return None
         return {name: value.detach().cpu() for name, value in start.open().module.state_dict().items()}
 
+    def __copy__(self) -> Copies:
+        """Return a store of its own: what one is given later the other does not have. Tensors are shared."""
+        copied = Copies(self.general)
+        with self._lock:
+            copied.by_domain.update(self.by_domain)
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
         return {"general": self.general, "by_domain": self.by_domain}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
+
+
+class HoldsCopies:
+    """Mixin of the classifier whose copies change in place: a shallow copy of it has a store of its own."""
+
+    def __copy__(self) -> Any:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(vars(self))
+        if "_copies" in copied.__dict__:
+            copied._copies = copy.copy(copied._copies)
+        return copied
 
 
 def _is_alike(found: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> bool:

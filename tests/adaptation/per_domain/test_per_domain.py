@@ -1,5 +1,6 @@
 """One general classifier, and a small copy for each sub-domain."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -231,3 +232,12 @@ def test_what_is_wrong_is_said(fitted):
     with pytest.warns(UserWarning, match="There is no sub-domain"):
         made().fit(X[domain == "office"], marked[domain == "office"])
     assert clone(fitted).get_params()["min_rows"] == 20
+
+
+def test_a_shallow_copy_is_given_sub_domains_of_its_own(fitted):
+    copied = copy.copy(fitted)
+    before = list(fitted.domains_)
+    X = np.random.default_rng(3).normal(2, 1, (40, fitted.n_features_in_))
+    copied.adapt(X, "later")
+    assert list(fitted.domains_) == before
+    assert list(copied.domains_) == sorted([*before, "later"])
