@@ -110,9 +110,9 @@ def test_copies_share_what_they_do_not_change(fitted):
     module = fitted.estimator_.torch_module_
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d)]
     statistics = sum(m.running_mean.nbytes + m.running_var.nbytes + m.num_batches_tracked.nbytes for m in norms)
-    for copy in fitted.copies_.values():
-        assert 0 < copy.n_bytes <= statistics
-        assert all("running" in name or "num_batches" in name for name in copy.tensors)
+    for held in fitted.copies_.values():
+        assert 0 < held.n_bytes <= statistics
+        assert all("running" in name or "num_batches" in name for name in held.tensors)
     model = pickle.loads(pickle.dumps(fitted))
     size = len(pickle.dumps(model))
     assert len(pickle.dumps(fitted)) < size * 1.02  # that copies were used makes no pickle larger
