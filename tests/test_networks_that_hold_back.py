@@ -76,6 +76,29 @@ def test_nothing_is_said_where_all_is_trained(how, options):
         fine_tuned(how, **options).fit(PICTURES, LABELS)
 
 
+MARKED = np.where(np.arange(24) < 4, -1, LABELS)
+
+
+@pytest.mark.parametrize("loss", [None, "coral"])
+@pytest.mark.parametrize(
+    ("how", "held"), [("no_grad", "conv.weight, conv.bias, mid.weight"), ("first", "conv.weight, conv.bias: ")]
+)
+def test_adaptation_names_it_too(how, held, loss):
+    net = Holding(how)
+    net.head = nn.Identity()
+    with pytest.warns(UserWarning, match=f"DomainAdaptedClassifier did not train {held}"):
+        sktl.DomainAdaptedClassifier(net, loss=loss, image_size=12, **SHORT).fit(PICTURES, MARKED)
+
+
+def test_adaptation_says_nothing_where_all_is_trained():
+    trained = Holding("")
+    trained.head = nn.Identity()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*did not train")
+        for net, size in ((trained, 12), ("resnet18", 32)):
+            sktl.DomainAdaptedClassifier(net, weights=None, image_size=size, **SHORT).fit(PICTURES, MARKED)
+
+
 class Converting(nn.Module):
     def __init__(self):
         super().__init__()
@@ -109,4 +132,4 @@ class Slotted(nn.Module):
 )
 def test_advice_fits_the_error(make, advice, model):
     with pytest.raises(ValueError, match=advice):
-        model(make()).fit(PICTURES, np.where(np.arange(24) < 4, -1, LABELS))
+        model(make()).fit(PICTURES, MARKED)

@@ -7,6 +7,7 @@ from sktl._preprocessing import Preprocessing
 from sktl.backbones._agreement import agreeing_precision
 from sktl.backbones._backbone import Backbone, load_backbone
 from sktl.backbones._channels import Normalisation, declared_channels, first_channels
+from sktl.backbones._copying import own_copy
 from sktl.backbones._embedded import installed_networks
 from sktl.backbones._engine import CodeNetwork, Engine, auto_batch_size
 from sktl.backbones._engines import ENGINES, get_engine, planned_engine, resuming_engine

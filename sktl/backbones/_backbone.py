@@ -21,6 +21,7 @@ from sktl._modes import in_plain_modes
 from sktl._preprocessing import Preprocessing
 from sktl.backbones._as_made import AsMade
 from sktl.backbones._channels import first_channels
+from sktl.backbones._copying import own_copy
 from sktl.backbones._fingerprint import (
     NetworkIdentity,
     hooks_of_all_modules,
@@ -160,7 +161,7 @@ class Backbone:
 
     def fresh_module(self) -> nn.Module:
         """Return a copy of the network that may be trained."""
-        return copy.deepcopy(self.module).requires_grad_(True)
+        return own_copy(self.module).requires_grad_(True)
 
 
 class BackboneStore:

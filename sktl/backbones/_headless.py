@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
 from torch import nn
 
+from sktl.backbones._copying import own_copy
 from sktl.backbones._heads import PENULTIMATE
 from sktl.backbones._layers import Trace
 from sktl.backbones._pooling import Pooling
@@ -34,7 +34,7 @@ def without_heads(network: nn.Module, trace: Trace, *, ends_in_codes: bool) -> n
     ends_in_codes : bool
         What the function of this name says of them. If not, what enters the heads is had by `LayerOutputs`.
     """
-    network = copy.deepcopy(network)
+    network = own_copy(network)
     for head in trace.heads:
         parent, _, child = head.rpartition(".")
         setattr(network.get_submodule(parent), child, nn.Identity() if ends_in_codes else _Passing())

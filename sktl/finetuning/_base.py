@@ -208,7 +208,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
         else:
             so_far = {**fitted, "n_iter_": 1, "history_": [], "_learned": run.live()}
             net = run.train(EpochTasks(self, context, X, y, fitted=lambda: so_far))
-            leave_out_unreached(run.plan, net.optimizer_, type(self).__name__)
+            leave_out_unreached(run.plan, net.optimizer_, self)
             fitted |= _outcome(net, run.learned(), self.history_ if goes_on else [])
             fitted |= resolved(training, run.budget, run.plan, run.head, run.share)
         self.__dict__.update(fitted)
@@ -245,7 +245,7 @@ class FineTuned(Deployable, Reopenable, CallbackSupportMixin, AdapterByName, Mod
                 self._learned = copy.deepcopy(self._learned)  # of the values kept, not the network just spoilt
             raise
         if session.plan is not None:
-            leave_out_unreached(session.plan, net.optimizer_, type(self).__name__)
+            leave_out_unreached(session.plan, net.optimizer_, self)
         network = FittedNetwork.of(net.module, training.spec, training.settings.adapter)
         outcome = _outcome(net, network, self.history_ if goes_on else [], last=1)
         outcome |= resolved(training, session.budget, session.plan, head)

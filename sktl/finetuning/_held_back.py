@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from sktl._validation import shorten
-from sktl._warn_once import warn_user
 from sktl.finetuning._plan import Plan
+from sktl.training import warn_of_unreached, was_reached
+
+REMEDY = ', or set strategy="head", or freeze_until to the last of these layers, to say that they stay as they are.'
 
 
-def leave_out_unreached(plan: Plan, optimizer: Any, name: str) -> None:
+def leave_out_unreached(plan: Plan, optimizer: Any, estimator: Any) -> None:
     """Warn of whole groups of parameters that no gradient has reached, and take them out of what is trained.
 
     Parameters
@@ -20,10 +19,10 @@ def leave_out_unreached(plan: Plan, optimizer: Any, name: str) -> None:
         Its last group is the head's.
     optimizer : Optimizer
         After the training.
-    name : str
-        Of the estimator, for the warning.
+    estimator : estimator
+        Whose name the warning has.
     """
-    unreached = [group for group in plan.groups if not any(_was_reached(p, optimizer) for p in group["params"])]
+    unreached = [group for group in plan.groups if not any(was_reached(p, optimizer) for p in group["params"])]
     if not unreached or any(group is plan.groups[-1] for group in unreached):  # or nothing was trained at all
         return
     open_ones = {id(p) for group in unreached for p in group["params"] if p.requires_grad}
@@ -31,12 +30,4 @@ def leave_out_unreached(plan: Plan, optimizer: Any, name: str) -> None:
     if not names:  # it was not their turn
         return
     plan.groups = [group for group in plan.groups if not any(group is other for other in unreached)]
-    warn_user(
-        f"{name} did not train {shorten(names, most=5)}: no gradient reached them. The network's forward holds "
-        "gradients back there (torch.no_grad, torch.inference_mode, detach) or does not use them. Take that out of it, "
-        'or set strategy="head", or freeze_until to the last of these layers, to say that they stay as they are.'
-    )
-
-
-def _was_reached(parameter: torch.nn.Parameter, optimizer: Any) -> bool:
-    return parameter.grad is not None or bool(optimizer.state.get(parameter))
+    warn_of_unreached(names, estimator, REMEDY)

@@ -38,6 +38,7 @@ from sktl.training._steps import (
 )
 from sktl.training._stream import StreamBatches
 from sktl.training._structure import as_tensors, features_and_target, map_tensors, n_rows, split_rows
+from sktl.training._unreached import warn_of_unreached, was_reached
 
 __all__ = [
     "OPTIMIZERS",

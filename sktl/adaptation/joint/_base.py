@@ -30,7 +30,7 @@ from sktl.adaptation.joint._saving import Savable
 from sktl.adaptation.joint._target import Target
 from sktl.adaptation.joint._training import DomainTraining
 from sktl.adaptation.losses import DomainLoss, get_loss
-from sktl.training import OPTIMIZERS, EpochTasks, TrainingNet, history_of
+from sktl.training import OPTIMIZERS, EpochTasks, TrainingNet, history_of, warn_of_unreached, was_reached
 
 
 class DomainAdapted(Savable, Deployable, CallbackSupportMixin, NamedPartsMixin, ModuleSharingMixin):
@@ -117,6 +117,7 @@ class DomainAdapted(Savable, Deployable, CallbackSupportMixin, NamedPartsMixin, 
 
     def _outcome(self, training: DomainTraining, net: TrainingNet, take: Any, selection: Any) -> dict[str, Any]:
         net.module.close()
+        say_what_was_held_back(net, self)
         network = training.ended(net.module.network) if selection is None else selection.best_network
         if self.batch_norm == "target" and len(training.roles.target):
             training.use_target_statistics(network.to(training.device), take)
@@ -154,3 +155,11 @@ class DomainAdapted(Savable, Deployable, CallbackSupportMixin, NamedPartsMixin, 
         tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
+
+
+def say_what_was_held_back(net: TrainingNet, estimator: Any) -> None:
+    """Warn of the backbone's parameters that no gradient has reached."""
+    parameters = net.module.network.backbone.named_parameters()
+    names = [name for name, p in parameters if p.requires_grad and not was_reached(p, net.optimizer_)]
+    if names:
+        warn_of_unreached(names, estimator, ", unless they are to stay as they are.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from numbers import Integral
@@ -20,7 +19,7 @@ from sktl._validation import advice_on_network
 from sktl.adaptation.joint._domain_batch_norm import DomainBatchNorm, Split, separate
 from sktl.adaptation.joint._residual_rows import ResidualRows
 from sktl.adaptation.joint._row_body import RowBody
-from sktl.backbones import cut_head, declared_channels, load_backbone
+from sktl.backbones import cut_head, declared_channels, load_backbone, own_copy
 from sktl.images import PictureSource
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
@@ -260,7 +259,7 @@ def fresh_module(backbone: Any, weights: Any, seed: int) -> nn.Module:
     is_default = isinstance(weights, str) and weights == "default"
     if isinstance(backbone, nn.Module) and is_default:
         check_network(backbone, "backbone")
-        return copy.deepcopy(backbone).requires_grad_(True).float()
+        return own_copy(backbone).requires_grad_(True).float()
     return load_backbone(backbone, weights, seed=seed).fresh_module()
 
 

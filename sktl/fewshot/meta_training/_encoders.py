@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from sktl._draws import OwnDraws
 from sktl._validation import advice_on_network
-from sktl.backbones import cut_head, load_backbone
+from sktl.backbones import cut_head, load_backbone, own_copy
 from sktl.fewshot.meta_training._episodic_batch_norm import EpisodicBatchNorm, with_episodic_batch_norm
 from sktl.fewshot.meta_training._inputs import OWN_NETWORKS, InputSpec
 from sktl.fewshot.meta_training._residual_rows import ResidualRows
@@ -109,7 +108,7 @@ class EncoderPlan:
         shift, scale = torch.zeros(spec.shape[0]).view(shape), torch.ones(spec.shape[0]).view(shape)
         scale = scale if spec.is_rows else scale / 255
         if isinstance(backbone, nn.Module):
-            network = copy.deepcopy(backbone).float().requires_grad_(True)
+            network = own_copy(backbone).float().requires_grad_(True)
             if self.is_adapted:
                 _check_adaptable(backbone)
         elif backbone not in OWN_NETWORKS:
