@@ -120,8 +120,10 @@ def given_shares(value: Any, classes: np.ndarray) -> Any:
 
 def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray, uses_target: bool) -> None:
     """Say that the classes' shares seem to differ, and what follows."""
-    order = np.argsort(shares - prior)
-    rare, frequent = ([str(classes[i]) for i in some[:3]] for some in (order, order[::-1]))
+    gain = shares - prior
+    order = np.argsort(gain)
+    rare = [str(classes[i]) for i in order[:3] if gain[i] < 0]
+    frequent = [str(classes[i]) for i in order[::-1][:3] if gain[i] > 0]
     if np.array_equal(shares, prior):
         what = "How, cannot be told: the model is misled too much, and the source's shares are taken."
     else:
