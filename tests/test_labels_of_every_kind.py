@@ -77,10 +77,10 @@ def test_times_with_a_zone_and_of_differing_types():
 
 
 @pytest.mark.parametrize("days", [DATES, TIMES, KINDS["stamps"]], ids=["dates", "times", "stamps"])
-def test_domains_that_are_dates_are_named_as_they_came(days):
+def test_domains_that_are_dates_are_named_as_numpy_writes_them(days):
     y, domains = np.repeat([0, 1, -1], 2), np.repeat(np.array(days, dtype=object), 2)
     found = found_domains(y, domains, -1, days[1])
-    assert found.names.tolist() == [str(day) for day in days]
+    assert found.names.tolist() == [str(day).replace(" ", "T") for day in days]
     assert found.targets.tolist() == [False, True, False]
 
 
