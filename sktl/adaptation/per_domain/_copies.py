@@ -130,11 +130,13 @@ class Copies:
 class HoldsCopies:
     """Mixin of the classifier whose copies change in place: a shallow copy of it has a store of its own."""
 
+    _copies: Copies
+
     def __copy__(self) -> Any:
         copied = object.__new__(type(self))
         copied.__dict__.update(vars(self))
         if "_copies" in copied.__dict__:
-            copied._copies = copy.copy(copied._copies)
+            copied._copies = copy.copy(self._copies)
         return copied
 
 
