@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from sktl._unlabelled import moment_of
 
 UNITS = "D", "s", "us", "ns"
 
@@ -26,7 +27,7 @@ def domain_name(value: Any) -> str:
         return value.decode(errors="backslashreplace")
     if isinstance(value, (bool, np.bool_)):
         return str(value)
-    moment = _moment(value)
+    moment = moment_of(value)
     if moment is not None:
         return _in_largest_unit(moment)
     is_whole = isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
@@ -78,20 +79,6 @@ def rows_by_domain(values: np.ndarray, known: Iterable[Any]) -> tuple[dict[Any, 
         else:
             unknown += as_python(values[own[:1]])
     return rows, unknown
-
-
-def _moment(value: Any) -> np.datetime64 | np.timedelta64 | None:
-    """Return a date or a time difference as NumPy's; None for other things, and for times of a time zone."""
-    if isinstance(value, (np.datetime64, np.timedelta64)):
-        return value
-    if isinstance(value, datetime.timedelta):
-        return np.timedelta64(value)
-    if isinstance(value, datetime.datetime):
-        if value.tzinfo is not None:
-            return None
-        # of pandas, which knows nanoseconds
-        return value.to_datetime64() if hasattr(value, "to_datetime64") else np.datetime64(value)
-    return np.datetime64(value) if isinstance(value, datetime.date) else None
 
 
 def _in_largest_unit(moment: np.datetime64 | np.timedelta64) -> str:

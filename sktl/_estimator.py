@@ -20,6 +20,13 @@ from sktl._preprocessing import Preprocessing
 from sktl.displays import ShowsWhatWasLearned
 
 
+def sharing_attributes(estimator: Any) -> Any:
+    """Return a new object of the estimator's type with its attributes, whatever its own `__copy__` does."""
+    copied = object.__new__(type(estimator))
+    copied.__dict__.update(vars(estimator))
+    return copied
+
+
 class ModuleSharingMixin(InPlainModes, ShowsWhatWasLearned, Documented, BaseEstimator):
     """An estimator whose clones share the networks given to its constructor, instead of copying them.
 
@@ -29,8 +36,7 @@ class ModuleSharingMixin(InPlainModes, ShowsWhatWasLearned, Documented, BaseEsti
     def __sklearn_clone__(self) -> Any:
         """Clone all parameters but modules, which the clone refers to."""
         modules = {name: v for name, v in self.get_params(deep=False).items() if isinstance(v, nn.Module)}
-        without = object.__new__(type(self))
-        without.__dict__.update(vars(self))
+        without = sharing_attributes(self)
         for name in modules:
             setattr(without, name, None)
         cloned = _clone_parametrized(without, safe=False)

@@ -94,21 +94,25 @@ def numbers_of(labels: np.ndarray) -> np.ndarray:
     return labels
 
 
+def moment_of(value: Any) -> np.datetime64 | np.timedelta64 | None:
+    """Return a date or a time difference as NumPy's; None for other things, and for times of a time zone."""
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return value
+    if isinstance(value, timedelta):  # pandas' know nanoseconds
+        return value.to_timedelta64() if hasattr(value, "to_timedelta64") else np.timedelta64(value)
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            return None
+        return value.to_datetime64() if hasattr(value, "to_datetime64") else np.datetime64(value)
+    return np.datetime64(value) if isinstance(value, date) else None
+
+
 def _instants(labels: np.ndarray) -> np.ndarray:
     """Return dates, times without a zone, or differences of time, all of one type, as NumPy's; else what was given."""
-    kinds = {type(label) for label in labels}
-    if len(kinds) != 1:
+    if len({type(label) for label in labels}) != 1:
         return labels
-    kind = kinds.pop()
-    if kind is date:
-        return labels.astype("datetime64[D]")
-    if issubclass(kind, (np.datetime64, np.timedelta64)):
-        return np.array(list(labels))
-    if issubclass(kind, datetime) and all(label.tzinfo is None for label in labels):
-        return np.array([getattr(label, "asm8", np.datetime64(label)) for label in labels])  # pandas' have nanoseconds
-    if issubclass(kind, timedelta):
-        return np.array([getattr(label, "asm8", np.timedelta64(label)) for label in labels])
-    return labels
+    moments = [moment_of(label) for label in labels]
+    return labels if any(moment is None for moment in moments) else np.array(moments)
 
 
 def warn_of_negatives(labels: np.ndarray, unlabelled: Any, *, stacklevel: int) -> None:

@@ -145,7 +145,7 @@ def test_a_network_that_packing_does_not_suit_stays_as_it_is(monkeypatch):
 
 
 def test_openvino_gives_lone_batches_all_cores(monkeypatch):
-    pytest.importorskip("openvino", reason="an optional engine")
+    pytest.importorskip("openvino", reason="OpenVINO is an optional engine (sktl[openvino])")
     compiled = []
     original = _openvino._compiled
     monkeypatch.setattr(_openvino, "_compiled", lambda *args, **how: compiled.append(how) or original(*args, **how))

@@ -93,12 +93,7 @@ def check_drawable(name: str, ax: Any) -> None:
 def drawn_on(display: Any, ax: Any, size: tuple[float, float] | None = None) -> Any:
     """Return the axes to draw on, a new figure's where `ax` is None, and note them on the display.
 
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    TypeError
-        If `ax` is not one Axes.
+    Raises what `check_drawable` raises.
     """
     check_drawable(type(display).__name__, ax)
     if ax is None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sktl._device import resolve_device, resolve_precision
-from sktl._estimator import OpenNetwork
+from sktl._estimator import OpenNetwork, sharing_attributes
 from sktl._inputs import InputKind, read_dense
 from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._lora import merge_adapters
@@ -46,8 +46,7 @@ class Reopenable:
 
     def __copy__(self) -> Any:
         """Return a shallow copy; the network that `partial_fit` goes on with is not shared, for it changes in place."""
-        copied = object.__new__(type(self))
-        copied.__dict__.update(vars(self))
+        copied = sharing_attributes(self)
         if getattr(self, "_session", None) is not None:
             copied._learned, copied._session = copy.deepcopy(self._learned), copy.deepcopy(self._session)
         return copied

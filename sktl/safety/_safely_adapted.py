@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_classes, domain_column, marked_labels
-from sktl._delegation import PredictsByEstimator
+from sktl._delegation import PredictsByEstimator, refuse_regressor
 from sktl._documented import Documented
 from sktl._domains import found_domains
 from sktl._draws import seed_of
@@ -185,11 +185,12 @@ class SafelyAdaptedClassifier(
         Raises
         ------
         TypeError
-            If domains are given and the estimator takes none.
+            If the estimator is a regressor, or domains are given and it takes none.
         ValueError
             If no row has a label.
         """
         name = type(self).__name__
+        refuse_regressor(self.estimator, name)
         X = rows_on_host(X)
         labels, labelled = marked_labels(y, n_rows(X), self.unlabelled, name)
         known = known_labels(labels, labelled)

@@ -144,7 +144,7 @@ def test_other_sizes_than_the_trained_one(name):
 
 
 def test_another_size_in_openvino():
-    pytest.importorskip("openvino", reason="an optional engine")
+    pytest.importorskip("openvino", reason="OpenVINO is an optional engine (sktl[openvino])")
     module = network("class token", dynamic_img_size=True)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 48, 80, 3), dtype=np.uint8)
     found = codes_of(module, pictures)

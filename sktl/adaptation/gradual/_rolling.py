@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._callbacks import CallbackSupportMixin
 from sktl._columns import check_classes, domain_column, marked_labels, sorted_names
-from sktl._delegation import PredictsByEstimator, has
+from sktl._delegation import PredictsByEstimator, has, refuse_regressor
 from sktl._documented import Documented
 from sktl._domain_names import as_python, rows_by_domain
 from sktl._labelled_score import LabelledScoreMixin
@@ -126,7 +126,10 @@ class RollingAdaptedClassifier(
         ------
         ValueError
             If a period has no labelled rows before it or in it.
+        TypeError
+            If the estimator is a regressor.
         """
+        refuse_regressor(self.estimator, type(self).__name__)
         X = rows_on_host(X)
         labels, labelled = marked_labels(y, n_rows(X), self.unlabelled, type(self).__name__, what="past periods")
         check_classes(known_labels(labels, labelled))

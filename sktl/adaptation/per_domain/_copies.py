@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sktl._estimator import sharing_attributes
 from sktl._forking import ForkSafeLock
 from sktl.adaptation.from_fitted._start import Start
 from sktl.training import as_tensors, to_arrays
@@ -133,8 +134,7 @@ class HoldsCopies:
     _copies: Copies
 
     def __copy__(self) -> Any:
-        copied = object.__new__(type(self))
-        copied.__dict__.update(vars(self))
+        copied = sharing_attributes(self)
         if "_copies" in copied.__dict__:
             copied._copies = copy.copy(self._copies)
         return copied
