@@ -13,8 +13,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
-from sktl._columns import domain_column, sorted_names
 from sktl._domain_names import as_python
+from sktl._periods import in_order_of_time
 from sktl._unlabelled import MARK, as_labels, is_labelled, known_labels
 from sktl.displays._axes import COLOURS, QUIET, as_text, check_drawable, drawn_on, lonely, marker, panels
 from sktl.displays._rows import some_rows
@@ -110,7 +110,7 @@ class DriftDisplay:
         y : array-like of shape (n,)
             Labels; `unlabelled`, NaN or None where there is none.
         sample_domain : array-like of shape (n,)
-            Each row's period: a number, a date or text that sorts by time.
+            Each row's period: a number, a date, an ordered category, or text that sorts by time.
         unlabelled : scalar or None, default=-1
             The label that means unlabelled; with None, missing values alone do.
         random_state : int, default=0
@@ -134,10 +134,9 @@ class DriftDisplay:
         if taken:
             raise ValueError(f"The name {taken[0]!r} is that of a control; give the estimator another one.")
         X, labels = rows_on_host(X), as_labels(y)
-        period = domain_column(sample_domain, n_rows(X))
-        order = np.argsort(sorted_names(period)[1], kind="stable")
-        X, labels = take_rows(X, order), labels[order]
-        names, of_row = sorted_names(period[order])
+        names, of_row = in_order_of_time(sample_domain, n_rows(X))
+        order = np.argsort(of_row, kind="stable")
+        X, labels, of_row = take_rows(X, order), labels[order], of_row[order]
         known = is_labelled(labels, unlabelled)
         if len(names) < 2 or not known[of_row == 0].any():
             raise ValueError(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
 
-from sktl.model_selection._domain_rows import check_integer, domains, label_mask, n_rows_of
+from sktl._periods import in_order_of_time
+from sktl.model_selection._domain_rows import check_integer, label_mask, n_rows_of
 
 
 class TimeDomainSplit(GroupsConsumerMixin):
@@ -71,8 +72,8 @@ class TimeDomainSplit(GroupsConsumerMixin):
         y : array-like of shape (n,), default=None
             Labels; `unlabelled`, NaN or None where there is none. None means that all rows have one.
         groups : array-like of shape (n,), default=None
-            Each row's period: numbers, dates, or text that sorts by time. None takes the rows as ordered by time, and
-            cuts them into ``n_splits + gap + 1`` periods of equal length.
+            Each row's period: numbers, dates, ordered categories, or text that sorts by time. None takes the rows as
+            ordered by time, and cuts them into ``n_splits + gap + 1`` periods of equal length.
 
         Yields
         ------
@@ -95,7 +96,7 @@ class TimeDomainSplit(GroupsConsumerMixin):
 
     def _tested(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n = n_rows_of(X, y, groups)
-        period = self._equal_periods(n) if groups is None else domains(type(self).__name__, groups, n)[1]
+        period = self._equal_periods(n) if groups is None else in_order_of_time(groups, n, "groups")[1]
         labelled = label_mask(y, n, self.unlabelled)
         possible = [p for p in np.unique(period[labelled]) if (self._before(period, p) & labelled).any()]
         wanted = 1 if self.n_splits is None else self.n_splits

@@ -227,6 +227,7 @@ class SafelyAdaptedClassifier(
     def _judged(
         self, baseline: Any, adapted: Any, X: Any, known: np.ndarray, source: np.ndarray, target: np.ndarray, seed: int
     ) -> dict[str, Any]:
+        self._warn_of_new_classes(np.asarray(getattr(adapted, "classes_", [])).tolist(), set(known.tolist()))
         evidence = gathered(baseline, adapted, take_rows(X, source), known, take_rows(X, target), seed)
         risk = harm_risk(evidence, float(self.margin))
         adapts = risk <= self.max_risk
@@ -238,6 +239,15 @@ class SafelyAdaptedClassifier(
             "decision_": ADAPTED if adapts else BASELINE,
             "estimator_": adapted if adapts else baseline,
         }
+
+    def _warn_of_new_classes(self, answers: list[Any], learned: set[Any]) -> None:
+        new = [label for label in answers if label not in learned]
+        if new:
+            warn_user(
+                f"The adapted classifier may answer {new[0]!r}, a class that no source row has. What judges it in "
+                f"{type(self).__name__} has learned the source's classes alone, so such answers count against it. Fit "
+                "the estimator by itself where unknown classes are looked for."
+            )
 
     def _estimated(
         self, plain: Any, X: Any, labels: np.ndarray, source: np.ndarray, target: np.ndarray, shared: float, seed: int

@@ -249,6 +249,14 @@ def test_in_a_grid_search():
     assert search.best_estimator_.decision_ in ("adapted", "baseline")
 
 
+def test_answers_of_unknown_classes_are_said_to_count_against():
+    X, y, _ = two_domains(n=60)
+    X[90:] += 20  # rows of no class
+    network = DomainAdaptedClassifier(unknown_label=7, unknown_share=0.5, max_epochs=2, random_state=0)
+    with pytest.warns(UserWarning, match="may answer 7, a class that no source row has"):
+        SafelyAdaptedClassifier(network, random_state=0).fit(X, y)
+
+
 def test_few_rows_one_prediction_and_missing_values():
     X, y, _ = two_domains(n=60)
     constant = make_pipeline(

@@ -49,8 +49,8 @@ class GradualAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
         `clone` forgets what an estimator has learned, but for one in `sklearn.frozen.FrozenEstimator`. It is not
         changed.
     order : {"sorted"}, list or None, default="sorted"
-        Order of the target domains in ``sample_domain``: that of numbers, dates or strings; the names in a list; or no
-        order, for several targets.
+        Order of the target domains in ``sample_domain``: that of numbers, dates, ordered categories or strings; the
+        names in a list; or no order, for several targets.
     n_steps : int, default=10
         Without ``sample_domain``: even parts into which the target rows are cut, in the order in which they stand;
         fewer where a part would hold less than 100 rows or `batch_size`, for the errors of small parts add up.
@@ -196,8 +196,8 @@ class GradualAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
             Labels, with `unlabelled`, NaN or None for the rows to adapt to; if no row is marked, all are adapted to.
             Labels are learned only by an estimator that is not fitted, and ignored otherwise.
         sample_domain : array-like of shape (n,), default=None
-            Each row's domain, a number, a date or a string; those of labelled rows are not looked at. By default the
-            target rows are taken as they stand.
+            Each row's domain, a number, a date, an ordered category or a string; those of labelled rows are not looked
+            at. By default the target rows are taken as they stand.
         **params : dict
             Further arguments of the fit of an estimator that is not fitted, one entry a row, such as `sample_weight`;
             by scikit-learn's metadata routing.
@@ -213,11 +213,12 @@ class GradualAdaptedClassifier(CallbackSupportMixin, FromFittedClassifier):
             If the estimator is a regressor.
         """
         refuse_regressor(self.estimator, type(self).__name__)
-        domains = None if sample_domain is None else domain_column(sample_domain, n_rows(X))
+        if sample_domain is not None:
+            domain_column(sample_domain, n_rows(X))
         X = rows_on_host(X)
         routed = self._routed(params)
         given = self._begin(X, y)
-        steps = steps_of(given.rows, domains, self.order, int(self.n_steps), self._least())
+        steps = steps_of(given.rows, sample_domain, self.order, int(self.n_steps), self._least())
         if Start.of(self.estimator) is not None:
             check_batch(min(map(len, steps.values())), self.batch_size, type(self).__name__)
         steps = steps if self.order is None else with_neighbours(steps, self._least())

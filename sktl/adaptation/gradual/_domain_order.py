@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from sktl._columns import domain_column, sorted_names
 from sktl._domain_names import as_python, domain_name
+from sktl._periods import in_order_of_time
 from sktl._validation import shorten
 
 
-def steps_of(
-    rows: np.ndarray, domains: np.ndarray | None, order: Any, n_steps: int, least: int = 1
-) -> dict[Any, np.ndarray]:
+def steps_of(rows: np.ndarray, domains: Any, order: Any, n_steps: int, least: int = 1) -> dict[Any, np.ndarray]:
     """Return the rows of each step by name, in the order in which they are to be taken.
 
     Parameters
     ----------
     rows : array of int
         Row numbers of the target.
-    domains : array or None
+    domains : array-like or None
         Of all rows; without it the target rows are taken in order, in `n_steps` parts of even size.
     order : {"sorted"}, list or None
         Names of the domains in their order.
@@ -43,12 +43,10 @@ def steps_of(
                 "steps."
             )
         return dict(enumerate(np.array_split(rows, min(n_steps, max(1, len(rows) // least)))))
-    try:
-        names, of_row = np.unique(domains[rows], return_inverse=True)
-    except TypeError as error:
-        raise ValueError(
-            f"The domains in sample_domain cannot be sorted: {error}. Use numbers, dates or strings."
-        ) from error
+    if isinstance(order, str):
+        names, of_row = in_order_of_time(domains, None, rows=rows)
+    else:
+        names, of_row = sorted_names(domain_column(domains, None)[rows])
     found = {name: rows[of_row == i] for i, name in enumerate(as_python(names))}
     if order is None or isinstance(order, str):
         return found

@@ -16,12 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._callbacks import CallbackSupportMixin
-from sktl._columns import check_classes, domain_column, marked_labels, sorted_names
+from sktl._columns import check_classes, domain_column, marked_labels
 from sktl._delegation import PredictsByEstimator, has, refuse_regressor
 from sktl._documented import Documented
 from sktl._domain_names import as_python, rows_by_domain
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._modes import InPlainModes
+from sktl._periods import in_order_of_time
 from sktl._progress import fitted_in_task
 from sktl._unlabelled import known_labels
 from sktl._validation import shorten
@@ -114,8 +115,8 @@ class RollingAdaptedClassifier(
         y : array-like of shape (n,)
             Labels; `unlabelled`, NaN or None where there is none yet.
         sample_domain : array-like of shape (n,), default=None
-            Each row's period: a number, a date or text that sorts by time. By default labelled rows are the past, and
-            unlabelled ones the newest period.
+            Each row's period: a number, a date, an ordered category, or text that sorts by time. By default labelled
+            rows are the past, and unlabelled ones the newest period.
 
         Returns
         -------
@@ -190,7 +191,7 @@ class RollingAdaptedClassifier(
 
     def _periods(self, sample_domain: Any, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if sample_domain is not None:
-            return sorted_names(domain_column(sample_domain, len(labelled)))
+            return in_order_of_time(sample_domain, len(labelled))
         if labelled.all():
             return np.array([PAST]), np.zeros(len(labelled), dtype=int)
         return np.array([PAST, NEWEST]), (~labelled).astype(int)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from sktl._validation import shorten
 from sktl._warn_once import warn_user
 from sktl.adaptation.from_fitted._base import FromFittedClassifier
 from sktl.adaptation.from_fitted._start import chosen, is_fitted
-from sktl.adaptation.per_domain._copies import Copies, DomainCopy, HoldsCopies
+from sktl.adaptation.per_domain._copies import Copies, DomainCopy, HoldsCopies, warn_of_strangers
 from sktl.adaptation.per_domain._saving import Savable
 
 
@@ -159,7 +160,7 @@ class PerDomainClassifier(CallbackSupportMixin, HoldsCopies, Savable, FromFitted
         seed = None if self.random_state is None else seed_of(self.random_state)
         context = self._init_callback_context(max_subtasks=int(np.sum(wanted)))
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        copies = Copies(given.fitted(inner, _Seed(seed)))
+        copies = Copies(given.fitted(inner, SimpleNamespace(random_state=seed)))
         few = []
         for place in np.flatnonzero(wanted):
             rows = np.flatnonzero(domains.of_row == place)
@@ -174,7 +175,7 @@ class PerDomainClassifier(CallbackSupportMixin, HoldsCopies, Savable, FromFitted
             )
         elif not copies.by_domain:
             warn_user("There is no sub-domain: mark rows in y as unlabelled. All rows are answered by one classifier.")
-        self._copies, self._seed = copies, seed
+        self._copies, self._seed, self._seen = copies, seed, set(domains.names.tolist())
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -268,7 +269,8 @@ class PerDomainClassifier(CallbackSupportMixin, HoldsCopies, Savable, FromFitted
         X : array-like, sparse matrix or sequence of pictures
             Rows.
         sample_domain : array-like of shape (n,), default=None
-            Their domains. Rows of other domains than `domains_`, and all rows without it, are the general classifier's.
+            Their domains. Rows of other domains than `domains_`, and all rows without it, are the general classifier's;
+            a warning says once where no row is of a domain that was ever seen.
 
         Returns
         -------
@@ -329,7 +331,9 @@ class PerDomainClassifier(CallbackSupportMixin, HoldsCopies, Savable, FromFitted
         X = self._asked(X)
         if sample_domain is None:
             return np.asarray(getattr(self.estimator_, method)(X))
-        places, _ = rows_by_domain(domain_column(sample_domain, n_rows(X)), self.domains_)
+        places, others = rows_by_domain(domain_column(sample_domain, n_rows(X)), self.domains_)
+        if not places:
+            warn_of_strangers(others, self._copies.by_domain, self.__dict__.get("_seen"))
         routes = [(self.classifier_of(name), rows) for name, rows in places.items()]
         is_other = np.ones(n_rows(X), dtype=bool)
         is_other[[row for rows in places.values() for row in rows]] = False
@@ -341,10 +345,3 @@ class PerDomainClassifier(CallbackSupportMixin, HoldsCopies, Savable, FromFitted
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_copies" in self.__dict__
-
-
-class _Seed:
-    """What `Given.fitted` reads a seed from."""
-
-    def __init__(self, random_state: int | None):
-        self.random_state = random_state

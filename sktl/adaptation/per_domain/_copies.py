@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sktl._domain_names import domain_name
 from sktl._estimator import sharing_attributes
 from sktl._forking import ForkSafeLock
+from sktl._validation import shorten
+from sktl._warn_once import warn_once
 from sktl.adaptation.from_fitted._start import Start
 from sktl.training import as_tensors, to_arrays
 
@@ -138,6 +141,26 @@ class HoldsCopies:
         if "_copies" in copied.__dict__:
             copied._copies = copy.copy(self._copies)
         return copied
+
+
+def warn_of_strangers(others: list[Any], copies: Mapping[str, DomainCopy], seen: set[str] | None) -> None:
+    """Warn where no domain of a call was ever seen: names may be written otherwise than in `fit`.
+
+    Parameters
+    ----------
+    others : list
+        The domains of the call, none of which has a copy.
+    copies : mapping of str to DomainCopy
+        The copies that there are.
+    seen : set of str or None
+        The names that `fit` was given; None, in pickles of earlier versions, says nothing.
+    """
+    if seen is None or not copies or any(domain_name(other) in seen for other in others):
+        return
+    warn_once(
+        f"No row is of a domain that fit or adapt has seen ({shorten(map(repr, sorted(seen | set(copies))))}), so the "
+        "general classifier answers for all. Write domains in sample_domain as in fit, or add them by adapt."
+    )
 
 
 def _is_alike(found: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> bool:

@@ -93,7 +93,8 @@ def _content(model: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     header = {
         "params": params_of(model, codec, ignored=("estimator",))[0], "names": names,
         "attributes": {name: codec.to_json(getattr(model, name)) for name in ATTRIBUTES if hasattr(model, name)},
-        "n_rows": [copies[name].n_rows for name in names], "seed": model._seed,
+        "n_rows": [copies[name].n_rows for name in names],
+        "seed": model._seed, "seen": _sorted(model.__dict__.get("_seen")),
         "general": type(general).__name__, "adapter": {"class": type(model.estimator).__name__, "params": adapter},
     }  # fmt: skip
     return header, tensors
@@ -118,6 +119,10 @@ def _loaded(saved: SavedModel, networks: dict[str, Any]) -> Any:
     model._copies, model._seed = Copies(general), header["seed"]
     if not (model._seed is None or type(model._seed) is int):
         raise ValueError("its seed is no number")
+    seen = header.get("seen")  # files of earlier versions have none
+    if not (seen is None or _is_list(seen, str)):
+        raise ValueError("the names of its domains are no text")
+    model._seen = None if seen is None else set(seen)
     names, counts, start = header["names"], header["n_rows"], Start.of(general)
     if not _is_list(names, str) or not _is_list(counts, int) or len(names) != len(counts) or start is None:
         raise ValueError("its names do not fit its copies")
@@ -132,6 +137,10 @@ def _loaded(saved: SavedModel, networks: dict[str, Any]) -> Any:
         check_tensors(saved.where, tensors, expected)
         model._copies.by_domain[name] = DomainCopy(tensors, None, count)
     return model
+
+
+def _sorted(names: set[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
 
 
 def _class_named(name: Any, base: type, method: str) -> Any:

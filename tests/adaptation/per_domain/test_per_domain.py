@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -80,7 +81,8 @@ def test_rows_are_routed_in_any_order_and_unknown_ones_to_the_general_classifier
         ask = getattr(fitted, method)
         whole = ask(X, sample_domain=domain)
         np.testing.assert_allclose(ask(X[order], sample_domain=domain[order]), whole[order], atol=1e-9)
-        np.testing.assert_array_equal(ask(X, sample_domain=["elsewhere"] * len(X)), ask(X))
+        with pytest.warns(UserWarning, match="general classifier answers for all"):
+            np.testing.assert_array_equal(ask(X, sample_domain=["elsewhere"] * len(X)), ask(X))
         np.testing.assert_allclose(whole[domain == "office"], ask(X[domain == "office"]), atol=1e-9)
     with pytest.raises(ValueError, match="sample_domain must have one entry a row"):
         fitted.predict(X, sample_domain=domain[:-1])
@@ -241,3 +243,16 @@ def test_a_shallow_copy_is_given_sub_domains_of_its_own(fitted):
     copied.adapt(X, "later")
     assert list(fitted.domains_) == before
     assert list(copied.domains_) == sorted([*before, "later"])
+
+
+def test_domains_that_are_written_otherwise_are_said(fitted, tmp_path):
+    X, _, domain, _ = domains()
+    fitted.save(tmp_path / "model")
+    for number, model in enumerate((fitted, sktl.load(tmp_path / "model"), pickle.loads(pickle.dumps(fitted)))):
+        with pytest.warns(UserWarning, match="No row is of a domain that fit or adapt has seen.*'bright', 'dim'"):
+            model.predict(X[:5], sample_domain=[f"Dim {number}"] * 5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.predict(X[:5], sample_domain=["office"] * 5)  # seen, and rightly without a copy
+            model.predict(X[:5], sample_domain=["dim", *["new"] * 4])
+            model.predict(X[:5])
