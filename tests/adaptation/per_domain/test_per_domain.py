@@ -246,7 +246,7 @@ def test_a_shallow_copy_is_given_sub_domains_of_its_own(fitted):
 
 
 def test_domains_that_are_written_otherwise_are_said(fitted, tmp_path):
-    X, _, domain, _ = domains()
+    X = domains()[0]
     fitted.save(tmp_path / "model")
     for number, model in enumerate((fitted, sktl.load(tmp_path / "model"), pickle.loads(pickle.dumps(fitted)))):
         with pytest.warns(UserWarning, match="No row is of a domain that fit or adapt has seen.*'bright', 'dim'"):
