@@ -13,6 +13,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from sktl._whole_fits import WholeFits
+
 
 def has(method: str) -> Callable[[Any], bool]:
     """Return a check that the wrapped estimator has a method."""
@@ -24,7 +26,7 @@ def has(method: str) -> Callable[[Any], bool]:
     return check
 
 
-class PredictsByEstimator(BaseEstimator):
+class PredictsByEstimator(WholeFits, BaseEstimator):
     """A meta-estimator whose ``estimator_``, once fitted, answers for it.
 
     `_asked` reads the rows that are given, and `_scores` looks at probabilities and decision values before they go out.

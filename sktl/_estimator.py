@@ -17,6 +17,7 @@ from sktl._columns import accuracy, class_labels, row_weights, target_values
 from sktl._documented import Documented
 from sktl._modes import InPlainModes
 from sktl._preprocessing import Preprocessing
+from sktl._whole_fits import WholeFits
 from sktl.displays import ShowsWhatWasLearned
 
 
@@ -27,7 +28,7 @@ def sharing_attributes(estimator: Any) -> Any:
     return copied
 
 
-class ModuleSharingMixin(InPlainModes, ShowsWhatWasLearned, Documented, BaseEstimator):
+class ModuleSharingMixin(WholeFits, InPlainModes, ShowsWhatWasLearned, Documented, BaseEstimator):
     """An estimator whose clones share the networks given to its constructor, instead of copying them.
 
     Networks given as parameters are only looked at, so that a grid search over a hundred clones needs one.

@@ -95,20 +95,21 @@ class InPlainModes:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         for name, value in list(vars(cls).items()):
-            if not name.startswith("_") and (changed := _decorated(value)) is not value:
+            if not name.startswith("_") and (changed := decorated(value, in_plain_modes)) is not value:
                 setattr(cls, name, changed)
         super().__init_subclass__(**kwargs)
 
 
-def _decorated(value: Any) -> Any:
+def decorated(value: Any, by: Callable[[Any], Any]) -> Any:
+    """Return a class's method or property with its function decorated, and anything else as it is."""
     if inspect.isfunction(value):
-        return in_plain_modes(value)
+        return by(value)
     if isinstance(value, classmethod):
-        return classmethod(in_plain_modes(value.__func__))
+        return classmethod(by(value.__func__))
     if isinstance(value, property) and value.fget is not None:
-        return property(in_plain_modes(value.fget), value.fset, value.fdel, value.__doc__)
+        return property(by(value.fget), value.fset, value.fdel, value.__doc__)
     if hasattr(value, "check") and inspect.isfunction(getattr(value, "fn", None)):  # from available_if
-        return available_if(value.check)(in_plain_modes(value.fn))
+        return available_if(value.check)(by(value.fn))
     return value
 
 

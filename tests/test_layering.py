@@ -25,6 +25,7 @@ LAYERS = [
         "_logistic",
         "_ridge",
         "_modes",
+        "_whole_fits",
         "_openvino",
         "_preprocessing",
         "_unlabelled",

@@ -1,6 +1,7 @@
 """Networks whose forward holds gradients back, converts types, or keeps attributes in slots: trained, or said."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ import torch
 from torch import nn
 
 import sktl
-from sktl.fewshot import ProtoNetLearner
+from sktl.fewshot import (
+    MAMLLearner,
+    MetaLSTMLearner,
+    ProtoNetLearner,
+    RelationNetLearner,
+    ReptileLearner,
+    SNAILLearner,
+)
 from tests.cases import EPISODES, LABELS, PICTURES, SHORT, STEPS
 
 
@@ -97,6 +105,26 @@ def test_adaptation_says_nothing_where_all_is_trained():
         warnings.filterwarnings("error", message=".*did not train")
         for net, size in ((trained, 12), ("resnet18", 32)):
             sktl.DomainAdaptedClassifier(net, weights=None, image_size=size, **SHORT).fit(PICTURES, MARKED)
+
+
+LEARNERS = [
+    ProtoNetLearner, RelationNetLearner, MAMLLearner, ReptileLearner, MetaLSTMLearner, SNAILLearner,
+    partial(MAMLLearner, vectorised=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize(
+    ("how", "held", "n_held"),
+    [("no_grad", "conv.weight, conv.bias, mid.weight, mid.bias: ", 224), ("first", "conv.weight, conv.bias: ", 168)],
+)
+def test_meta_learners_name_it_too(learner, how, held, n_held):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*did not train")
+        whole = learner(Holding(""), image_size=12, **EPISODES).fit(PICTURES, LABELS)
+    with pytest.warns(UserWarning, match=f"did not train {held}"):
+        model = learner(Holding(how), image_size=12, **EPISODES).fit(PICTURES, LABELS)
+    assert model.n_trained_ == whole.n_trained_ - n_held
 
 
 class Converting(nn.Module):

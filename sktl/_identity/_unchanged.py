@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from operator import is_, methodcaller
+from operator import attrgetter, is_, methodcaller
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -22,6 +22,7 @@ from sktl._identity._known import found, is_known_class, is_known_module
 from sktl._identity._walk import PLAIN
 
 _VALUES = methodcaller("values")
+_DTYPE, _SHAPE, _HOOKS = attrgetter("dtype"), attrgetter("shape"), attrgetter("_backward_hooks")
 
 
 class _CannotBeNotedError(Exception):
@@ -46,14 +47,19 @@ class Unchanged:
         self._root = id(module)
         self._met: set[int] = set()
         self._empty: list[Any] = []  # containers that hold nothing: most do
-        self._items: list[Any] = []  # lists, sets and what mappings have for keys
+        self._items: list[Any] = []  # lists, sets and keys that are no text
         self._mappings: list[Mapping] = []
         self._classes: dict[type, tuple] = {}
         self._typed: list[Any] = []
         self._types: list[type] = []
         self._names: list[tuple[Any, str, Any]] = []
-        self._tensors: list[tuple[Tensor, tuple, Any, bytes]] = []
+        self._tensors: list[Tensor] = []
+        self._data: list[Any] = []  # their bytes, of the same memory
         self._note_module(module)
+        self._described = _described(self._tensors)
+        self._digests = list(map(xxhash.xxh3_128_digest, self._data))
+        self._sizes = list(map(len, self._mappings))
+        self._keys = list(chain.from_iterable(self._mappings))
         self._lengths = list(map(len, self._items))
         self._held = tuple(chain.from_iterable(self._items))
         self._values = tuple(chain.from_iterable(map(_VALUES, self._mappings)))
@@ -65,13 +71,15 @@ class Unchanged:
             and type(module) is self._type
             and list(map(type, self._typed)) == self._types
             and not any(self._empty)
+            and list(map(len, self._mappings)) == self._sizes
+            and list(chain.from_iterable(self._mappings)) == self._keys
             and list(map(len, self._items)) == self._lengths
             and all(map(is_, chain.from_iterable(self._items), self._held))
             and all(map(is_, chain.from_iterable(map(_VALUES, self._mappings)), self._values))
             and all(_holds(values, vars(cls).values()) for cls, values in self._classes.items())
             and all(found(home, name) is value for home, name, value in self._names)
-            and all(_described(tensor) == as_was for tensor, as_was, _, _ in self._tensors)
-            and all(xxhash.xxh3_128_digest(data) == digest for _, _, data, digest in self._tensors)
+            and _described(self._tensors) == self._described
+            and list(map(xxhash.xxh3_128_digest, self._data)) == self._digests
         )
 
     def _note(self, value: Any) -> None:
@@ -116,8 +124,9 @@ class Unchanged:
         if not value:
             self._empty.append(value)
             return
-        self._items.append(value)
         self._mappings.append(value)
+        if not all(type(key) is str for key in value):
+            self._items.append(value)  # equal keys need not be the same: 1, 1.0 and True
         self._note_all(value)
         self._note_all(value.values())
 
@@ -143,8 +152,8 @@ class Unchanged:
         is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and values.is_contiguous()
         if not is_plain or values.is_conj() or values.is_neg() or tensor.__dict__ or tensor._backward_hooks:
             raise _CannotBeNotedError
-        data = values.reshape(-1).view(torch.uint8).numpy().data  # of the same memory
-        self._tensors.append((tensor, _described(tensor), data, xxhash.xxh3_128_digest(data)))
+        self._tensors.append(tensor)
+        self._data.append(values.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def note_of(module: nn.Module) -> Unchanged | None:
@@ -159,8 +168,10 @@ def _holds(values: tuple, now: Any) -> bool:
     return len(now) == len(values) and all(map(is_, now, values))
 
 
-def _described(tensor: Tensor) -> tuple:
+def _described(tensors: list[Tensor]) -> tuple[list, ...]:
+    """Return where tensors lie, what they are of, and what hangs on them; by maps, for this is most of the time."""
     return (
-        tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride(), tensor.is_neg(), bool(tensor.__dict__),
-        bool(tensor._backward_hooks),
+        list(map(Tensor.data_ptr, tensors)), list(map(_DTYPE, tensors)), list(map(_SHAPE, tensors)),
+        list(map(Tensor.stride, tensors)), list(map(Tensor.is_neg, tensors)), list(map(bool, map(vars, tensors))),
+        list(map(bool, map(_HOOKS, tensors))),
     )  # fmt: skip

@@ -19,11 +19,12 @@ from sktl._domains import SOURCE, TARGET, Domains, found_domains
 from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
 from sktl._validation import shorten
+from sktl._whole_fits import WholeFits, whole
 from sktl.aligners._guard import check_steps_leave_out, marks_among, watched
 from sktl.displays import ShowsWhatWasLearned
 
 
-class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, ABC):
+class Aligner(WholeFits, TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, ABC):
     """A transformer that makes rows of a source and of a target alike; a subclass says how.
 
     In a pipeline, a step that would take the mark of unlabelled rows for a class is an error: a classifier behind an
@@ -51,6 +52,7 @@ class Aligner(TransformerMixin, ShowsWhatWasLearned, Documented, BaseEstimator, 
         """Return rows, each mapped as its domain asks; X may be written to unless it is sparse."""
 
     @watched
+    @whole
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, *, sample_domain: Any = None) -> Aligner:
         """Learn how the domains differ.

@@ -284,6 +284,7 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         self._fill = np.nanmean(self._codes_of(extractor, source), axis=0) if self._has_gaps and mean else None
         trace = extractor.recipe.backbone.trace(extractor.recipe.preprocessing.size)
         self._layer_labels = layer_labels(self.layers, trace, self.pooling)
+        self._note_parameters()
 
     def _codes_of(self, extractor: Extractor, source: PictureSource) -> np.ndarray:
         return codes_or_nan(extractor, source) if self.on_bad == "report" else extractor.codes(source)

@@ -15,10 +15,11 @@ from sklearn.base import TransformerMixin
 from sktl._callbacks import CallbackContext, CallbackSupportMixin, with_callbacks
 from sktl._modes import InPlainModes
 from sktl._progress import n_tasks, watched
+from sktl._whole_fits import WholeFits
 from sktl.features._dask_blocks import is_dask
 
 
-class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
+class CodesMixin(WholeFits, InPlainModes, TransformerMixin, CallbackSupportMixin):
     """Abstract: computes codes. Callbacks see shares of the rows as tasks, in `fit_transform` and `transform`."""
 
     verbose: int
@@ -37,6 +38,16 @@ class CodesMixin(InPlainModes, TransformerMixin, CallbackSupportMixin):
 
         That is a data class with `codes`, `iter_codes` and `watch`.
         """
+
+    def _note_parameters(self) -> None:
+        """Note what `fit` was given and has checked."""
+        self._checked_parameters = tuple(self.get_params(deep=False).items())  # type: ignore[attr-defined]
+
+    def _validate_params(self) -> None:
+        """Check the parameters, but for those that `fit` has checked: for one small picture that takes a fifth."""
+        checked, now = vars(self).get("_checked_parameters"), vars(self)
+        if checked is None or any(now.get(name) is not value for name, value in checked):
+            super()._validate_params()  # type: ignore[misc]
 
     @with_callbacks
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:

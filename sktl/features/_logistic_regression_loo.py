@@ -20,9 +20,10 @@ from sktl._documented import Documented
 from sktl._logistic import MAX_ITER, solve_logistic
 from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
 from sktl._modes import InPlainModes
+from sktl._whole_fits import WholeFits
 
 
-class LogisticRegressionLOO(InPlainModes, ClassifierMixin, Documented, BaseEstimator):
+class LogisticRegressionLOO(WholeFits, InPlainModes, ClassifierMixin, Documented, BaseEstimator):
     """Multinomial logistic regression whose `C` has the lowest leave-one-out log-loss.
 
     No fit is repeated for it: one step of Newton's method tells what each row's answer would be without that row [1]_.

@@ -209,6 +209,7 @@ class TextCodesTransformer(CodesMixin, ShowsWhatWasLearned, Documented, BaseEsti
         recipe = self._extractor().recipe
         self.max_length_, self.prompt_, self.precision_ = recipe.max_length, recipe.prompt, recipe.precision
         self.encoder_fingerprint_, self._n_features_out = recipe.encoder.fingerprint, recipe.encoder.n_features
+        self._note_parameters()
 
     def _texts(self, X: Any, *, reset: bool | None) -> list[str]:
         """Read X; `reset` says whether names of columns are noted or compared, None neither."""

@@ -22,9 +22,10 @@ from sktl._draws import seed_of
 from sktl._labelled_score import LabelledScoreMixin
 from sktl._unlabelled import known_labels
 from sktl._warn_once import warn_user
+from sktl._whole_fits import WholeFits
 
 
-class TrAdaBoostClassifier(LabelledScoreMixin, MetaEstimatorMixin, Documented, BaseEstimator):
+class TrAdaBoostClassifier(WholeFits, LabelledScoreMixin, MetaEstimatorMixin, Documented, BaseEstimator):
     """TrAdaBoost: many labelled source rows help a few labelled target rows, as far as they agree with them [1]_.
 
     In each round a classifier is fitted to the rows of both domains. Target rows that it gets wrong gain weight, as in

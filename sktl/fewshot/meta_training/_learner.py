@@ -31,6 +31,7 @@ from sktl.fewshot.meta_training._checkpoint import kept_meta_training
 from sktl.fewshot.meta_training._encoders import EncoderPlan
 from sktl.fewshot.meta_training._episodes import EpisodeIndices
 from sktl.fewshot.meta_training._fitted_method import FittedMethod, MethodPlan, TaskState
+from sktl.fewshot.meta_training._held_back import n_held_back
 from sktl.fewshot.meta_training._inputs import InputSpec, learn_input, read_input
 from sktl.fewshot.meta_training._method import FewShotMethod
 from sktl.fewshot.meta_training._saving import read_learner, save_learner
@@ -166,13 +167,14 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         else:
             keeper.train(net, saved, batches, valid, progress=progress)
         stays = training.stays(net, start)
+        held_back = n_held_back(self, net.module, training.X)
         before = (self.n_iter_, self.history_) if goes_on else (0, [])
         history = history_of(net, before[1])
         fitted |= {
             "_learned": FittedMethod.of(net.module, plan), "n_iter_": before[0] + net.clock_.n_steps,
             "history_": history, "best_epoch_": 0 if stays else best_epoch_of(net, history),
             "learning_rate_": float(self.learning_rate),
-            "n_trained_": sum(p.numel() for p in net.module.parameters() if p.requires_grad),
+            "n_trained_": sum(p.numel() for p in net.module.parameters() if p.requires_grad) - held_back,
             "n_parameters_": sum(p.numel() for p in net.module.parameters()),
         }  # fmt: skip
         self.__dict__.update(fitted)
