@@ -67,6 +67,23 @@ def extraction_times(network: str) -> list[float]:
     return sorted(ours)
 
 
+def single_rounds() -> tuple[int, int]:
+    """Return the fewest and the most rounds of a network and size."""
+    rounds = [cell["rounds"] for cell in read("single_picture")["cells"]]
+    return min(rounds), max(rounds)
+
+
+def single_milliseconds(name: str) -> list[float]:
+    """Return the milliseconds of one picture, over networks and sizes, in order."""
+    return sorted(cell["milliseconds"][name] for cell in read("single_picture")["cells"])
+
+
+def single_added(name: str, bare: str) -> tuple[float, float]:
+    """Return the fewest and the most milliseconds that a road adds to the bare network."""
+    added = [cell["milliseconds"][name] - cell["milliseconds"][bare] for cell in read("single_picture")["cells"]]
+    return min(added), max(added)
+
+
 def single_times(name: str) -> list[float]:
     """Return how many times the bare network's time one picture takes, over networks and sizes, in order."""
     return sorted(cell["times_the_bare_network"][name]["of_medians"] for cell in read("single_picture")["cells"])

@@ -37,12 +37,25 @@ def table_finetuning_speed() -> str:
         seconds = {who: statistics.median(values) for who, values in cell["seconds"].items()}
         texts = [f"{seconds[who]:.1f} ({cell['accuracy'][who][0]:.3f})" for who in ("sktl", "fastai", "skorch")]
         rows.append([title, *texts, ", ".join(f"{_times(cell, who)}x {who}" for who in ("fastai", "skorch"))])
+        if "sktl progressive" in seconds:
+            own = f"{seconds['sktl progressive']:.1f} ({cell['accuracy']['sktl progressive'][0]:.3f})"
+            faster = [f"{_progressive_times(cell, who)}x {who}" for who in ("fastai", "skorch")]
+            rows.append([f"{title}, small pictures first", own, *texts[1:], ", ".join(faster)])
     return table(["what trains", "sktl", "fastai", "plain skorch net", "sktl is as fast as"], rows)
 
 
 def _times(cell: dict, who: str) -> str:
     times = cell["times_as_fast"][who]["of_medians"]
     return f"{times:.0f}" if times >= 10 else f"{times:.1f}"
+
+
+def _progressive_times(cell: dict, who: str) -> str:
+    return f"{cell['progressive_times_as_fast'][who]['of_medians']:.1f}"
+
+
+def progressive_times(who: str) -> str:
+    """Return how many times as fast as another training of all layers is with small pictures first."""
+    return _progressive_times(read("finetune_speed")["results"]["files, CPU"]["full"], who)
 
 
 def finetuning_times(mode: str, who: str) -> str:
