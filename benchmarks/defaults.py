@@ -375,6 +375,7 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=20, help="after so many no further case is begun")
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--only", default="", help="cases whose name has this in it")
+    options.add_argument("--anew", action="store_true", help="forget what is known of these cases")
     options.add_argument("--codes", type=Path, default=Path(tempfile.gettempdir()) / "sktl_defaults_codes.npz")
     options.add_argument("--output", type=Path, default=RESULTS / "defaults.json")
     args = options.parse_args()
@@ -382,16 +383,21 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     known = json.loads(args.output.read_text()) if args.output.exists() else {}
     results: dict[str, list] = known.get("results", {})
+    dates: dict[str, str] = known.get("dates", {})
     todo = list(cases(sets(args.codes)))
     about = machine()
     for repeat in range(args.repeats):
         for case in todo:
-            kept = [results.setdefault(f"{case.name} | {metric}", []) for metric in case.metrics]
+            keys = [f"{case.name} | {metric}" for metric in case.metrics]
+            if args.anew and repeat == 0 and args.only in case.name:
+                results |= {key: [] for key in keys}
+            kept = [results.setdefault(key, []) for key in keys]
             if args.only not in case.name or len(kept[0]) > repeat or time.monotonic() > end:
                 continue
             measured = case.run(repeat)
             for metric, each in zip(case.metrics, kept):
                 each.append([round(value, 4) for value in measured[metric]])
+            dates |= dict.fromkeys(keys, about["date"])
     results = {key: each for key, each in results.items() if each}
     table = summary(results)
     print_table(["ours", "baseline", "metric", "wins", "ties", "losses", "mean difference", "lost"], table)
@@ -403,6 +409,7 @@ def main() -> None:
         "repeats": sorted({len(each) for each in results.values()}),
         "machine": about,
         "summary": table,
+        "dates": {key: dates[key] for key in results if key in dates},
         "results": results,
     }
     args.output.write_text(json.dumps(written, indent=1) + "\n")

@@ -8,10 +8,17 @@ from measured_tables._write import read, table
 def table_defaults() -> str:
     """Return wins, ties and losses of each default against its baseline, of cases with two repeats or more."""
     rows = [
-        [ours, base, metric.removeprefix("-"), *map(str, counts), f"{mean:+.2f}"]
+        [ours, base, metric.removeprefix("-"), *map(str, counts), f"{mean:+.2f}", _oldest(ours, base, metric)]
         for ours, base, metric, *counts, mean, _ in read("defaults")["summary"]
     ]
-    return table(["default", "baseline", "measure", "wins", "ties", "losses", "mean gain"], rows, left=3)
+    header = ["default", "baseline", "measure", "wins", "ties", "losses", "mean gain", "measured from"]
+    return table(header, rows, left=3)
+
+
+def _oldest(ours: str, base: str, metric: str) -> str:
+    """Return the earliest date of the last draws of a row's cases."""
+    dates = read("defaults")["dates"]
+    return min(date for key, date in dates.items() if key.startswith(f"{ours} | {base} | ") and key.endswith(metric))
 
 
 def table_moves() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from measured_tables._write import interval, minutes, read, table
 
 SETTINGS = ["5w1s", "5w5s", "20w1s", "20w5s"]
@@ -184,3 +186,38 @@ def unit_length_prototypes() -> float:
     found = read("fewshot_codes")["results"]
     plain, unit = "prototypes", "prototypes, unit length"
     return max(found[d][unit]["5w1s"]["mean"] - found[d][plain]["5w1s"]["mean"] for d in DOMAINS)
+
+
+def _numbers(group: str) -> list[dict[str, Any]]:
+    return [row for row in read("fewshot_regression")["results"] if row["group"] == group]
+
+
+def table_numbers() -> str:
+    """Return R^2 of few rows with numbers, a row for each group of tables and number of rows."""
+    names = {
+        "new": "tables seen by no choice", "new, wide": "the same, 64 columns or more",
+        "tried": "tables that the choices saw", "tried, wide": "the same, 64 columns or more",
+    }  # fmt: skip
+    rows = []
+    for group, title in names.items():
+        for n in sorted({row["n"] for row in _numbers(group)}):
+            found = [row for row in _numbers(group) if row["n"] == n]
+            means = [f"{np.mean([row[name] for row in found]):.2f}" for name in ("default", "ridge", "nearest", "mean")]
+            counts = [str(sum(row["verdict"] == word for row in found)) for word in ("win", "tie", "loss")]
+            rows.append([title, str(len(found)), str(n), *means, *counts])
+    header = ["", "tables", "rows", "default", "ridge regression", "nearest 5", "mean", "wins", "ties", "losses"]
+    return table(header, rows)
+
+
+def lost_numbers() -> str:
+    """Return which tables are lost, of all groups, with the rows given and the difference."""
+    lost: dict[str, list[str]] = {}
+    for row in read("fewshot_regression")["results"]:
+        if row["verdict"] == "loss":
+            lost.setdefault(row["table"], []).append(f"{row['n']} rows ({row['default'] - row['ridge']:+.2f})")
+    return "; ".join(f"{name}, {', '.join(which)}" for name, which in lost.items()) or "none"
+
+
+def numbers_counted(word: str) -> int:
+    """Return how many cases of tables that no choice saw are won, tied or lost."""
+    return sum(row["verdict"] == word for group in ("new", "new, wide") for row in _numbers(group))

@@ -29,9 +29,9 @@ class FewShotRegressor(RegressorScoreMixin, TaskLearner):
     ----------
     learner : "auto", "ridge", path, Head or meta-learner, default="auto"
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one; or ridge regression on the
-        encoder's codes, without any meta-training. See `FewShotClassifier`. "auto" is "ridge"; of feature rows of
-        fewer than 64 columns it brings columns with units of their own to one scale, and chooses the penalty by leaving
-        rows out.
+        encoder's codes, without any meta-training. See `FewShotClassifier`. "auto" is ridge regression too, of
+        columns at one scale, averaged over its penalties by the evidence for each, since few rows do not tell one from
+        another. Columns are taken no further than their range beyond what was seen: trends do not go on for ever.
     backbone, encoder, image_shape, value_range, image_size, cache, device
         As in `FewShotClassifier`.
 

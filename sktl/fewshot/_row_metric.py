@@ -28,14 +28,6 @@ class RowMetric:
         sums, counts = class_sums(rows - centre, class_numbers, int(class_numbers.max()) + 1, None)
         return cls(centre, row_metric(scatter_of(rows - centre, None), sums, counts))
 
-    @classmethod
-    def of_units(cls, rows: np.ndarray) -> RowMetric:
-        """Return that in which columns count alike if their units differ, and else keep their proportions."""
-        deviation = rows.std(0)
-        if not units_differ(rows):
-            deviation = np.ones_like(deviation)
-        return cls(rows.mean(0), np.diag(1 / np.where(deviation > 0, deviation, 1.0)))
-
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return rows of which Euclidean distances may be taken."""
         return (rows - self.centre) @ self.matrix

@@ -30,7 +30,7 @@ from sktl.fewshot._encoding import (
     see_columns,
 )
 from sktl.fewshot._row_metric import RowMetric, units_differ
-from sktl.fewshot._table_ridge import table_ridge
+from sktl.fewshot._table_ridge import AveragedRidge, RowsInRange
 from sktl.fewshot.heads import HEADS, Head, make_head
 from sktl.fewshot.meta_training._files import load_learner
 from sktl.fewshot.meta_training._fitted_method import TaskState
@@ -53,7 +53,7 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
     is_classifier = True
 
     _kind: InputKind | None
-    _metric: RowMetric | None
+    _metric: RowMetric | RowsInRange | None
 
     def __init__(
         self, learner: Any, *, backbone: Any, encoder: Any, image_shape: Any, value_range: Any, image_size: Any,
@@ -74,14 +74,15 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         if self._is_head:
             head = self._head()
             encoder, kind = fitted_encoder(self, X, y)
-            codes, metric = codes_of(self, encoder, kind, X, reset=True, context=context), None
+            codes = codes_of(self, encoder, kind, X, reset=True, context=context)
+            metric: RowMetric | RowsInRange | None = None
             n_codes = codes.shape[1]
-            if encoder is None and n_codes < WIDE:
-                if self._is_auto:
-                    head, metric = self._of_table(codes, target.numpy())
-                    codes = metric(codes)
-                else:
-                    self._warn_of_units(codes)
+            is_table = encoder is None and n_codes < WIDE
+            if self._is_auto and (is_table or not self.is_classifier):
+                head, metric = self._of_few(codes, target.numpy())
+                codes = metric(codes)
+            elif is_table:
+                self._warn_of_units(codes)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)
             fitted: dict[str, Any] = {"encoder_": encoder, "_kind": kind, "n_codes_": n_codes, "learner_": head}
             fitted["_metric"] = metric
@@ -98,12 +99,11 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def _of_table(self, rows: np.ndarray, target: np.ndarray) -> tuple[Any, RowMetric]:
-        """Return the head of rows with few columns, and the metric in which it sees them."""
+    def _of_few(self, rows: np.ndarray, target: np.ndarray) -> tuple[Any, RowMetric | RowsInRange]:
+        """Return the head of rows with few columns, or of a regression, and how it sees the rows."""
         if self.is_classifier:
             return make_head(AUTO_OF_TABLES).double(), RowMetric.of(rows, target)
-        metric = RowMetric.of_units(rows)
-        return table_ridge(metric(rows), target).double(), metric
+        return AveragedRidge().double(), RowsInRange.of(rows)
 
     def _warn_of_units(self, rows: np.ndarray) -> None:
         if units_differ(rows):
