@@ -20,7 +20,7 @@ def check_network(network: nn.Module, name: str) -> None:
     Raises
     ------
     TypeError
-        If it is compiled to TorchScript, or a part of it is.
+        If it is compiled to TorchScript or exported, or a part of it is.
     ValueError
         If a layer holds a tensor that is computed from others, or one without values.
     """
@@ -30,6 +30,12 @@ def check_network(network: nn.Module, name: str) -> None:
             raise TypeError(
                 f"{name} must be an nn.Module whose layers can be copied, trained and looked into; got a "
                 f"torch.jit.ScriptModule{where}. Give the module that it was made from."
+            )
+        if isinstance(part, torch.fx.GraphModule) and "train" in vars(part):  # which only says that it cannot
+            raise TypeError(
+                f"{name} must be an nn.Module whose layers can be trained and looked into; got a program of "
+                f"torch.export{where}, which runs as it was exported, in one mode. Give the module that it was made "
+                "from."
             )
         for attribute, value in (*part._parameters.items(), *part._buffers.items()):
             if value is not None and (is_lazy(value) or value.is_meta):

@@ -89,6 +89,9 @@ def test_networks_that_cannot_be_copied(make, X, y):
         make(traced).fit(X, y)
     with pytest.raises(TypeError, match=r"ScriptModule, at '0'"):
         make(nn.Sequential(traced, nn.ReLU())).fit(X, y)
+    exported = torch.export.export(network().eval(), (torch.zeros(2, 3, 12, 12),)).module()
+    with pytest.raises(TypeError, match=r"got a program of torch.export, which runs as it was exported"):
+        make(exported).fit(X, y)
     old = network()
     with pytest.warns(FutureWarning):
         nn.utils.weight_norm(old[0])

@@ -288,8 +288,8 @@ def _describe(
         ] or rows  # fmt: skip
     if not body:
         raise ValueError(
-            "The network has no layer that is called once and returns one tensor of a row per picture. An exported "
-            "program has none: give the module that it was made from."
+            "The network has no layer that is called once and returns one tensor of a row per picture, so there is "
+            "nothing to take codes from. Give a module whose layers do."
         )
     deepest = max(body[-1].weights_passed, 1)
     stages = _stages(body, deepest)
