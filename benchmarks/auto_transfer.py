@@ -6,7 +6,9 @@ logistic regression), the same on all layers, a support vector machine on the la
 always, which ends with the epoch in which 60 seconds are over. Default settings, one seed.
 
 With ``--fastai-python PATH`` (of an environment of its own: ``python -m venv fa && fa/bin/pip install fastai timm``)
-cases with pictures are run beside fastai's `fine_tune`, from the same weights and for the same time.
+cases with pictures are run beside fastai's `fine_tune`, from the same weights and for the same time. With
+``--autogluon-python PATH`` (``pip install autogluon.tabular[all]``) cases of rows and texts are run beside AutoGluon's
+`TabularPredictor` for the same time.
 
 The second part fits small data of all kinds with budgets of 5 to 120 seconds, and notes by how much each is overrun.
 
@@ -45,11 +47,13 @@ CASES = (
     "electricity rows", "books reviews", "hymenoptera", "USPS 20 a class", "sketches", "Greek letters",
     "photographs", "MNIST 20 a class", "paintings", "kitchen reviews",
 )  # fmt: skip
+BUDGET = 60.0
 BUDGETS = (5.0, 10.0, 20.0, 30.0)
 MORE_BUDGETS = (7.0, 15.0, 60.0, 120.0)
 QUICK_ONES = ("rows 300", "rows 2000", "texts 400")  # of which there are repetitions
 OVERRUN_CASES = ("rows 300", "rows 2000", "texts 400", "digits 60", "digits 120")
 MOST_TESTED = 200
+TABLE_CASES = ("electricity rows", "books reviews", "kitchen reviews")
 PEER_CASES = ("hymenoptera", "sketches", "USPS 20 a class", "Greek letters", "photographs", "paintings")
 
 
@@ -161,12 +165,7 @@ def beside_fastai(case: str, budget: float, python: str) -> dict[str, Any]:
     X, y, others, z = load(case)
     models = {"automatic": AutoTransferClassifier(time_budget=budget)}
     models["always trained"] = strategies(X, budget)["always trained"]
-    found: dict[str, Any] = {"rows": len(y), "tested": len(z), "accuracy": {}, "seconds": {}}
-    for name, model in models.items():
-        start = time.monotonic()
-        model.fit(X, y)
-        found["seconds"][name] = round(time.monotonic() - start, 1)
-        found["accuracy"][name] = round(float(model.score(others, z)), 4)
+    found = ours(models, X, y, others, z)
     with tempfile.TemporaryDirectory() as folder:
         problem = Path(folder) / "problem.json"
         names = {"files": as_files(X, folder, "train"), "labels": [*map(str, y)]}
@@ -176,12 +175,44 @@ def beside_fastai(case: str, budget: float, python: str) -> dict[str, Any]:
         worker = Path(__file__).with_name("_fastai_worker.py")
         command = [python, str(worker), str(problem), "--weights", str(weights), "--seconds", str(budget)]
         command += ["--threads", str(torch.get_num_threads())]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20 * budget)
+        return with_peer(found, "fastai", command, budget)
+
+
+def ours(models: dict[str, Any], X: Any, y: np.ndarray, others: Any, z: np.ndarray) -> dict[str, Any]:
+    """Return accuracies and seconds of fitting of models of this library."""
+    found: dict[str, Any] = {"rows": len(y), "tested": len(z), "accuracy": {}, "seconds": {}}
+    for name, model in models.items():
+        start = time.monotonic()
+        model.fit(X, y)
+        found["seconds"][name] = round(time.monotonic() - start, 1)
+        found["accuracy"][name] = round(float(model.score(others, z)), 4)
+    return found
+
+
+def with_peer(found: dict[str, Any], name: str, command: list[str], budget: float) -> dict[str, Any]:
+    """Add what a worker in another environment prints."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20 * budget)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     peer = json.loads(done.stdout)
-    found["accuracy"]["fastai"], found["seconds"]["fastai"] = peer.pop("accuracy"), peer.pop("seconds")
-    return found | {"fastai": peer}
+    found["accuracy"][name], found["seconds"][name] = peer.pop("accuracy"), peer.pop("seconds")
+    return found | {name: peer}
+
+
+def beside_autogluon(case: str, budget: float, python: str) -> dict[str, Any]:
+    """Return the accuracies of the automatic road, of logistic regression and of AutoGluon, one after the other."""
+    X, y, others, z = load(case)
+    models = {"automatic": AutoTransferClassifier(time_budget=budget), "simple": strategies(X, budget)["simple"]}
+    found = ours(models, X, y, others, z)
+    rows = {"train": X, "test": others}
+    is_text = isinstance(X[0], str)
+    given = {part: [[row] for row in of] if is_text else of.tolist() for part, of in rows.items()}
+    given |= {"kind": "text" if is_text else "rows", "labels": y.tolist(), "test_labels": z.tolist()}
+    with tempfile.TemporaryDirectory() as folder:
+        problem = Path(folder) / "problem.json"
+        problem.write_text(json.dumps(given))
+        worker = Path(__file__).with_name("_autogluon_worker.py")
+        return with_peer(found, "autogluon", [python, str(worker), str(problem), "--seconds", str(budget)], budget)
 
 
 def as_files(X: Any, folder: str, name: str) -> list[str]:
@@ -263,10 +294,11 @@ def report(results: dict[str, Any]) -> None:
 def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES)
-    options.add_argument("--budget", type=float, default=60.0, help="seconds (default: %(default)s)")
+    options.add_argument("--budget", type=float, default=BUDGET, help="seconds (default: %(default)s)")
     options.add_argument("--runs", type=int, default=100, help="of the second part (default: %(default)s)")
     options.add_argument("--minutes", type=float, default=60.0, help="no case is begun later (default: %(default)s)")
     options.add_argument("--fastai-python", help="the Python of an environment with fastai: that part alone is run")
+    options.add_argument("--autogluon-python", help="the same with AutoGluon")
     options.add_argument("--threads", type=int, default=None, help="torch's threads (default: torch's own choice)")
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
     args = options.parse_args()
@@ -277,16 +309,25 @@ def main() -> None:
     start, results, described = time.monotonic(), earlier_results("auto_transfer", args), machine()
     cases, overruns = results.setdefault("cases", {}), results.setdefault("overruns", {})
 
+    is_beside = bool(args.fastai_python or args.autogluon_python)
+    budget = BUDGET if is_beside else args.budget  # of the cases; another one of a peer's is in its title
+
     def keep(where: dict[str, Any], name: str, found: dict[str, Any]) -> None:
         where[name] = found
         print(name, found, flush=True)
-        write_results("auto_transfer", {"machine": described, "budget": args.budget, "results": results}, args)
+        write_results("auto_transfer", {"machine": described, "budget": budget, "results": results}, args)
 
-    if args.fastai_python:
-        peers = results.setdefault("fastai", {})
-        for case in PEER_CASES:
-            if case not in peers and time.monotonic() - start < 60 * args.minutes:
-                keep(peers, case, beside_fastai(case, args.budget, args.fastai_python))
+    of_peers = (
+        ("fastai", args.fastai_python, PEER_CASES, beside_fastai),
+        ("autogluon", args.autogluon_python, TABLE_CASES, beside_autogluon),
+    )
+    for name, python, peer_cases, beside in of_peers:
+        title = name if args.budget == BUDGET else f"{name}, {args.budget:g} s"
+        peers = results.setdefault(title, {}) if python else {}
+        for case in peer_cases if python else ():
+            if case in args.cases and case not in peers and time.monotonic() - start < 60 * args.minutes:
+                keep(peers, case, beside(case, args.budget, python))
+    if is_beside:
         return
     runs = runs_of_time(2 if args.quick else args.runs)
     for number in range(max(len(runs), len(args.cases))):  # both parts in turn, so that a bounded run has some of each

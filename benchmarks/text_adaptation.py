@@ -10,11 +10,14 @@ times the speed of sentence-transformers' own `encode`.
   of six blocks (``layer=0.66``), each domain's brought to mean 0 and variance 1. "chosen" takes, of the two layers, the
   one whose codes judge the source's own reviews better by cross-validation, and then what mutual information of the
   target's predictions prefers: neither needs a target label. mSDA stands in `aligners_accuracy.py`.
+- aligned words: whether alignment helps tf-idf itself, which `TransferAdvisor` and `AutoTransferClassifier` leave as it
+  is: columns of each domain brought to one scale, and that, and CORAL, on 256 principal components of both domains.
 - few: in one domain, 8, 16 and 32 labels a class, the rest for testing, five draws.
 - speed: reviews of 100 to 200 words; seconds of the processor, so that other work on the machine does not count.
 
-Settings are fixed over all pairs. Codes are kept in a store, results are written after each pair; ``--resume`` goes on.
-Run ``python benchmarks/text_adaptation.py --minutes 20``. `SKTL_DATA` names the folder of the data.
+Settings are fixed over all pairs. Codes are kept in a store, results are written after each pair; ``--resume`` goes on,
+and ``--parts`` says what is run: "aligned words" needs no codes. Run
+``python benchmarks/text_adaptation.py --minutes 20``. `SKTL_DATA` names the folder of the data.
 """
 
 from __future__ import annotations
@@ -32,14 +35,15 @@ import numpy as np
 from _common import WITH_BOTTLENECK, data_path, earlier_results, machine, parser, print_table, write_results
 from scipy import sparse
 from scipy.special import expit
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl import DomainAdaptedClassifier, TextCodesTransformer, stack_domains
-from sktl.aligners import CORALAligner, LabelledOnly
+from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
 from sktl.features import LogisticRegressionLOO
 from sktl.fewshot import FewShotClassifier
 from sktl.metrics import mutual_information
@@ -49,6 +53,8 @@ ROUNDS, SHARE = 5, 0.1
 SHOTS = (8, 16, 32)
 DRAWS = 5
 LAYERS = {"last": "last", "earlier": 0.66}
+PARTS = ("aligned words", "codes")
+COMPONENTS = 256  # that the advisor's own codes of words have
 
 
 def words(C: float = 10) -> LogisticRegression:
@@ -116,6 +122,30 @@ def pair(words_of: tuple, codes_of: tuple, earlier: tuple, y: np.ndarray, quick:
     found["both, earlier"] = found["tf-idf"] + found["earlier"]
     found["both, earlier, co-training"] = np.sum(co_trained([Ws, Es], y, [Wt, Et], (words, tones)), axis=0)
     return found
+
+
+def aligned_words(Ws: Any, Wt: Any, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the log-odds of the target rows of tf-idf as it is, and aligned by columns or by components.
+
+    Each classifier's strength is chosen by cross-validation on the rows it learns from.
+    """
+    model = LabelledOnly(LogisticRegressionCV(Cs=np.logspace(-4, 2, 7), cv=3, max_iter=1000))
+    components = TruncatedSVD(min(COMPONENTS, *Ws.shape), random_state=0).fit(sparse.vstack([Ws, Wt]))
+    Cs, Ct = components.transform(Ws), components.transform(Wt)
+    scale, columns, table = StandardScaler(with_mean=False), DomainStandardizer(with_mean=False), DomainStandardizer()
+    return {
+        "tf-idf": adapted(model, Ws, y, Wt),
+        "tf-idf, columns of one scale": adapted(make_pipeline(scale, model), Ws, y, Wt),
+        "tf-idf, columns of one scale in each domain": adapted(make_pipeline(columns, model), Ws, y, Wt),
+        "components": adapted(make_pipeline(StandardScaler(), model), Cs, y, Ct),
+        "components, those of each domain standardised": adapted(make_pipeline(table, model), Cs, y, Ct),
+        "components, CORAL": adapted(make_pipeline(table, CORALAligner(), model), Cs, y, Ct),
+    }
+
+
+def accuracies(found: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
+    """Return the accuracy of each method's log-odds, in percent."""
+    return {method: round(100 * float(np.mean((scores > 0) == truth)), 2) for method, scores in found.items()}
 
 
 def better_layer(codes: dict[str, np.ndarray], y: np.ndarray) -> str:
@@ -213,6 +243,7 @@ def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--minutes", type=float, default=20, help="after which nothing begins (default: %(default)s)")
     options.add_argument("--resume", action="store_true", help="go on from the results that are there")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="of the run (default: all)")
     options.add_argument("--codes", type=Path, help="the folder where codes are kept (default: a temporary one)")
     args = options.parse_args()
     end = time.monotonic() + 60 * args.minutes
@@ -224,6 +255,20 @@ def main() -> None:
         content = {"machine": described, "published": PUBLISHED, "results": results}
         write_results("text_adaptation", content, args)
 
+    tfidf = TfidfVectorizer(max_features=5000, ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
+    names = sorted(set(domain))
+    rows = {name: np.flatnonzero(domain == name) for name in names}
+    if PARTS[0] in args.parts:
+        aligned = results.setdefault("aligned words", {})
+        for a, b in itertools.permutations(names, 2):
+            if f"{a} -> {b}" not in aligned and time.monotonic() < end:
+                found = aligned_words(tfidf[rows[a]], tfidf[rows[b]], y[rows[a]])
+                aligned[f"{a} -> {b}"] = accuracies(found, y[rows[b]])
+        write()
+        if args.parts == [PARTS[0]]:
+            means = {name: np.mean([cells[name] for cells in aligned.values()]) for name in found}
+            print_table(["method", "mean of pairs"], [[name, f"{value:.1f}"] for name, value in means.items()])
+            return
     folder = args.codes or Path(tempfile.mkdtemp(prefix="sktl-text-"))
     codes = {}
     for name, layer in LAYERS.items():
@@ -239,9 +284,6 @@ def main() -> None:
             if taken > 3 or args.quick:  # else they were in the store
                 results["seconds"][f"{name} codes of texts {start} and on"] = round(taken, 1)
         codes[name] = np.concatenate(blocks)
-    tfidf = TfidfVectorizer(max_features=5000, ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
-    names = sorted(set(domain))
-    rows = {name: np.flatnonzero(domain == name) for name in names}
     for name in names:
         if time.monotonic() < end and "earlier" not in results["few"].get(name, {}).get(str(SHOTS[0]), {}):
             given = (tfidf[rows[name]], codes["last"][rows[name]], codes["earlier"][rows[name]], y[rows[name]])
@@ -258,7 +300,7 @@ def main() -> None:
             found = pair(*views, y[rows[a]], args.quick)
             layer = better_layer({name: values[rows[a]] for name, values in codes.items()}, y[rows[a]])
         truth = y[rows[b]]
-        results["pairs"][key] = {m: round(100 * float(np.mean((s > 0) == truth)), 2) for m, s in found.items()}
+        results["pairs"][key] = accuracies(found, truth)
         results["chosen"][key] = chosen(found, layer)
         results["seconds"][key] = round(time.process_time() - begun, 1)
         write()

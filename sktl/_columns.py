@@ -186,13 +186,14 @@ def with_weight(labelled: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def domain_column(values: Any, n_expected: int | None, name: str = "sample_domain") -> np.ndarray:
-    """Return each row's domain, (n,): numbers, text or dates, none missing.
+    """Return each row's domain, or group, (n,): numbers, text or dates, none missing.
 
     Raises
     ------
     TypeError, ValueError
         If there is not one a row.
     """
+    what = "group" if name == "groups" else "domain"
     values = on_host(values, name)
     if isinstance(values, (list, tuple)):
         check_length(values, len(values) if n_expected is None else n_expected, name)
@@ -200,7 +201,7 @@ def domain_column(values: Any, n_expected: int | None, name: str = "sample_domai
     shape = np.shape(values)
     if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
         raise ValueError(
-            f"{name} should be a 1d array, with each row's domain; got an array of shape {shape}. Choose one column."
+            f"{name} should be a 1d array, with each row's {what}; got an array of shape {shape}. Choose one column."
         )
     values = in_microseconds(numbers_of(column_or_1d(values, input_name=name, warn=True)))
     if n_expected is not None:
@@ -209,7 +210,7 @@ def domain_column(values: Any, n_expected: int | None, name: str = "sample_domai
     if len(missing):
         raise ValueError(
             f"{name} is missing (NaN or None) in {len(missing)} rows: {shorten(missing.tolist())}. Every row needs a "
-            "domain: a number, a date or a string."
+            f"{what}: a number, a date or a string."
         )
     return values
 
@@ -225,7 +226,7 @@ def sorted_names(values: np.ndarray, name: str = "sample_domain") -> tuple[np.nd
     try:
         return np.unique(values, return_inverse=True)
     except TypeError as error:
-        what = "labels" if name == "y" else "domains"
+        what = {"y": "labels", "groups": "groups"}.get(name, "domains")
         raise ValueError(f"The {what} in {name} cannot be sorted: {error}. Use values of one type.") from error
 
 

@@ -113,4 +113,4 @@ def best_adapted(
         raise ValueError(
             "No candidate could be fitted: " + "; ".join(f"{e.candidate.name}: {e.status}" for e in entries)
         )
-    return max(fitted, key=lambda e: e.score), entries
+    return max(fitted, key=lambda e: e.score if e.score == e.score else -np.inf), entries

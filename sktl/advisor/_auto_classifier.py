@@ -55,8 +55,8 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     scoring : str, callable or None, default=None
         As in scikit-learn; None is the accuracy. It is given out-of-fold predictions of rows that it does not see.
     cv : int, default=3
-        Folds, each class in proportion; rows that are the same are in one fold. With fewer rows than that in a class
-        and 60 rows at most, each row is left out by itself.
+        Folds, each class in proportion; rows that are the same, or of one group, are in one fold. With fewer of these
+        than that in a class and 60 rows at most, each is left out by itself.
     cache : None, "memory", path or CodeCache, default="memory"
         Where codes are kept.
     refit : bool, default=True
@@ -131,7 +131,7 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     ('logistic regression', ['right'])
     """
 
-    __metadata_request__fit: ClassVar[dict] = {"sample_domain": True}
+    __metadata_request__fit: ClassVar[dict] = {"sample_domain": True, "groups": True}
     _parameter_constraints: ClassVar[dict] = {**AutoTransfer._parameter_constraints, "unlabelled": "no_validation"}
 
     def __init__(
@@ -176,7 +176,7 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, *, sample_domain: Any = None) -> AutoTransferClassifier:
+    def fit(self, X: Any, y: Any, *, sample_domain: Any = None, groups: Any = None) -> AutoTransferClassifier:
         """Try the candidates, and fit the best.
 
         Parameters
@@ -187,13 +187,15 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
             Labels; `unlabelled`, NaN or None where there is none.
         sample_domain : array-like of shape (n,), default=None
             Each row's domain.
+        groups : array-like of shape (n,), default=None
+            Each row's group, such as a patient: rows of one group are in one fold, and the score is of new groups.
 
         Returns
         -------
         AutoTransferClassifier
             Itself.
         """
-        return self._fit(X, y, sample_domain)
+        return self._fit(X, y, sample_domain, groups)
 
     def _problem(self, X: Any, kind: str, y: Any, sample_domain: Any) -> tuple[Problem, np.ndarray]:
         problem = labelled_problem(self, X, kind, y, sample_domain)
@@ -203,14 +205,15 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
         return ClassTask(target, self.scoring, int(self.random_state), problem.classes)
 
     def _searched(
-        self, given: Material, candidates: list[Candidate], y: Any, budget: TimeBudget, watch: Any
-    ) -> tuple[Entry, list[Entry]]:
+        self, given: Material, candidates: list[Candidate], y: Any, groups: np.ndarray | None, budget: TimeBudget,
+        watch: Any,
+    ) -> tuple[Entry, list[Entry]]:  # fmt: skip
         decision = given.decision
         is_adapted = decision is not None and given.problem.n_unlabelled and decision.strategy == "adapt"
         if is_adapted and given.problem.kind != TEXT and candidates[0].strategy != "given":
             labels = as_labels(y)[np.r_[given.problem.labelled, given.problem.unlabelled]]
             return best_adapted(self, given, adapting(self, given, candidates[0]), labels, budget, watch)
-        return super()._searched(given, candidates, y, budget, watch)
+        return super()._searched(given, candidates, y, groups, budget, watch)
 
     def _learn(self, given: Material, best: Entry, entries: list[Entry], near: list, kind: str) -> None:
         self.classes_ = given.problem.classes

@@ -65,6 +65,7 @@ class AutoTransferRegressor(RegressorScoreMixin, AutoTransfer):
     ('ridge', 1.0)
     """
 
+    __metadata_request__fit: ClassVar[dict] = {"groups": True}
     _parameter_constraints: ClassVar[dict] = AutoTransfer._parameter_constraints
 
     def __init__(
@@ -107,7 +108,7 @@ class AutoTransferRegressor(RegressorScoreMixin, AutoTransfer):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any) -> AutoTransferRegressor:
+    def fit(self, X: Any, y: Any, *, groups: Any = None) -> AutoTransferRegressor:
         """Try the candidates, and fit the best.
 
         Parameters
@@ -116,13 +117,15 @@ class AutoTransferRegressor(RegressorScoreMixin, AutoTransfer):
             Pictures, as every estimator of pictures takes them; rows of features, (n, n_features); or text.
         y : array-like of shape (n,)
             Values.
+        groups : array-like of shape (n,), default=None
+            Each row's group, such as a patient: rows of one group are in one fold.
 
         Returns
         -------
         AutoTransferRegressor
             Itself.
         """
-        return self._fit(X, y, None)
+        return self._fit(X, y, None, groups)
 
     def _problem(self, X: Any, kind: str, y: Any, sample_domain: Any) -> tuple[Problem, np.ndarray]:
         return values_problem(self, X, kind, y)

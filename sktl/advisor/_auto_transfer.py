@@ -16,8 +16,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sktl._array_api import rows_on_host
+from sktl._array_api import n_rows, rows_on_host
 from sktl._callbacks import CallbackSupportMixin
+from sktl._columns import domain_column, sorted_names
 from sktl._estimator import ModuleSharingMixin
 from sktl._inputs import ROWS, read
 from sktl._progress import duration
@@ -28,7 +29,7 @@ from sktl.advisor._experience import by_experience, note_experience, read_experi
 from sktl.advisor._listed import check_listed, listed, wants_codes
 from sktl.advisor._material import Material, material
 from sktl.advisor._problem import TEXT, Problem, read_rows
-from sktl.advisor._repeats import repeated_codes, repeats
+from sktl.advisor._repeats import connected, repeated_codes, repeats
 from sktl.advisor._search import Search
 from sktl.advisor._tasks import Task
 from sktl.cache import CodeCache
@@ -86,14 +87,17 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         raise NotImplementedError
 
     def _searched(
-        self, given: Material, candidates: list[Candidate], y: Any, budget: TimeBudget, watch: Any
-    ) -> tuple[Entry, list[Entry]]:
+        self, given: Material, candidates: list[Candidate], y: Any, groups: np.ndarray | None, budget: TimeBudget,
+        watch: Any,
+    ) -> tuple[Entry, list[Entry]]:  # fmt: skip
         task = self._task(given.problem, given.target)
         same = repeated_codes(given.layers[0].codes) if given.layers else repeats(given.X)
+        if groups is not None:
+            same = connected(same, groups[given.problem.labelled])
         search = Search(self, given, task, candidates, same, budget, watch)
         return search.run(), search.entries
 
-    def _fit(self, X: Any, y: Any, sample_domain: Any) -> Any:
+    def _fit(self, X: Any, y: Any, sample_domain: Any, groups: Any) -> Any:
         budget = TimeBudget(self.time_budget)
         refuse_processes(
             self.device, "A search, which time ends differently in each,",
@@ -107,6 +111,7 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         is_own = wants_codes(self)
         rows, kind = read_rows(self, X, self._first_network()) if is_own else (rows_on_host(X), AS_GIVEN)
         problem, target = self._problem(rows, kind, y, sample_domain)
+        group = None if groups is None else sorted_names(domain_column(groups, n_rows(rows), "groups"), "groups")[1]
         given = material(self, problem, target, budget, wants_codes=is_own)
         candidates = listed(self, given)
         traits = None if self.experience is None or not is_own else traits_of(given)
@@ -114,7 +119,7 @@ class AutoTransfer(CallbackSupportMixin, ModuleSharingMixin):
         if traits is not None and self.experience is not None:
             candidates, near = by_experience(candidates, traits, read_experience(self.experience))
         candidates = candidates[: int(self.n_candidates)]
-        best, entries = self._searched(given, candidates, y, budget, self._watch(context, budget))
+        best, entries = self._searched(given, candidates, y, group, budget, self._watch(context, budget))
         self._learn(given, best, entries, near, kind)
         if traits is not None and self.experience is not None:
             scores = {e.candidate.name: e.score for e in entries if e.n_rows >= given.n}

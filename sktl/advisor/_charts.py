@@ -56,7 +56,7 @@ def depth_chart(layers: Sequence[ScoredLayer], score: str, backbone: str) -> str
 
 def quadrant_map(n_labelled: int, similarity: float, large_from: int, similar_from: float, advice: str) -> str:
     """Return the four quadrants with this data set in its place."""
-    lowest, highest = np.log10(max(1, min(10, n_labelled))), np.log10(max(100 * large_from, 10 * n_labelled))
+    lowest, highest = np.log10(min(10, n_labelled, large_from)), np.log10(max(100 * large_from, 10 * n_labelled))
 
     def x(rows: float) -> float:
         return LEFT + (np.log10(rows) - lowest) / (highest - lowest) * (WIDTH - LEFT - RIGHT)

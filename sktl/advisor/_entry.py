@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sktl._warn_once import warn_user
-from sktl.advisor._candidates import EPOCHS, Candidate
-from sktl.advisor._clock import Costs, TimeBudget
+from sktl.advisor._candidates import EPOCHS, TRAINED, Candidate
+from sktl.advisor._clock import CAUTION, Costs, TimeBudget
 from sktl.advisor._material import Material
 
 FIRST_RUNG = 300  # rows on which candidates are compared first, at least
@@ -104,6 +104,30 @@ def quietly(model: Any, X: Any, y: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y)
+
+
+def in_time_first(entries: list[Entry], budget: TimeBudget, foretold: Callable[[Entry], float]) -> list[Entry]:
+    """Return entries, first of all the simplest whose fit to all rows is expected to end in time, or else the cheapest.
+
+    What the user lists first stays first, and no network is trained first.
+
+    Parameters
+    ----------
+    foretold : callable(entry) -> float
+        The seconds of that fit.
+    """
+    late: list[tuple[float, Entry]] = []
+    for entry in entries if budget.is_bounded else []:
+        if entry.tier == TRAINED or entry.candidate.is_given:
+            break
+        seconds = foretold(entry)
+        if CAUTION * seconds <= budget.left:
+            return [entry, *(e for e in entries if e is not entry)]
+        late.append((seconds, entry))
+    if not late:
+        return entries
+    first = min(late, key=lambda pair: pair[0])[1]
+    return [first, *(e for e in entries if e is not first)]
 
 
 def fit_to_time(entry: Entry, material: Material, n_rows: int, budget: TimeBudget) -> bool:

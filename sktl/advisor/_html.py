@@ -9,7 +9,14 @@ from typing import Any
 from sktl._validation import printable
 from sktl.advisor._charts import depth_chart, quadrant_map
 from sktl.advisor._decision import advice_in_words
-from sktl.advisor._looking import SHOWN_A_CLASS, SHOWN_CLASSES, SHOWN_PAIRS, label_name
+from sktl.advisor._looking import (
+    MOST_PAIRS,
+    MOST_SUSPECTS,
+    SHOWN_A_CLASS,
+    SHOWN_CLASSES,
+    SHOWN_PAIRS,
+    label_name,
+)
 from sktl.advisor._page import SCRIPT, STYLE
 from sktl.advisor._scoring import ACCURACIES, interval, name_of
 
@@ -153,7 +160,7 @@ def _pairs(report: Any) -> str:
     if not report.pairs:
         return "<p>None were found.</p>"
     items = []
-    for pair in report.pairs:
+    for pair in report.pairs[:MOST_PAIRS]:
         shown = ""
         if pair in report.pairs[:SHOWN_PAIRS]:
             shown = _picture(report, pair.first, "first") + _picture(report, pair.second, "second")
@@ -163,8 +170,12 @@ def _pairs(report: Any) -> str:
         items.append(f"<li>{shown}<span>rows {pair.first} and {pair.second}: {kind}; {labels}{conflict}</span></li>")
     return (
         "<p>Rows that repeat another are left out of the scores: a picture is easily recognised by its own copy.</p>"
-        f'<ul class="pictures">{"".join(items)}</ul>'
+        f'<ul class="pictures">{"".join(items)}</ul>{_more(len(report.pairs) - len(items))}'
     )
+
+
+def _more(n: int) -> str:
+    return f"<p>And {n} more.</p>" if n > 0 else ""
 
 
 def _doubtful(report: Any) -> str:
@@ -174,11 +185,12 @@ def _doubtful(report: Any) -> str:
         f"<li>{_picture(report, one.row, f'labelled {label_name(one.label)}')}<span>row {one.row}: labelled "
         f"<strong>{_label(one.label)}</strong>, looks like <strong>{_label(one.likely)}</strong> "
         f"(margin {one.margin:.2f})</span></li>"
-        for one in report.doubtful
+        for one in report.doubtful[:MOST_SUSPECTS]
     ]
     return (
         "<p>Both a linear classifier and the nearest neighbours, without the row itself, say another class. Some "
         f'will be hard rather than wrong.</p><ul class="pictures">{"".join(items)}</ul>'
+        f"{_more(len(report.doubtful) - len(items))}"
     )
 
 

@@ -90,7 +90,11 @@ def reference(found: Extraction) -> LayerCodes:
 
 
 def duplicates(found: Extraction, problem: Problem) -> list[Pair]:
-    """Return pairs of rows that are the same or nearly so, the same first."""
+    """Return pairs of rows that are the same or nearly so, the same first.
+
+    Of rows that are all the same, each is paired with the first; a row that is nearly like several others with the
+    nearest before it, and with the nearest of another class.
+    """
     codes = reference(found).codes
     n = len(codes)
     if n < 2:
@@ -99,23 +103,24 @@ def duplicates(found: Extraction, problem: Problem) -> list[Pair]:
     np.fill_diagonal(squares, np.inf)
     mean = squares[np.isfinite(squares)].mean() or 1.0
     same = squares <= (SAME_CODES if problem.is_pictures else SAME) * mean
-    if problem.kind == ROWS:
-        same = _equal_but_for_rounding(take_rows(problem.X, found.rows), same)
-    near = same
+    original = _originals(same, take_rows(problem.X, found.rows) if problem.kind == ROWS else None)
+    second = np.flatnonzero(original != np.arange(n))
+    pairs = list(zip(original[second].tolist(), second.tolist()))
+    number = np.full(n, -1)
+    number[: len(problem.number)] = problem.number
     pixels = next((part.codes for part in found.layers if part.layer == PIXELS), None)
     if pixels is not None:
         others = np.where(same, np.inf, squares).min(axis=1)
         usual = np.median(others[np.isfinite(others)]) if np.isfinite(others).any() else 0.0
         of_pixels = _squares(pixels)
         alike = of_pixels <= NEAR_PIXELS * of_pixels.mean()
-        near = same | (squares <= VERY_NEAR**2 * usual) | ((squares <= NEAR**2 * usual) & alike)
-    first, second = np.nonzero(np.triu(near, 1))
-    order = np.argsort(squares[first, second], kind="stable")
-    classes = problem.classes.tolist()
-    label = [classes[c] for c in problem.number] + [None] * (n - len(problem.number))
+        near = ((squares <= VERY_NEAR**2 * usual) | ((squares <= NEAR**2 * usual) & alike)) & ~same
+        pairs += _nearest_before(near, squares, number, second)
+    classes = [*problem.classes.tolist(), None]
+    pairs.sort(key=lambda pair: squares[pair])  # a stable sort
     return [
-        Pair(int(found.rows[i]), int(found.rows[j]), bool(same[i, j]), (label[i], label[j]))
-        for i, j in zip(first[order].tolist(), second[order].tolist())
+        Pair(int(found.rows[i]), int(found.rows[j]), bool(original[j] == i), (classes[number[i]], classes[number[j]]))
+        for i, j in pairs
     ]
 
 
@@ -146,7 +151,7 @@ def suspects(found: Extraction, problem: Problem) -> list[Suspect]:
     own = np.searchsorted(linear.classes, problem.number)
     margin = linear.outputs.max(axis=1) - linear.outputs[np.arange(n), own]
     doubtful = (linear.labels != problem.number) & (nearest == linear.labels) & (margin > MARGIN)
-    order = [i for i in np.argsort(-margin, kind="stable").tolist() if doubtful[i]][:MOST_SUSPECTS]
+    order = [i for i in np.argsort(-margin, kind="stable").tolist() if doubtful[i]]
     classes = problem.classes.tolist()
     return [
         Suspect(int(found.rows[i]), classes[problem.number[i]], classes[linear.labels[i]], float(margin[i]))
@@ -201,7 +206,7 @@ def thumbnails(advisor: Any, problem: Problem, pairs: Sequence[Pair], doubtful: 
         return {}
     wanted = [row for rows in rows_by_class(problem).values() for row in rows]
     wanted += [row for pair in pairs[:SHOWN_PAIRS] for row in (pair.first, pair.second)]
-    wanted += [suspect.row for suspect in doubtful]
+    wanted += [suspect.row for suspect in doubtful[:MOST_SUSPECTS]]
     rows = np.array(sorted(set(wanted)), dtype=int)
     if not len(rows):
         return {}
@@ -216,13 +221,36 @@ def thumbnails(advisor: Any, problem: Problem, pairs: Sequence[Pair], doubtful: 
     return found
 
 
-def _equal_but_for_rounding(rows: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """Return which of the near rows are equal in every column: far ones make others look near."""
-    for i in np.flatnonzero(near.any(axis=1)).tolist():
-        others = np.flatnonzero(near[i])
-        sizes = np.maximum(np.abs(rows[others]), np.abs(rows[i]))
-        near[i, others] = (np.abs(rows[others] - rows[i]) <= ROUNDING * sizes).all(axis=1)
-    return near
+def _originals(same: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+    """Return for each row the first that is the same, or itself; of feature rows those equal in every column.
+
+    Far rows make others look near, in one number for all columns.
+    """
+    first = np.arange(len(same))
+    for i in np.flatnonzero(np.triu(same, 1).any(axis=1)).tolist():
+        if first[i] != i:
+            continue
+        others = i + 1 + np.flatnonzero(same[i, i + 1 :])
+        others = others[first[others] == others]
+        if rows is not None:
+            sizes = np.maximum(np.abs(rows[others]), np.abs(rows[i]))
+            others = others[(np.abs(rows[others] - rows[i]) <= ROUNDING * sizes).all(axis=1)]
+        first[others] = i
+    return first
+
+
+def _nearest_before(
+    near: np.ndarray, squares: np.ndarray, number: np.ndarray, repeats: np.ndarray
+) -> list[tuple[int, int]]:
+    """Return each row's nearest near row before it, and that of another class, if they are others; no repeats."""
+    distances = np.where(np.triu(near, 1), squares, np.inf)
+    distances[repeats], distances[:, repeats] = np.inf, np.inf
+    found = set()
+    for among in (True, (number[:, None] != number) & (number[:, None] >= 0) & (number >= 0)):
+        distances = np.where(among, distances, np.inf)
+        nearest = distances.argmin(axis=0)
+        found |= {(i, j) for j, i in enumerate(nearest.tolist()) if np.isfinite(distances[i, j])}
+    return sorted(found)
 
 
 def _squares(codes: np.ndarray) -> np.ndarray:

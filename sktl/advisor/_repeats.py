@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 DECIMALS = 5  # of a network's codes, at unit length: the last ones depend on the batch
 
@@ -25,6 +26,19 @@ def repeats(rows: Any) -> np.ndarray:
 def repeated_codes(codes: np.ndarray) -> np.ndarray:
     """Return the same of a network's codes at unit length, whose last decimals depend on the batch."""
     return repeats(np.round(codes.astype(np.float32), DECIMALS))
+
+
+def connected(same: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return a number for each row, the same for rows that repeat each other or are of one group, by way of others too.
+
+    Parameters
+    ----------
+    same, group : int array of shape (n,)
+        0, 1, ...
+    """
+    n_same, n_groups = int(same.max()) + 1, int(group.max()) + 1
+    edges = sparse.coo_array((np.ones(len(same)), (same, n_same + group)), shape=(n_same + n_groups,) * 2)
+    return connected_components(edges, directed=False)[1][same]
 
 
 def _keys(rows: Any) -> Iterator[Hashable]:

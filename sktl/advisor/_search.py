@@ -19,7 +19,17 @@ from sktl.advisor import _clock
 from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._clock import CAUTION, TimeBudget, timed
 from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
-from sktl.advisor._entry import FACTOR, Entry, best_of, fit_to_time, note_untried, quietly, rungs, scored
+from sktl.advisor._entry import (
+    FACTOR,
+    Entry,
+    best_of,
+    fit_to_time,
+    in_time_first,
+    note_untried,
+    quietly,
+    rungs,
+    scored,
+)
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
@@ -27,6 +37,7 @@ NOISE, SURE = 1.0, 2.0  # standard errors that a lead has to be above; from whic
 GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
 GRACE = 1.5  # seconds that the final fit may end late
 PROBED = (10, 40, 160)  # rows on which an estimator is timed that nobody knows, where time is bounded
+PROBED_FACTOR, PROBED_SHARE = 4, 0.02  # as many more rows in each trial of the simplest, until they took so much
 
 
 class Search:
@@ -66,7 +77,7 @@ class Search:
         if self.budget.left <= 0:
             self._warn_of_time()
             return self.simple
-        self.task.warn_of_few(self.cv)
+        self.task.warn_of_few(self.cv, self.groups)
         folds = self.task.folds(self.cv, self.groups, np.arange(self.material.n))
         if not folds:
             note_untried(self.entries, "too few rows that differ")
@@ -103,7 +114,7 @@ class Search:
     def _first_that_works(self) -> Entry:
         """Fit the simplest candidate to all rows: what is there in any case, in time or not."""
         errors: list[Exception] = []
-        for entry in [e for e in self.entries if not e.has_failed]:
+        for entry in in_time_first([e for e in self.entries if not e.has_failed], self.budget, self._foretold):
             with self.watch(entry.candidate.name):
                 try:
                     self._fit_whole(entry, None)
@@ -111,11 +122,24 @@ class Search:
                     entry.fail(error)
                     errors.append(error)
                     continue
+            for other in self.entries:
+                other.candidate.tier = max(other.tier, SHALLOW)
             entry.candidate.tier = SIMPLE
             return entry
         raise ValueError(
             "No candidate could be fitted: " + "; ".join(f"{e.candidate.name}: {e.status}" for e in self.entries)
         ) from (errors[0] if errors else None)
+
+    def _foretold(self, entry: Entry) -> float:
+        """Return the seconds of a fit to all rows, by fits of ever more rows until they tell enough; 0 if none can."""
+        size, n, spent = PROBED[0], self.material.n, 0.0
+        while 2 * size < n and spent < PROBED_SHARE * self.budget.seconds:
+            with contextlib.suppress(Exception):  # few rows may lack what it needs
+                taken = timed(partial(self._fitted, entry, self.task.sample(size)))[1]
+                entry.costs.note(size, taken)
+                spent += taken
+            size *= PROBED_FACTOR
+        return entry.costs.of(n) or 0.0
 
     def _compare(self, folds: list) -> None:
         simple = self._score_simple(folds)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
 from sktl._warn_once import warn_user
 from sktl.advisor._problem import stratified
@@ -95,7 +95,7 @@ class Task:
         """Return folds of these rows; empty where they are too few."""
         raise NotImplementedError
 
-    def warn_of_few(self, cv: int) -> None:
+    def warn_of_few(self, cv: int, groups: np.ndarray) -> None:
         """Say it where rows are too few for the folds asked for."""
         raise NotImplementedError
 
@@ -211,24 +211,21 @@ class ClassTask(Task):
         return stratified(self.number, self.sizes, n_rows, np.random.default_rng(self.seed))
 
     def folds(self, cv: int, groups: np.ndarray, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return folds of these rows, repeated rows side by side; classes too small for folds stay in training.
+        """Return folds of these rows, those of a group side by side; classes of one group stay in training.
 
-        Empty where no class has two rows that differ.
+        Empty where no class has rows of two groups.
         """
         number, groups = self.number[rows], groups[rows]
-        sizes = np.bincount(number, minlength=len(self.classes))
+        sizes = self._groups_of_classes(number, groups)
         split = np.flatnonzero(sizes[number] > 1)
         alone = np.flatnonzero(sizes[number] <= 1)
         if len(split) < 2:
             return []
         smallest = int(sizes[sizes > 1].min())
         if smallest < cv and len(rows) <= LEAVE_ONE_OUT:
-            found = list(LeaveOneOut().split(split))
+            found = list(LeaveOneGroupOut().split(split, groups=groups[split]))
         elif len(np.unique(groups)) < len(rows):
-            n_folds = min(cv, len(np.unique(groups[split])))
-            if n_folds < 2:
-                return []
-            folds = StratifiedGroupKFold(max(2, min(n_folds, smallest)), shuffle=True, random_state=self.seed)
+            folds = StratifiedGroupKFold(max(2, min(cv, smallest)), shuffle=True, random_state=self.seed)
             found = list(folds.split(split, number[split], groups[split]))
         else:
             folds = StratifiedKFold(max(2, min(cv, smallest)), shuffle=True, random_state=self.seed)
@@ -240,15 +237,23 @@ class ClassTask(Task):
             if len(np.unique(number[train])) > 1 and len(test)
         ]  # fmt: skip
 
-    def warn_of_few(self, cv: int) -> None:
+    def _groups_of_classes(self, number: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Return in how many groups each class has rows."""
+        pairs = np.unique(np.column_stack([number, groups]), axis=0)
+        return np.bincount(pairs[:, 0], minlength=len(self.classes))
+
+    def warn_of_few(self, cv: int, groups: np.ndarray) -> None:
         """Say it where the smallest class is too small for the folds asked for."""
-        smallest = int(self.sizes.min())
+        is_own = len(np.unique(groups)) == len(groups)
+        smallest = int(self._groups_of_classes(self.number, groups).min())
         if smallest < cv:
+            what = "row" if is_own else "row that differs, or group of rows"
+            several = "rows" if is_own else "rows that differ, or groups of rows"
             one_by_one = len(self.target) <= LEAVE_ONE_OUT
             warn_user(
-                f"The smallest class has {smallest} row{'s' * (smallest > 1)}, too few for cv={cv}: candidates are "
-                + ("compared by leaving out one row at a time." if one_by_one
-                   else "compared in fewer folds, and classes of one row are not scored.")
+                f"The smallest class has {smallest} {several if smallest > 1 else what}, too few for cv={cv}: "
+                + (f"candidates are compared by leaving out one {what} at a time." if one_by_one
+                   else f"candidates are compared in fewer folds, and classes of one {what} are not scored.")
             )  # fmt: skip
 
 
@@ -293,7 +298,7 @@ class ValueTask(Task):
             folds = GroupKFold(min(cv, n_groups), shuffle=True, random_state=self.seed).split(rows, groups=groups[rows])
         return [(rows[train], rows[test]) for train, test in folds]
 
-    def warn_of_few(self, cv: int) -> None:
+    def warn_of_few(self, cv: int, groups: np.ndarray) -> None:
         """Say it where there are fewer rows than folds asked for."""
         if len(self.target) < cv:
             warn_user(

@@ -18,7 +18,6 @@ from sktl.advisor._code import as_code
 from sktl.advisor._codes import Extraction, extract
 from sktl.advisor._decision import Decision, decide
 from sktl.advisor._looking import (
-    MOST_PAIRS,
     duplicates,
     picture_facts,
     rows_by_class,
@@ -130,8 +129,8 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     shifts_ : list
         Distance of domains: `source`, `target`, `proxy_a`, `pvalue`.
     duplicates_ : list
-        Pairs of rows that are the same or nearly so: `first`, `second`, `is_exact`, `labels`. Rows that repeat another
-        are left out of the scores.
+        Pairs of rows that are the same or nearly so: `first`, `second`, `is_exact`, `labels`. Each row is paired with
+        the first that it repeats. Rows that repeat another are left out of the scores.
     suspects_ : list
         Rows with a doubtful label: `row`, `label`, `likely`, `margin`.
     unreadable_ : dict of int to str
@@ -305,7 +304,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
             how=how_scored(cv, len(scored_problem.number)),
             class_sizes=list(zip(problem.classes.tolist(), problem.sizes.tolist())),
             facts=picture_facts(problem),
-            pairs=pairs[:MOST_PAIRS],
+            pairs=pairs,
             doubtful=doubtful,
             unreadable=found.unreadable,
             failed=found.failed,

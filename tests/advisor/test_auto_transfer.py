@@ -25,8 +25,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier, AutoTransferRegressor, TransferAdvisor, make_codes_classifier
 from sktl.advisor import CandidateFamily, CodesCandidates, FineTuningCandidates, _clock, _search
+from sktl.advisor._candidates import Candidate
 from sktl.advisor._ensemble import greedy_weights, mean_of, out_of_sample
-from sktl.advisor._repeats import repeats
+from sktl.advisor._repeats import connected, repeats
 from sktl.advisor._tasks import ClassTask, ValueTask
 from sktl.exceptions import BadImageError
 from sktl.features import CNNCodesTransformer
@@ -351,6 +352,35 @@ def test_a_budget_too_small_for_one_candidate(clock):
     assert model.predict(X).shape == (100,)
 
 
+def test_where_the_simplest_takes_too_long_the_cheapest_is_fitted(clock):
+    class Own(CandidateFamily):
+        def __init__(self, seconds):
+            self.seconds = seconds
+
+        def _candidates(self, owner, material):
+            pairs = zip(("first", "second", "third"), self.seconds)
+            return [Candidate(name, name, i > 0, Slow(clock, seconds)) for i, (name, seconds) in enumerate(pairs)]
+
+    X, y = rows(3000)
+    for budget, seconds, taken in (
+        (20, (1.0, 0.1, 0.01), "second"),  # 30 s, 3 s and 0.3 s for all rows
+        (100, (1.0, 0.1, 0.01), "first"),
+        (1, (5.0, 1.0, 2.0), "second"),  # none ends in time
+    ):
+        clock.seconds = 0.0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            model = AutoTransferClassifier(Own(seconds), time_budget=budget, ensemble=False).fit(X, y)
+        assert model.best_candidate_ == taken
+        assert clock.seconds < 1.1 * budget or budget == 1
+        clock.seconds = 0.0
+        given = [(str(second), Slow(clock, second)) for second in seconds]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            model = AutoTransferClassifier(given, time_budget=budget, ensemble=False).fit(X, y)
+        assert model.best_candidate_ == str(seconds[0])  # what the user lists first
+
+
 def test_training_is_stopped_in_the_middle(clock, network, monkeypatch):
     X, y = squares(60)
     noisy = np.where(np.random.default_rng(0).random(60) < 0.3, np.roll(y, 1), y)
@@ -541,6 +571,62 @@ def test_rows_that_repeat_do_not_raise_the_scores():
     assert table.loc["k-NN", "score"] < 0.75  # by its own copies each row would be right
     assert repeats(X).tolist() == np.repeat(np.arange(40), 3).tolist()
     assert repeats(["a", "b", "a"]).tolist() == [0, 1, 0]
+
+
+def test_repeats_in_small_classes_are_left_out_together():
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.normal(size=(20, 3)), 2, axis=0), np.repeat(rng.integers(0, 2, 20), 2)
+    y[:2] = 2  # one row, twice
+    y[2:6] = 3  # two rows, twice each
+    given = [("k-NN", KNeighborsClassifier(1)), ("constant", DummyClassifier())]
+    with pytest.warns(UserWarning, match="smallest class has 1 row that differs, or group of rows, too few for cv=3"):
+        model = AutoTransferClassifier(given).fit(X, y)
+    assert model.leaderboard_.set_index("candidate").loc["k-NN", "score"] < 0.75
+
+
+def test_rows_of_a_group_are_in_one_fold():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), 6)
+    X = 5 * rng.normal(size=(40, 6))[group] + rng.normal(scale=0.1, size=(240, 6))
+    y = rng.integers(0, 2, 40)[group]  # of the group, and of nothing in X
+    nearest = [("k-NN", KNeighborsClassifier(1)), ("constant", DummyClassifier())]
+    assert AutoTransferClassifier(nearest).fit(X, y).best_score_ == 1.0
+    for names in (group, [f"patient {i}" for i in group], pd.Series(group, index=range(5, 245)).astype("category")):
+        model = AutoTransferClassifier(nearest).fit(X, y, groups=names)
+        assert model.leaderboard_.set_index("candidate").loc["k-NN", "score"] < 0.75
+    marked = np.where(rng.random(240) < 0.2, -1, y)
+    model = AutoTransferClassifier(nearest).fit(X, marked, groups=group)
+    assert model.leaderboard_.set_index("candidate").loc["k-NN", "score"] < 0.75
+    values = [("k-NN", KNeighborsRegressor(1)), ("constant", DummyRegressor())]
+    scores = [AutoTransferRegressor(values).fit(X, y + 0.5, groups=g).leaderboard_ for g in (None, group)]
+    first, second = (table.set_index("candidate").loc["k-NN", "score"] for table in scores)
+    assert second < 0.2 < 0.9 < first
+
+
+def test_groups_and_repeats_are_joined_by_way_of_others():
+    assert connected(np.array([0, 0, 1, 2, 3]), np.array([0, 1, 1, 2, 2])).tolist() == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([0, 1], "groups must have one entry a row: expected 60, got 2"),
+        ([None] * 60, "groups is missing .*Every row needs a group"),
+        (np.zeros((60, 2)), "groups should be a 1d array, with each row's group"),
+    ],
+)
+def test_malformed_groups(groups, message):
+    X, y = rows(60)
+    with pytest.raises(ValueError, match=message):
+        AutoTransferClassifier("codes").fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match=message):
+        AutoTransferRegressor("codes").fit(X, X[:, 0], groups=groups)
+
+
+def test_one_group_is_compared_with_none():
+    X, y = rows(60)
+    with pytest.warns(UserWarning, match="too few to compare"):
+        AutoTransferClassifier("codes").fit(X, y, groups=np.zeros(60))
 
 
 def test_ten_thousand_classes():

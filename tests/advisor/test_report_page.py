@@ -193,3 +193,12 @@ def test_in_a_browser(report, width, tmp_path):
     assert found["copied"].strip() == report.code.strip()
     assert found["said"] == "Copied."
     assert found["width"] <= max(width, 500)  # nothing but tables is wider than the window
+
+
+def test_no_shape_has_a_negative_size(network):
+    X, y = squares(40)
+    for large_from in (1, 5, 100_000):
+        page = Page(TransferAdvisor(network, image_size=24, large_from=large_from).fit(X, y).report_.html())
+        sizes = [float(given[side]) for tag, given in page.tags if tag == "rect" for side in ("width", "height")]
+        assert len(sizes) > 8
+        assert min(sizes) >= 0

@@ -603,3 +603,46 @@ def test_rows_look_alike_beside_far_ones_and_are_not_the_same():
     marked = np.r_[X[:, 0] > 0, np.full(40, -1)].astype(int)
     pairs = TransferAdvisor().fit(np.r_[X, 1e9 * rng.normal(size=(40, 3))], marked).duplicates_
     assert [(pair.first, pair.second) for pair in pairs] == [(4, 5)]
+
+
+def test_tables_of_few_different_rows_have_a_pair_a_repeat(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (1500, 3)).astype(float)  # eight different rows
+    y = np.where(rng.random(1500) < 0.9, X[:, 0], 1 - X[:, 0]).astype(int)
+    found = TransferAdvisor().fit(X, y)
+    first = {tuple(row): i for i, row in reversed([*enumerate(X.tolist())])}
+    expected = {(first[tuple(row)], i) for i, row in enumerate(X.tolist()) if first[tuple(row)] != i}
+    assert {(pair.first, pair.second) for pair in found.duplicates_} == expected
+    assert all(pair.is_conflict == (y[pair.first] != y[pair.second]) for pair in found.duplicates_)
+    conflicts = sum(y[i] != y[j] for i, j in expected)
+    assert "rows that are the same: 1492, nearly the same: 0, of these with" in str(found.report_)
+    assert f"different labels: {conflicts}" in str(found.report_)
+    found.report_.save(tmp_path / "report.html")
+    assert "And 1442 more." in (tmp_path / "report.html").read_text()
+
+
+def test_all_doubtful_labels_are_counted(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2))
+    y = (X[:, 0] > 0).astype(int)
+    wrong = np.flatnonzero(np.abs(X[:, 0]) > 1)[:60]
+    y[wrong] = 1 - y[wrong]
+    found = TransferAdvisor().fit(X, y)
+    assert len({one.row for one in found.suspects_} & set(wrong)) > 40
+    assert f"Doubtful labels, {len(found.suspects_)}:" in str(found.report_)
+    found.report_.save(tmp_path / "report.html")
+    assert f"And {len(found.suspects_) - 20} more." in (tmp_path / "report.html").read_text()
+
+
+def test_pictures_that_are_nearly_the_same_are_paired_once(network):
+    X, y = squares(40)
+    for i in range(5, 15):  # ten nearly the same as the first, two of them of another class
+        X[i] = np.clip(X[0].astype(int) + i % 3 + 1, 0, 255)
+    y = y.copy()
+    y[5:15] = y[0]
+    y[[8, 12]] = y[1]
+    pairs = advisor(network).fit(X, y).duplicates_
+    rows = set(range(5, 15))
+    assert rows <= {pair.second for pair in pairs}
+    assert len([pair for pair in pairs if pair.second in rows]) <= 20
+    assert {8} <= {row for pair in pairs if pair.is_conflict for row in (pair.first, pair.second)}
