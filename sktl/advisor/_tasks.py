@@ -247,11 +247,12 @@ class ClassTask(Task):
         is_own = len(np.unique(groups)) == len(groups)
         smallest = int(self._groups_of_classes(self.number, groups).min())
         if smallest < cv:
-            what = "row" if is_own else "row that differs, or group of rows"
-            several = "rows" if is_own else "rows that differ, or groups of rows"
+            what = "row" if is_own else "group"
+            several = f"{smallest} {what}{'s' * (smallest > 1)}"
+            said = several if is_own else f"rows of {several}, rows that are the same being one,"
             one_by_one = len(self.target) <= LEAVE_ONE_OUT
             warn_user(
-                f"The smallest class has {smallest} {several if smallest > 1 else what}, too few for cv={cv}: "
+                f"The smallest class has {said}{',' * is_own} too few for cv={cv}: "
                 + (f"candidates are compared by leaving out one {what} at a time." if one_by_one
                    else f"candidates are compared in fewer folds, and classes of one {what} are not scored.")
             )  # fmt: skip

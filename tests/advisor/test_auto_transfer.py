@@ -579,7 +579,7 @@ def test_repeats_in_small_classes_are_left_out_together():
     y[:2] = 2  # one row, twice
     y[2:6] = 3  # two rows, twice each
     given = [("k-NN", KNeighborsClassifier(1)), ("constant", DummyClassifier())]
-    with pytest.warns(UserWarning, match="smallest class has 1 row that differs, or group of rows, too few for cv=3"):
+    with pytest.warns(UserWarning, match="smallest class has rows of 1 group, rows that are the same being one, too few for cv=3"):
         model = AutoTransferClassifier(given).fit(X, y)
     assert model.leaderboard_.set_index("candidate").loc["k-NN", "score"] < 0.75
 
