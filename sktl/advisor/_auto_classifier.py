@@ -37,8 +37,8 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
 
     **Time.** `fit` ends at most 2 seconds after `time_budget`, or by the time that one pass of the network over X
     takes if that is longer. What would not be done in time, as cheaper candidates foretell, is not begun; codes and
-    trainings under way are stopped. The simplest candidate is fitted in any case: where the budget is too small for
-    it, a warning says so. Estimators of other libraries cannot be stopped; they are timed on a few rows first.
+    trainings under way are stopped. The simplest candidate is fitted in any case, or the cheapest where it would take
+    too long: where the budget is too small for both, a warning says so. Estimators of other libraries cannot be stopped; they are timed on a few rows first.
     An interrupt (Ctrl-C) gives the best so far.
 
     Parameters
@@ -186,7 +186,8 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
         y : array-like of shape (n,)
             Labels; `unlabelled`, NaN or None where there is none.
         sample_domain : array-like of shape (n,), default=None
-            Each row's domain.
+            Each row's domain: where some rows have no label, which are the target. Scores by new domains need them as
+            `groups` too.
         groups : array-like of shape (n,), default=None
             Each row's group, such as a patient: rows of one group are in one fold, and the score is of new groups.
 
