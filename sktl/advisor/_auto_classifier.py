@@ -186,8 +186,8 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
         y : array-like of shape (n,)
             Labels; `unlabelled`, NaN or None where there is none.
         sample_domain : array-like of shape (n,), default=None
-            Each row's domain: where some rows have no label, which are the target. Scores by new domains need them as
-            `groups` too.
+            Each row's domain, for the advice. Rows without a label are the target, whatever their domain; for a score
+            by new domains give them as `groups` too.
         groups : array-like of shape (n,), default=None
             Each row's group, such as a patient: rows of one group are in one fold, and the score is of new groups.
 
