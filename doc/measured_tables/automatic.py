@@ -67,6 +67,27 @@ def table_fastai() -> str:
     )
 
 
+def autogluon_cases() -> dict:
+    """Return what each case run beside AutoGluon gave."""
+    return read("auto_transfer")["results"].get("autogluon", {})
+
+
+def table_autogluon() -> str:
+    """Return accuracies in per cent and seconds of fitting, by case."""
+    names = {"automatic": "automatic", "simple": "logistic regression", "autogluon": "AutoGluon"}
+    rows = []
+    for case, cell in autogluon_cases().items():
+        values = [cell["accuracy"][name] for name in names]
+        texts = bold_best([f"{100 * value:.1f}" for value in values], values, 3)
+        seconds = [f"{cell['seconds'][name]:.0f}" for name in names]
+        taken = cell["autogluon"].get("taken", "")
+        rows.append([case, str(cell["rows"]), str(cell["tested"]), *texts, *seconds, taken])
+    return table(
+        ["data", "rows", "tested", *names.values(), *(f"{name}, s" for name in names.values()), "AutoGluon's choice"],
+        rows,
+    )
+
+
 def overruns() -> list[dict]:
     """Return all runs of the second part."""
     return list(read("auto_transfer")["results"]["overruns"].values())

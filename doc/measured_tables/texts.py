@@ -49,6 +49,22 @@ def table_reviews() -> str:
     return table(["method", f"mean of {len(found)} pairs", *(f"to {target}" for target in targets)], rows)
 
 
+def aligned_words(method: str) -> float:
+    """Return a method's mean accuracy over the pairs of domains, of those that align words."""
+    return float(np.mean([cells[method] for cells in read("text_adaptation")["results"]["aligned words"].values()]))
+
+
+def table_aligned_words() -> str:
+    """Return accuracy by method, over all pairs, and in how many of them it is ahead of tf-idf as it is."""
+    found = read("text_adaptation")["results"]["aligned words"].values()
+    rows = []
+    for method in next(iter(found)):
+        gains = [cells[method] - cells["tf-idf"] for cells in found]
+        ahead = "" if method == "tf-idf" else f"{sum(gain > 0 for gain in gains)} of {len(gains)}"
+        rows.append([method, f"{aligned_words(method):.1f}", f"{min(gains):+.1f}", f"{max(gains):+.1f}", ahead])
+    return table(["method", f"mean of {len(found)} pairs", "worst change", "best change", "ahead of tf-idf"], rows)
+
+
 def few_reviews(method: str, n_shots: int) -> float:
     """Return a method's mean accuracy over domains and draws, by labels a class."""
     found = read("text_adaptation")["results"]["few"].values()

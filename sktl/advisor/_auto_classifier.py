@@ -38,7 +38,8 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     **Time.** `fit` ends at most 2 seconds after `time_budget`, or by the time that one pass of the network over X
     takes if that is longer. What would not be done in time, as cheaper candidates foretell, is not begun; codes and
     trainings under way are stopped. The simplest candidate is fitted in any case, or the cheapest where it would take
-    too long: where the budget is too small for both, a warning says so. Estimators of other libraries cannot be stopped; they are timed on a few rows first.
+    too long; where the budget is too small for both, a warning says so. Estimators of other libraries cannot be
+    stopped; they are timed on a few rows first.
     An interrupt (Ctrl-C) gives the best so far.
 
     Parameters

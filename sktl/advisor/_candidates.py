@@ -161,7 +161,8 @@ def _calibrated(model: Any) -> Any:
 
 def _kernel_ridge(gamma: float | None) -> Any:
     """Return ridge regression with a Gaussian kernel, on values of mean 0 and variance 1."""
-    return TransformedTargetRegressor(KernelRidge(alpha=0.1, kernel="rbf", gamma=gamma), transformer=StandardScaler())
+    kernel = KernelRidge(alpha=0.1, kernel="rbf", gamma=gamma)
+    return TransformedTargetRegressor(kernel, transformer=StandardScaler(), check_inverse=False)
 
 
 def _smallest(material: Material) -> int:

@@ -185,8 +185,15 @@ def stratified(number: np.ndarray, sizes: np.ndarray, most: int, rng: np.random.
 
 
 def is_text(X: Any) -> bool:
-    """Whether X holds strings that are neither files nor named like pictures; some may be missing."""
+    """Whether X holds strings that are neither files nor named like pictures; some may be missing.
+
+    A list or column of them, or a table of one column.
+    """
     values = rows_on_host(X)
+    if len(getattr(values, "columns", ())) == 1:
+        values = values[values.columns[0]]
+    elif isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1 and values.dtype.kind in "OUT":
+        values = values[:, 0]
     is_column = isinstance(values, (list, tuple)) or (getattr(values, "ndim", None) == 1 and len(values))
     if not is_column or not len(values):
         return False

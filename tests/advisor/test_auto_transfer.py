@@ -579,7 +579,9 @@ def test_repeats_in_small_classes_are_left_out_together():
     y[:2] = 2  # one row, twice
     y[2:6] = 3  # two rows, twice each
     given = [("k-NN", KNeighborsClassifier(1)), ("constant", DummyClassifier())]
-    with pytest.warns(UserWarning, match="smallest class has rows of 1 group, rows that are the same being one, too few for cv=3"):
+    with pytest.warns(
+        UserWarning, match="smallest class has rows of 1 group, rows that are the same being one, too few for cv=3"
+    ):
         model = AutoTransferClassifier(given).fit(X, y)
     assert model.leaderboard_.set_index("candidate").loc["k-NN", "score"] < 0.75
 
@@ -845,6 +847,25 @@ def test_where_nothing_can_be_scored_it_is_said():
         model = AutoTransferClassifier([("odd", Odd("label"))]).fit(X, y)
     assert status(model, "odd") == "taken; failed: ValueError: it predicts 7, which is no label of y"
     assert np.isnan(model.best_score_)
+
+
+def test_labels_with_a_time_zone_are_scored():
+    X, y = rows(60)
+    days = pd.Series(pd.to_datetime("2020-01-01") + pd.to_timedelta(y, "D")).dt.tz_localize("Europe/Oslo")
+    model = AutoTransferClassifier([("linear", LogisticRegression()), ("nearest", KNeighborsClassifier())]).fit(X, days)
+    assert model.best_score_ > 0.8
+    assert model.predict(X[:1])[0] in set(days)
+
+
+def test_texts_in_a_table_of_one_column():
+    texts = [f"{'a fine' if i % 2 else 'a poor'} film, number {i}" for i in range(60)]
+    texts[3] = ""
+    y = np.arange(60) % 2
+    for given in (np.array(texts)[:, None], pd.DataFrame({"said": texts}, index=range(5, 65))):
+        model = AutoTransferClassifier("codes", n_candidates=1).fit(given, y)
+        assert model.score(given, y) > 0.9
+        assert model.predict(["a fine film"]).tolist() == [1]
+        assert TransferAdvisor().fit(given, y).strategy_ == "codes"
 
 
 def test_the_score_is_of_the_labels_that_are_predicted():
