@@ -18,6 +18,7 @@ from sktl.advisor._clock import CAUTION, Costs, TimeBudget
 from sktl.advisor._material import Material
 
 FIRST_RUNG = 300  # rows on which candidates are compared first, at least
+LEAST_A_CLASS = 9  # rows of the first rung: six to learn from, in three folds
 FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung
 
 NOT_TRIED = "not tried: no time"
@@ -150,9 +151,9 @@ def fit_to_time(entry: Entry, material: Material, n_rows: int, budget: TimeBudge
     return False
 
 
-def rungs(n_rows: int, n_candidates: int) -> list[int]:
+def rungs(n_rows: int, n_candidates: int, n_classes: int = 0) -> list[int]:
     """Return on how many rows candidates are compared, one after another; the last one is all."""
-    found = [n_rows]
-    while found[0] // FACTOR >= FIRST_RUNG and n_candidates > FACTOR ** len(found):
+    found, least = [n_rows], max(FIRST_RUNG, LEAST_A_CLASS * n_classes)
+    while found[0] // FACTOR >= least and n_candidates > FACTOR ** len(found):
         found.insert(0, found[0] // FACTOR)
     return found

@@ -172,7 +172,7 @@ class Search:
     # Successive halving (Jamieson and Talwalkar 2016): all on few rows, a third of them on three times as many, ...
     def _halve(self, entries: list[Entry], folds: list) -> None:
         n = self.material.n
-        for size in rungs(n, len(entries)):
+        for size in rungs(n, len(entries), len(self.material.problem.classes)):
             if size < n:
                 on = self.task.folds(self.cv, self.groups, self.task.sample(size))
                 if not on:

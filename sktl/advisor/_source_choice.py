@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from sktl._domains import Domains
-from sktl.advisor._source_distances import Distance, compared, nearness, ranked_by
+from sktl.advisor._source_distances import Distance, compared, nearness, nearness_among_many, ranked_by
 from sktl.advisor._source_index import SourceIndex
-from sktl.advisor._source_value import Components, RidgeProbe, judged
+from sktl.advisor._source_value import FEW, Components, RidgeProbe, judged
 from sktl.density_ratios import held_out_log_ratios
 
 FEWEST_RATIOS = 2  # rows of a domain, below which no densities are compared
@@ -122,7 +122,8 @@ def choose(
         choice.chosen = order[: int(n_sources)]
     elif n > 2 and problem.number.max() > 0:
         of_row = np.repeat(np.arange(n), [len(rows) for rows in problem.sources])
-        near = nearness(moments if np.isnan(distances).any() else distances)
+        few = nearness(moments if np.isnan(distances).any() else distances)
+        near = few if n <= FEW else nearness_among_many(moments)
         judgement = judged(RidgeProbe(codes, problem.number[labelled], of_row), near, rng)
         choice.chosen = [place for place in order if place in set(judgement.kept)]
         choice.harmful, choice.gains = judgement.left_out, judgement.gains

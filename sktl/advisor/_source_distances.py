@@ -22,6 +22,7 @@ Distance = Callable[[np.ndarray, np.ndarray], float]
 MOMENTS = "moments"
 COMPARED = 32  # sources, at most, whose rows are compared with the target's
 COMPARED_ROWS = 1000  # of each
+STEEPNESS, LEAST_NEARNESS = 2.0, 1e-9  # of judges among many, by their distance in medians
 STRENGTH = 0.01  # of the proxy A-distance's judge: one for all sources, so that distances can be compared
 
 
@@ -115,6 +116,19 @@ def nearness(distances: np.ndarray) -> np.ndarray:
     distances = np.maximum(distances, 0.0)  # estimates without bias fall below it
     middle = float(np.median(distances))
     return 1 / (distances + middle) if middle > 0 else np.where(distances > 0, 0.5, 1.0)
+
+
+def nearness_among_many(distances: np.ndarray) -> np.ndarray:
+    """Return weights above 0 that fall faster: exp(-2 (distance - the least) / their median).
+
+    Harm done by one of many small sources is mostly a matter of the pair: between alphabets its part that is the same
+    for all targets is a ninth of the rest. So the judges that are like the target have the say.
+    """
+    distances = np.maximum(distances, 0.0)
+    middle = float(np.median(distances))
+    if middle == 0:
+        return np.where(distances > 0, 0.5, 1.0)
+    return np.maximum(np.exp(-STEEPNESS * (distances - distances.min()) / middle), LEAST_NEARNESS)
 
 
 def _some(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

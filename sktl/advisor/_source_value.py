@@ -16,7 +16,7 @@ PENALTY = 0.1  # of the ridge, in mean squared codes
 FITTED_ROWS = 5000  # that the codes' components are found by
 N_COMPONENTS, N_COMPONENTS_OF_MANY = 128, 64
 JUDGED_ROWS = 500  # of a source, at most
-N_JUDGES = 16  # sources whose rows are judged by, the nearest to the target
+N_JUDGES, N_JUDGES_OF_MANY = 16, 60  # sources whose rows are judged by, the nearest to the target
 FEW = 12  # sources, of which one a round is left out; of more, half of those that hurt, by fewer components
 CAUTION, CAUTION_OF_MANY = 2.0, 1.0  # standard errors
 FEW_ROWS = 10  # of a judge, whose own variance is not relied on
@@ -202,13 +202,14 @@ class _Panel:
         self.probe = probe
         self.nearness = nearness
         self.rows = rows
+        self.n_judges = N_JUDGES if len(rows) <= FEW else N_JUDGES_OF_MANY
 
     def look_at(self, asked: Sequence[int], together: Sequence[int], gains: dict[int, float]) -> dict[int, float]:
         """Note the gains of the sources asked for among those `together`; return their standard errors."""
         grams, products = self.probe.grams, self.probe.products
         gram, product = grams[list(together)].sum(axis=0), products[list(together)].sum(axis=0)
         judges = sorted(together, key=lambda j: -self.nearness[j])
-        judges = [j for j in judges if len(asked) > 1 or j not in asked][:N_JUDGES]
+        judges = [j for j in judges if len(asked) > 1 or j not in asked][: self.n_judges]
         right = {j: self.probe.right(gram - grams[j], product - products[j], self.rows[j]) for j in judges}
         errors = {}
         for i in asked:
@@ -226,7 +227,7 @@ class _Panel:
         grams, products = self.probe.grams, self.probe.products
         sums = [(part, grams[part].sum(axis=0), products[part].sum(axis=0)) for part in (list(few), list(everything))]
         found = {}
-        for j in sorted((j for j in among if len(self.rows[j])), key=lambda j: -self.nearness[j])[:N_JUDGES]:
+        for j in sorted((j for j in among if len(self.rows[j])), key=lambda j: -self.nearness[j])[: self.n_judges]:
             right = [
                 self.probe.right(gram - (j in part) * grams[j], product - (j in part) * products[j], self.rows[j])
                 for part, gram, product in sums
