@@ -80,7 +80,9 @@ def quadrant_map(n_labelled: int, similarity: float, large_from: int, similar_fr
         parts.append(f'<text class="strong" x="{x0 + 10:.1f}" y="{y0 + 22:.1f}">{name}</text>')
         parts.append(f'<text x="{x0 + 10:.1f}" y="{y0 + 40:.1f}">{what}</text>')
     for power in range(int(np.ceil(lowest)), int(highest) + 1):
-        parts.append(f'<text x="{x(10**power):.0f}" y="{bottom + 18}" text-anchor="middle">{10**power:,}</text>')
+        is_at_edge = x(10**power) > right - RIGHT  # small screens have larger letters, and long numbers were cut off
+        place = f'x="{WIDTH - 2}" text-anchor="end"' if is_at_edge else f'x="{x(10**power):.0f}" text-anchor="middle"'
+        parts.append(f'<text {place} y="{bottom + 18}">{10**power:,}</text>')
     parts.append(f'<text x="{(LEFT + right) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">labelled rows</text>')
     for value in (0.0, similar_from, 1.0):
         parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.0f}" text-anchor="end">{value:g}</text>')
