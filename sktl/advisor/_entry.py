@@ -14,10 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sktl._warn_once import warn_user
 from sktl.advisor._candidates import EPOCHS, TRAINED, Candidate
-from sktl.advisor._clock import CAUTION, Costs, TimeBudget
+from sktl.advisor._clock import CAUTION, Costs, TimeBudget, timed
 from sktl.advisor._material import Material
+from sktl.advisor._tasks import Task
 
 FIRST_RUNG = 300  # rows on which candidates are compared first, at least
+NOISE, SURE = 1.0, 2.0  # standard errors that a lead has to be above; from which on it may cost log-loss
+GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
+FEWEST_PROBED, PROBED_FACTOR, PROBED_SHARE = 10, 4, 0.02  # rows; until trials have taken this share of the time
 LEAST_A_CLASS = 9  # rows of the first rung: six to learn from, in three folds
 FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung
 
@@ -84,6 +88,29 @@ class Entry:
         return self.candidate.estimator is None or hasattr(self.candidate.estimator, "predict_proba")
 
 
+def is_ahead(task: Task, entry: Entry, other: Entry) -> bool:
+    """Whether one is ahead of another by more than noise, and the lead is not bought with log-loss."""
+    if entry.outputs is None or other.outputs is None or entry.known is None or other.known is None:
+        return False
+    rows = np.flatnonzero(entry.known & other.known)
+    lead, error = task.lead(entry.outputs, other.outputs, rows)
+    is_clear, is_sure = 0 < lead > NOISE * error, lead > SURE * error or not entry.has_probabilities
+    return is_clear and (is_sure or task.keeps_log_loss(entry.outputs, other.outputs, rows))
+
+
+def is_good_enough(task: Task, best: Entry) -> bool:
+    """Whether training could win next to nothing."""
+    return task.is_default and task.default == "accuracy" and best.score >= GOOD_ENOUGH
+
+
+def warn_of_time(entry: Entry, budget: TimeBudget) -> None:
+    """Say that there was time for one candidate only."""
+    warn_user(
+        f"time_budget={budget.seconds:g} s is too little for more than one candidate: "
+        f"{entry.candidate.name!r} was fitted, without a comparison, in {budget.passed:.1f} s."
+    )
+
+
 def best_of(entries: Sequence[Entry], n_rows: int) -> Entry | None:
     """Return the best of those scored in the rung of so many rows."""
     return max(scored(entries, n_rows), key=lambda e: e.score, default=None)
@@ -129,6 +156,25 @@ def in_time_first(entries: list[Entry], budget: TimeBudget, foretold: Callable[[
         return entries
     first = min(late, key=lambda pair: pair[0])[1]
     return [first, *(e for e in entries if e is not first)]
+
+
+def foretold(n_rows: int, budget: TimeBudget, fit_some: Callable[[Entry, int], Any], entry: Entry) -> float:
+    """Return the seconds of a fit to all rows, by fits of ever more until they tell enough; 0 if none can be made."""
+    size, spent = FEWEST_PROBED, 0.0
+    while 2 * size < n_rows and spent < PROBED_SHARE * budget.seconds:
+        spent += try_on_few(entry, size, fit_some)
+        size *= PROBED_FACTOR
+    return entry.costs.of(n_rows) or 0.0
+
+
+def try_on_few(entry: Entry, n_rows: int, fit_some: Callable[[Entry, int], Any]) -> float:
+    """Note, and return, the seconds of a fit of some rows."""
+    try:
+        seconds = timed(lambda: fit_some(entry, n_rows))[1]
+    except Exception:  # few rows may lack what it needs
+        return 0.0
+    entry.costs.note(n_rows, seconds)
+    return seconds
 
 
 def fit_to_time(entry: Entry, material: Material, n_rows: int, budget: TimeBudget) -> bool:

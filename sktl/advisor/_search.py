@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -21,23 +20,26 @@ from sktl.advisor._clock import CAUTION, TimeBudget, timed
 from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
 from sktl.advisor._entry import (
     FACTOR,
+    NOISE,
     Entry,
     best_of,
     fit_to_time,
+    foretold,
     in_time_first,
+    is_ahead,
+    is_good_enough,
     note_untried,
     quietly,
     rungs,
     scored,
+    try_on_few,
+    warn_of_time,
 )
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
-NOISE, SURE = 1.0, 2.0  # standard errors that a lead has to be above; from which on it may cost log-loss
-GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
 GRACE = 1.5  # seconds that the final fit may end late
 PROBED = (10, 40, 160)  # rows on which an estimator is timed that nobody knows, where time is bounded
-PROBED_FACTOR, PROBED_SHARE = 4, 0.02  # as many more rows in each trial of the simplest, until they took so much
 
 
 class Search:
@@ -75,7 +77,7 @@ class Search:
         """Try the candidates; returns the best, fitted to all rows (if `refit`)."""
         self.simple = self._first_that_works()
         if self.budget.left <= 0:
-            self._warn_of_time()
+            warn_of_time(self.simple, self.budget)
             return self.simple
         self.task.warn_of_few(self.cv, self.groups)
         folds = self.task.folds(self.cv, self.groups, np.arange(self.material.n))
@@ -90,7 +92,7 @@ class Search:
         else:
             is_late = self.budget.is_bounded and not self.simple.has_failed
             if self.simple.outputs is None and len(self.entries) > 1 and is_late:
-                self._warn_of_time()
+                warn_of_time(self.simple, self.budget)
         best = self._chosen(self.simple)
         try:
             while not self._finish(best):
@@ -105,16 +107,11 @@ class Search:
         note_untried(self.entries, "the search was interrupted")
         warn_user("The search was interrupted: the best candidate so far is what was learned.")
 
-    def _warn_of_time(self) -> None:
-        warn_user(
-            f"time_budget={self.owner.time_budget:g} s is too little for more than one candidate: "
-            f"{self.simple.candidate.name!r} was fitted, without a comparison, in {self.budget.passed:.1f} s."
-        )
-
     def _first_that_works(self) -> Entry:
         """Fit the simplest candidate to all rows: what is there in any case, in time or not."""
         errors: list[Exception] = []
-        for entry in in_time_first([e for e in self.entries if not e.has_failed], self.budget, self._foretold):
+        left = [e for e in self.entries if not e.has_failed]
+        for entry in in_time_first(left, self.budget, partial(foretold, self.material.n, self.budget, self._fit_some)):
             with self.watch(entry.candidate.name):
                 try:
                     self._fit_whole(entry, None)
@@ -130,16 +127,8 @@ class Search:
             "No candidate could be fitted: " + "; ".join(f"{e.candidate.name}: {e.status}" for e in self.entries)
         ) from (errors[0] if errors else None)
 
-    def _foretold(self, entry: Entry) -> float:
-        """Return the seconds of a fit to all rows, by fits of ever more rows until they tell enough; 0 if none can."""
-        size, n, spent = PROBED[0], self.material.n, 0.0
-        while 2 * size < n and spent < PROBED_SHARE * self.budget.seconds:
-            with contextlib.suppress(Exception):  # few rows may lack what it needs
-                taken = timed(partial(self._fitted, entry, self.task.sample(size)))[1]
-                entry.costs.note(size, taken)
-                spent += taken
-            size *= PROBED_FACTOR
-        return entry.costs.of(n) or 0.0
+    def _fit_some(self, entry: Entry, n_rows: int) -> Any:
+        return self._fitted(entry, self.task.sample(n_rows))
 
     def _compare(self, folds: list) -> None:
         simple = self._score_simple(folds)
@@ -147,7 +136,7 @@ class Search:
             return
         self._halve([e for e in self.entries if e.tier == SHALLOW and not e.has_failed], folds)
         for entry in [e for e in self.entries if e.tier == TRAINED]:
-            if self._is_good_enough(simple):
+            if is_good_enough(self.task, best_of(self.entries, self.material.n) or simple):
                 entry.status = "not tried: codes are good enough"
             elif len(folds) > self.cv:
                 entry.status = "not tried: too few rows"
@@ -275,8 +264,7 @@ class Search:
             return self.budget.left > 0
         for size in PROBED:
             if 2 * size < n_rows and self.budget.allows(entry.costs.of(size)):
-                with contextlib.suppress(Exception):  # few rows may lack what it needs
-                    entry.costs.note(size, timed(partial(self._fitted, entry, self.task.sample(size)))[1])
+                try_on_few(entry, size, self._fit_some)
         return self.budget.allows(entry.costs.of(n_rows))
 
     def _fold(self, entry: Entry, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -339,7 +327,7 @@ class Search:
         found.n_rows, found.score = len(rows), self.task.score(honest, rows)
         found.error, found.status = self.task.error_of(honest, rows), "scored"
         self.entries.append(found)
-        if not self._is_ahead(found, best):
+        if not is_ahead(self.task, found, best):
             return None
         if not self.budget.allows(sum(self._final(e) for e, _ in members)) or not all(
             self._finish(e) for e, _ in members
@@ -351,24 +339,12 @@ class Search:
         found.candidate.name = "ensemble of " + ", ".join(name for name, _ in named)
         return found
 
-    def _is_good_enough(self, simple: Entry) -> bool:
-        best = best_of(self.entries, self.material.n) or simple
-        return self.task.is_default and self.task.default == "accuracy" and best.score >= GOOD_ENOUGH
-
     # The one-standard-error rule (Breiman et al. 1984): the simplest one that the best is not ahead of for sure.
     def _chosen(self, simple: Entry) -> Entry:
         chosen = simple
         for tier in (SHALLOW, TRAINED):
             of_tier = [e for e in self.entries if e.tier == tier]
             for entry in sorted(scored(of_tier, self.material.n), key=lambda e: -e.score):
-                if self._is_ahead(entry, chosen):
+                if is_ahead(self.task, entry, chosen):
                     chosen = entry
         return chosen
-
-    def _is_ahead(self, entry: Entry, other: Entry) -> bool:
-        if entry.outputs is None or other.outputs is None or entry.known is None or other.known is None:
-            return False
-        rows = np.flatnonzero(entry.known & other.known)
-        lead, error = self.task.lead(entry.outputs, other.outputs, rows)
-        is_ahead, is_sure = 0 < lead > NOISE * error, lead > SURE * error or not entry.has_probabilities
-        return is_ahead and (is_sure or self.task.keeps_log_loss(entry.outputs, other.outputs, rows))
