@@ -251,7 +251,7 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         found[group] = entry | {
             "cases": len(cases), "gain": round(float(np.mean(changes)), 2), "worst_change": round(min(changes), 2),
             "cases_with_harm": len(with_harm), "no_harmful_kept": sum(not case["harmful_kept"] for case in with_harm),
-            "none_harmful_in_chosen": sum(not case["harmful_in_chosen"] for case in cases),
+            "none_harmful_in_chosen": sum(not case.get("harmful_in_chosen", True) for case in cases),
             "wrong": sum(len(case["wrong"]) for case in cases),
             "wrong_kept": sum(len(case["wrong_kept"]) for case in cases),
         }  # fmt: skip
