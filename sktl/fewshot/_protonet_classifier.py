@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
@@ -34,6 +34,8 @@ from sktl.fewshot._row_metric import scatter_of
 from sktl.fewshot._transductive_support import Support, TransductiveSupport
 from sktl.fewshot.heads import DISTANCES, cosines, squared_distances
 from sktl.fewshot.transductive import TransductiveMethod, get_transductive
+
+ROWS_AT_ONCE = 8192  # codes are normalised and compared in blocks: all at once would take several times the memory
 
 
 class ProtoNetClassifier(
@@ -271,19 +273,26 @@ class ProtoNetClassifier(
             centre = centre_of(codes, weight, len(labels), how)
         else:
             centre = self._centre
-        codes = self._normalised(codes, centre, how)
-        support = self._support_with(codes, y, is_first=is_first)
-        if which is None:
-            sums, counts = label_sums(codes, y, weight)
-            if not is_first:
+        sums, counts, scatter = 0.0, 0.0, np.zeros((codes.shape[1],) * 2) if how == "within" else None
+        kept = []  # of a transductive method, which needs all codes
+        for block in gen_batches(len(codes), ROWS_AT_ONCE):
+            part, w = self._normalised(codes[block], centre, how), None if weight is None else weight[block]
+            if which is None:
+                part_sums, part_counts = label_sums(part, y[block], w)
+            else:
+                part_sums, part_counts = class_sums(part, which[block], len(labels), w)
+            sums, counts = sums + part_sums, counts + part_counts
+            if scatter is not None:
+                scatter += scatter_of(part, w)
+            if self._is_transductive:
+                kept.append(part)
+        support = self._support_with(np.concatenate(kept), y, is_first=is_first) if kept else None
+        if not is_first:
+            if which is None:
                 sums, counts = sums + self._sums, counts + self.class_count_
-        else:
-            sums, counts = class_sums(codes, which, len(labels), weight)
-            if not is_first:
+            else:
                 labels, sums, counts = merged(self.classes_, self._sums, self.class_count_, labels, sums, counts)
-        scatter = scatter_of(codes, weight) if how == "within" else None
-        if scatter is not None and not is_first:
-            scatter += self._scatter
+            scatter = None if scatter is None else scatter + self._scatter
         self.encoder_, self._kind, self.n_codes_, self._centre = encoder, kind, codes.shape[1], centre
         self.classes_, self._sums, self.class_count_, self._support = labels, sums, counts, support
         self._is_multilabel, self._scatter = is_multilabel, scatter
@@ -305,13 +314,17 @@ class ProtoNetClassifier(
     def _outputs(self, X: Any) -> np.ndarray:
         if self._is_transductive:
             return self._joint_logits(self.features(X))
-        codes, scale = self.features(X), self.scale_
-        query, prototypes = torch.from_numpy(codes), torch.from_numpy(self.prototypes_.reshape(-1, codes.shape[1]))
-        if self.distance == "cosine":
-            logits = scale * cosines(query, prototypes).numpy()
-        else:
-            logits = -scale * squared_distances(query, prototypes).numpy()
-        check_finite(logits, self)
+        codes = codes_of(self, self.encoder_, self._kind, rows_on_host(X), reset=False)
+        how, scale, in_metric = self.normalize_, self.scale_, self._metric() or (lambda codes: codes)
+        prototypes = torch.from_numpy(self.prototypes_.reshape(-1, codes.shape[1]))
+        parts = []
+        for block in gen_batches(len(codes), ROWS_AT_ONCE):
+            query = torch.from_numpy(in_metric(self._normalised(codes[block], self._centre, how)))
+            if self.distance == "cosine":
+                parts.append(scale * cosines(query, prototypes).numpy())
+            else:
+                parts.append(-scale * squared_distances(query, prototypes).numpy())
+        logits = check_finite(np.concatenate(parts), self)
         return label_logits(logits.reshape(len(codes), 2, -1), self.class_count_) if self._is_multilabel else logits
 
     def __sklearn_tags__(self):

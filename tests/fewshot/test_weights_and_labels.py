@@ -11,7 +11,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
-from sktl.fewshot import FewShotClassifier, ProtoNetClassifier
+from sktl.fewshot import FewShotClassifier, ProtoNetClassifier, _protonet_classifier
 
 OPTIONS = [{"normalize": None}, {"distance": "cosine"}, {"normalize": "l2"}, {"normalize": "center-l2"}]
 
@@ -116,3 +116,27 @@ def test_weights_and_several_labels_are_saved(labelled, new_rows, tmp_path):
         loaded = ProtoNetClassifier.load(tmp_path / "model")
         np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
         np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"normalize": "within"}, {"normalize": "center-l2"}, {"distance": "cosine"}, {"normalize": None},
+    {"transductive": "tim"},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("what", ["labels", "weights", "several labels"])
+def test_rows_in_blocks_are_rows_at_once(options, what, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 6)), np.arange(50) % 3
+    X[:, :3] += 2 * np.eye(3)[y]
+    if what != "labels" and "transductive" in options:
+        return  # they take neither
+    weight = {"sample_weight": rng.integers(0, 3, 50)} if what == "weights" else {}
+    y = np.eye(3, dtype=int)[y] if what == "several labels" else y
+
+    def answers():
+        model = ProtoNetClassifier(**options).fit(X[:30], y[:30], **{k: v[:30] for k, v in weight.items()})
+        model.partial_fit(X[30:], y[30:], **{k: v[30:] for k, v in weight.items()})
+        return np.asarray(model.predict_proba(X))
+
+    expected = answers()
+    monkeypatch.setattr(_protonet_classifier, "ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(answers(), expected, rtol=1e-9, atol=1e-12)
