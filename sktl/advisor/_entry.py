@@ -19,6 +19,7 @@ from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
 FIRST_RUNG = 300  # rows on which candidates are compared first, at least
+GRACE = 1.5  # seconds that the final fit may end late
 NOISE, SURE = 1.0, 2.0  # standard errors that a lead has to be above; from which on it may cost log-loss
 GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
 FEWEST_PROBED, PROBED_FACTOR, PROBED_SHARE = 10, 4, 0.02  # rows; until trials have taken this share of the time
@@ -149,7 +150,7 @@ def in_time_first(entries: list[Entry], budget: TimeBudget, foretold: Callable[[
         if entry.tier == TRAINED or entry.candidate.is_given:
             break
         seconds = foretold(entry)
-        if CAUTION * seconds <= budget.left:
+        if CAUTION * seconds <= max(budget.left, GRACE):
             return [entry, *(e for e in entries if e is not entry)]
         late.append((seconds, entry))
     if not late:

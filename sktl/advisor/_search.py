@@ -20,6 +20,7 @@ from sktl.advisor._clock import CAUTION, TimeBudget, timed
 from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
 from sktl.advisor._entry import (
     FACTOR,
+    GRACE,
     NOISE,
     Entry,
     best_of,
@@ -38,7 +39,6 @@ from sktl.advisor._entry import (
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
 
-GRACE = 1.5  # seconds that the final fit may end late
 PROBED = (10, 40, 160)  # rows on which an estimator is timed that nobody knows, where time is bounded
 
 

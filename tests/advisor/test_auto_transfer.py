@@ -383,6 +383,18 @@ def test_where_the_simplest_takes_too_long_the_cheapest_is_fitted(clock):
         assert model.best_candidate_ == str(seconds[0])  # what the user lists first
 
 
+def test_where_codes_took_all_the_time_the_simplest_head_is_still_fitted(clock, network, pictures):
+    class Own(CodesCandidates):
+        def _candidates(self, owner, material):
+            clock.seconds += 100  # as if the network had taken so long
+            return super()._candidates(owner, material)
+
+    with pytest.warns(
+        UserWarning, match="too little for more than one candidate: 'logistic regression on penultimate'"
+    ):
+        AutoTransferClassifier(Own(), backbones=network, image_size=24, time_budget=10).fit(*pictures)
+
+
 def test_training_is_stopped_in_the_middle(clock, network, monkeypatch):
     X, y = squares(60)
     noisy = np.where(np.random.default_rng(0).random(60) < 0.3, np.roll(y, 1), y)
