@@ -7,6 +7,7 @@ from typing import Any
 from measured_tables._write import read, table
 
 TITLES = {"pacs": "PACS", "amazon": "Amazon", "omniglot": "Omniglot", "fonts": "fonts"}
+VARIANTS = ("as they are", "a quarter is mislabelled")
 COLUMNS = ("all", "selected", "nearest", "random half", "oracle")
 
 
@@ -35,9 +36,10 @@ def source_gain_overall() -> float:
     return (source_gain("as they are") + source_gain("a quarter is mislabelled")) / 2
 
 
-def sources_count(variant: str, what: str, *names: str) -> int:
-    """Return how many there were over all kinds of data, or over some."""
-    return sum(group[what] for name, group in _groups(variant).items() if not names or name in names)
+def sources_count(variant: str | None, what: str, *names: str) -> int:
+    """Return how many there were over all kinds of data, or over some; of both variants where it is None."""
+    variants = VARIANTS if variant is None else (variant,)
+    return sum(group[what] for one in variants for name, group in _groups(one).items() if not names or name in names)
 
 
 def per_domain(column: str) -> float:

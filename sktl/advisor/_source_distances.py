@@ -121,8 +121,8 @@ def nearness(distances: np.ndarray) -> np.ndarray:
 def nearness_among_many(distances: np.ndarray) -> np.ndarray:
     """Return weights above 0 that fall faster: exp(-2 (distance - the least) / their median).
 
-    Harm done by one of many small sources is mostly a matter of the pair: between alphabets its part that is the same
-    for all targets is a ninth of the rest. So the judges that are like the target have the say.
+    What harm one of many small sources does is mostly a matter of the pair, not of the source alone. So the judges that
+    are like the target have the say.
     """
     distances = np.maximum(distances, 0.0)
     middle = float(np.median(distances))
