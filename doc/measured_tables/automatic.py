@@ -72,6 +72,11 @@ def autogluon_cases() -> dict:
     return read("auto_transfer")["results"].get("autogluon", {})
 
 
+def autogluon_version() -> str:
+    """Return AutoGluon's version."""
+    return next(iter(autogluon_cases().values()))["autogluon"]["autogluon"]
+
+
 def table_autogluon() -> str:
     """Return accuracies in per cent and seconds of fitting, by case."""
     names = {"automatic": "automatic", "simple": "logistic regression", "autogluon": "AutoGluon"}
