@@ -273,7 +273,9 @@ class ProtoNetClassifier(
             centre = centre_of(codes, weight, len(labels), how)
         else:
             centre = self._centre
-        sums, counts, scatter = 0.0, 0.0, np.zeros((codes.shape[1],) * 2) if how == "within" else None
+        sums: Any = 0.0
+        counts: Any = 0.0
+        scatter: Any = 0.0 if how == "within" else None
         kept = []  # of a transductive method, which needs all codes
         for block in gen_batches(len(codes), ROWS_AT_ONCE):
             part, w = self._normalised(codes[block], centre, how), None if weight is None else weight[block]
@@ -283,7 +285,7 @@ class ProtoNetClassifier(
                 part_sums, part_counts = class_sums(part, which[block], len(labels), w)
             sums, counts = sums + part_sums, counts + part_counts
             if scatter is not None:
-                scatter += scatter_of(part, w)
+                scatter = scatter + scatter_of(part, w)
             if self._is_transductive:
                 kept.append(part)
         support = self._support_with(np.concatenate(kept), y, is_first=is_first) if kept else None
