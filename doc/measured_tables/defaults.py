@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from measured_tables._write import read, table
 
 
@@ -39,3 +41,38 @@ def lost_defaults() -> str:
         if cases
     ]
     return f"Lost: {'; '.join(lost)}." if lost else "No case is lost."
+
+
+def table_signs() -> str:
+    """Return how well signs tell that shares differ, and what a choice by them would decide between."""
+    header = ["domains", "pairs", "target", "in place", "own centre", "in place, EM", "own centre, EM", "agreement",
+              "equal shares, in place / own", "this target, in place / own"]  # fmt: skip
+    rows = [
+        [group, str(n), shares, *(f"{value:.2f}" for value in values[:5]), *_pairs(values[5:])]
+        for group, n, shares, *values in read("share_signs")["results"]
+    ]
+    return table(header, rows, left=1)
+
+
+def _pairs(values: list[float]) -> list[str]:
+    return [f"{a:.1f} / {b:.1f}" for a, b in zip(values[::2], values[1::2])]
+
+
+def sign_range(group: str, shares: str) -> str:
+    """Return the least and the largest AUROC of all signs."""
+    values = next(row[3:8] for row in read("share_signs")["results"] if row[0] == group and row[2] == shares)
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def difference(ours: str, case: str) -> float:
+    """Return by how many points of accuracy one case is ahead of its baseline."""
+    found = read("defaults")["results"]
+    draws = next(
+        each for key, each in found.items() if key.startswith(f"{ours} | ") and key.endswith(f"| {case} | accuracy")
+    )
+    return float(np.mean([a - b for a, b in draws]))
+
+
+def gain_of(ours: str) -> float:
+    """Return the mean gain in accuracy of a default over its cases."""
+    return next(row[-2] for row in read("defaults")["summary"] if row[0] == ours and row[2] == "accuracy")
