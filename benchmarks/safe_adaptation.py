@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ from sktl.safety import (
     estimate_accuracy,
 )
 from sktl.safety._errors import widened
+from sktl.safety._evidence import Evidence
+from sktl.safety._harm import harm_risk, support
 from sktl.safety._referees import overlap
 
 Shift = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -165,22 +168,37 @@ def judged(case: tuple[str, str, str, str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def evidence_of(case: dict[str, Any]) -> Evidence:
+    """Return what a case was judged by."""
+    return Evidence(**{field.name: case[field.name] for field in fields(Evidence)})
+
+
+def by_todays_rule(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return cases of an earlier run with their risk by today's rule; those that must be run again are left out.
+
+    The evidence does not rest on the rule. What predicts does, and what is told of it where it is the adapted one.
+    """
+    kept = []
+    for case in cases:
+        risk = round(harm_risk(evidence_of(case), HARM), 4)
+        if risk == case["harm_risk"] or (risk > MAX_RISK and case["decision"] == "baseline"):
+            kept.append(case | {"harm_risk": risk})
+    return kept
+
+
 def risks_left_out(cases: list[dict[str, Any]]) -> np.ndarray:
     """Return each case's harm risk by a logistic regression of harm in all other kinds of data, each weighing alike."""
     harmful = np.array([case["adapted"] - case["baseline"] < -HARM for case in cases])
     disputed = np.array([case["disagreement"] for case in cases])
-    support = np.array([
-        np.sqrt(case["overlap"]) * case["referee"] + 0.3 * case["aligned_referee"]
-        + 0.5 * case["disagreement"] * case["neighbourhood"] for case in cases
-    ]).clip(-disputed, disputed)[:, None]  # fmt: skip
+    found = np.array([support(evidence_of(case)) for case in cases])[:, None]
     kind = np.array([case["data"] for case in cases])
     risk = np.zeros(len(cases))
     for name in np.unique(kind):
         here, others = kind == name, kind != name
         if len(np.unique(harmful[others])) == 2:
             weight = [1 / np.sum(kind == other) for other in kind[others]]
-            fitted = LogisticRegression(C=1e3).fit(support[others], harmful[others], sample_weight=weight)
-            risk[here] = fitted.predict_proba(support[here])[:, 1]
+            fitted = LogisticRegression(C=1e3).fit(found[others], harmful[others], sample_weight=weight)
+            risk[here] = fitted.predict_proba(found[here])[:, 1]
     return np.where(disputed <= HARM, 0.0, risk)
 
 
@@ -259,7 +277,7 @@ def main() -> None:
             results["elsewhere"] = {"cases": held}
     if "harm" in args.only:
         done = {tuple(case[k] for k in ("data", "pair", "method", "classes")): case for case in
-                results.get("harm", {}).get("cases", [])}  # fmt: skip
+                by_todays_rule(results.get("harm", {}).get("cases", []))}  # fmt: skip
         end = time.monotonic() + 60 * args.minutes
         for case in pairs_and_methods():
             key = (case[0], f"{case[1]}->{case[2]}", *case[3:])

@@ -93,6 +93,42 @@ def electricity_gains() -> list[float]:
     return sorted(100 * (mean(name, way) - mean(name, "source")) for name in settings for way in ways)
 
 
+def last_label_in_periods() -> float:
+    """Return the accuracy of repeating the last label, over the periods of these runs."""
+    return 100 * float(read("periods")["results"]["last label, ten of twelve periods"])
+
+
+def n_months() -> int:
+    """Return how many months of electricity's prices are predicted."""
+    return len(read("periods")["results"]["last label"])
+
+
+def in_periods(classifier: str, way: str) -> float:
+    """Return the mean accuracy over the months."""
+    return 100 * float(np.mean(read("periods")["results"]["months"][classifier][way]))
+
+
+def months_worse(classifier: str, way: str) -> int:
+    """Return in how many months a way loses more than a point against only fitting again."""
+    cells = read("periods")["results"]["months"][classifier]
+    return int(np.sum(np.array(cells[way]) - np.array(cells["fitted again"]) < -0.01))
+
+
+def months_worst(classifier: str, way: str) -> float:
+    """Return how many points a way loses at most in a month against only fitting again."""
+    cells = read("periods")["results"]["months"][classifier]
+    return -100 * float(np.min(np.array(cells[way]) - np.array(cells["fitted again"])))
+
+
+def table_periods() -> str:
+    """Return mean accuracy over the months, what follows them beside two controls."""
+    results = read("periods")["results"]
+    ways = [*next(iter(results["months"].values()))]
+    controls = [f"{100 * np.mean(results[name]):.1f}" for name in ("most frequent", "last label")]
+    rows = [[name, *(f"{in_periods(name, way):.1f}" for way in ways), *controls] for name in results["months"]]
+    return table(["", *ways, "the last month's most frequent label", "the last label again"], rows)
+
+
 def table_scorers() -> str:
     """Return the points that each scorer's pick loses to an oracle."""
     rows = []

@@ -1,6 +1,7 @@
 """Adaptation that falls back: where it helps it is kept, where it does harm it is not, without labels of the target."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,8 +166,21 @@ def test_risk_grows_with_what_speaks_against():
     assert harm_risk(same, 0.01) == 0  # they cannot differ by more
     assert -0.4 <= expected_gain(bad) < 0 < expected_gain(good) <= 0.4
     assert harm_risk(bad, 0.0) > harm_risk(bad, 0.05)
-    by_hand = 1 / (1 + np.exp(STEEPNESS * (0.8 * 0.2 + 0.3 * 0.1 + 0.5 * 0.4 * 0.3) - OFFSET))
+    weight = 0.3 + 0.7 * 0.8
+    by_hand = 1 / (1 + np.exp(STEEPNESS * (weight * 0.2 + 0.3 * 0.1 + 0.5 * 0.4 * 0.3) - OFFSET))
     assert np.isclose(harm_risk(good, 0.01), by_hand)
+
+
+def test_neighbours_have_no_say_where_two_agree_nowhere():
+    # weights of classes where domains do not overlap: another label for every row, and neighbours who share it
+    nowhere = Evidence(disagreement=1.0, referee=-0.1, aligned_referee=0.0, overlap=0.0, neighbourhood=0.9)
+    somewhere = replace(nowhere, disagreement=0.5)
+    assert harm_risk(nowhere, 0.01) > 0.4 > 0.1 > harm_risk(somewhere, 0.01)
+
+
+def test_a_referee_far_away_is_still_heard():
+    far = Evidence(disagreement=0.6, referee=-0.6, aligned_referee=0.34, overlap=0.0, neighbourhood=0.41)
+    assert harm_risk(far, 0.01) > 0.1 > harm_risk(replace(far, referee=0.2), 0.01)
 
 
 @pytest.mark.parametrize(

@@ -39,15 +39,14 @@ def test_parts_are_those_of_the_definitions(monkeypatch):
     seen = {}
 
     class Judge:
-        def decision_function(self, rows):
-            seen["tested"] = rows
+        def __init__(self, rows, is_target, random_state):
+            seen.setdefault("learned", rows)
+
+        def scores(self, rows):
+            seen.setdefault("tested", rows)
             return rows[:, 0]
 
-    def judge(rows, is_target, random_state):
-        seen["learned"] = rows
-        return Judge()
-
-    monkeypatch.setattr(module, "_judge", judge)
+    monkeypatch.setattr(module, "_Judge", Judge)
     found = domain_shift_test(source, target)
     both = np.concatenate([seen["learned"], seen["tested"]])
     assert len(np.unique(both, axis=0)) == len(both) == 70  # no row is learned from and tested
@@ -56,6 +55,35 @@ def test_parts_are_those_of_the_definitions(monkeypatch):
     assert np.isclose(found.statistic, roc_auc_score(is_target, seen["tested"][:, 0]))
     p = np.sort([ks_2samp(source[:, i], target[:, i]).pvalue for i in range(2)])
     np.testing.assert_allclose(np.sort(found.feature_pvalues), [min(2 * p[0], p[1]), p[1]])
+    np.testing.assert_array_equal(np.argsort(found.row_scores), np.argsort(target[:, 0]))
+
+
+@pytest.mark.parametrize("n_columns", [4, 30])
+@pytest.mark.parametrize("kind", ["mean", "scale", "scale of one column", "covariance"])
+def test_shifts_of_each_kind_are_found(kind, n_columns):
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(300, n_columns)), rng.normal(size=(300, n_columns))
+    if kind == "mean":
+        target[:, 1] += 0.6
+    elif kind == "scale":
+        target *= 1.4
+    elif kind == "scale of one column":
+        target[:, 1] *= 2
+    else:
+        target = np.sqrt(0.6) * target + np.sqrt(0.4) * rng.normal(size=(300, 1))
+    found = domain_shift_test(source, target)
+    assert found.pvalue < 0.01
+    if kind == "scale":  # the far rows are the odd ones
+        assert np.corrcoef(found.row_scores, np.linalg.norm(target, axis=1))[0, 1] > 0.7
+
+
+def test_log_ratios_are_those_of_the_densities():
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(4000, 1)), rng.normal(scale=1.5, size=(2000, 1))
+    found = domain_shift_test(source, target).row_scores
+    near = np.abs(target[:, 0]) < 3
+    true = -np.log(1.5) + target[near, 0] ** 2 * (1 - 1 / 1.5**2) / 2
+    assert np.abs(found[near] - true).mean() < 0.25
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
