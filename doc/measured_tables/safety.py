@@ -77,3 +77,24 @@ def told(name: str, part: str = "digits") -> Any:
     """Return a figure of the estimates of accuracy."""
     results = read("safe_adaptation")["results"]
     return (results["summary"] if part == "digits" else results["elsewhere"]["summary"])[name]
+
+
+def table_domain_shift() -> str:
+    """Return how often each test says that two domains differ, by kind of change and number of columns."""
+    found: dict[str, Any] = read("domain_shift")["results"]
+    kinds = list(dict.fromkeys(case.rsplit(", ", 1)[0] for case in found))
+    kinds.sort(key=lambda kind: kind != "none")
+    sizes = list(dict.fromkeys(case.rsplit(", ", 1)[1] for case in found))
+    tests = [name for name in next(iter(found.values())) if name != "draws"]
+    rows = []
+    for kind in kinds:
+        cells = [found[f"{kind}, {size}"] for size in sizes]
+        shares = [f"{100 * cell[test]:.0f}" for cell in cells for test in tests]
+        rows.append(["nothing" if kind == "none" else kind, cells[0]["draws"], *shares])
+    titles = [name.replace("domain_shift_test", "`domain_shift_test`").replace("mmd", "`mmd`") for name in tests]
+    header = [
+        "what has changed",
+        "draws",
+        *(f"{title}, {size.split(' x ')[1]} columns" for size in sizes for title in titles),
+    ]
+    return table(header, rows)

@@ -101,7 +101,7 @@ class SafelyAdaptedClassifier(
     Notes
     -----
     A fit costs one of the adapted classifier, two of the baseline (with all labelled rows, and without those that are
-    held out) and two of a forest. The rule that turns the evidence into a risk has three weights, chosen on domains of
+    held out) and two of a forest. The rule that turns the evidence into a risk has four weights, chosen on domains of
     the kinds in ``benchmarks/safe_adaptation.py``; unlike kinds of shift may be judged less well. It is careful: where
     the domains differ so much that no referee is right in the target, it falls back, and some gain is lost.
 
