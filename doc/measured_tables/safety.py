@@ -79,6 +79,11 @@ def told(name: str, part: str = "digits") -> Any:
     return (results["summary"] if part == "digits" else results["elsewhere"]["summary"])[name]
 
 
+def differs(case: str, test: str) -> float:
+    """Return in how many percent of the draws a test says that two domains differ."""
+    return 100 * float(read("domain_shift")["results"][case][test])
+
+
 def table_domain_shift() -> str:
     """Return how often each test says that two domains differ, by kind of change and number of columns."""
     found: dict[str, Any] = read("domain_shift")["results"]
@@ -90,7 +95,8 @@ def table_domain_shift() -> str:
     for kind in kinds:
         cells = [found[f"{kind}, {size}"] for size in sizes]
         shares = [f"{100 * cell[test]:.0f}" for cell in cells for test in tests]
-        rows.append(["nothing" if kind == "none" else kind, cells[0]["draws"], *shares])
+        draws = ", ".join(dict.fromkeys(str(cell["draws"]) for cell in cells))
+        rows.append(["nothing" if kind == "none" else kind, draws, *shares])
     titles = [name.replace("domain_shift_test", "`domain_shift_test`").replace("mmd", "`mmd`") for name in tests]
     header = [
         "what has changed",
