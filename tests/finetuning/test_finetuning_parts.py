@@ -113,6 +113,9 @@ class TestHeads:
         table = alike.copy()  # of columns in units of their own: the loudest knows nothing
         table[:, 2] = 1e6 * rng.normal(size=60)
         assert np.allclose(chosen_scaler(table, None, y).scale_, table.std(0))
+        for few in (4, 7):  # rows too few to choose: units decide
+            assert np.ptp(chosen_scaler(alike[:few, 2:], None, y[:few]).scale_) == 0
+            assert np.allclose(chosen_scaler(table[:few], None, y[:few]).scale_, table[:few].std(0))
 
     def test_rows_start_as_the_linear_model(self):
         network = RowSpec(5, 8, 3, 0).build()
