@@ -53,7 +53,7 @@ def in_order_of_time(
 
 def ordered_categories(values: Any) -> list[Any]:
     """Return the categories of a column that has ordered ones, in their order; none of another column."""
-    dtype = getattr(values, "dtype", None)
+    dtype: Any = getattr(values, "dtype", None)
     if getattr(dtype, "ordered", False) and hasattr(dtype, "categories"):  # pandas' Categorical
         return list(dtype.categories)
     if type(dtype).__name__ == "Enum" and type(dtype).__module__.startswith("polars"):
