@@ -144,6 +144,11 @@ def scorer(name: str, column: str = "mean") -> float:
     return next(row[column] for row in read("unsupervised_selection")["scorers"] if row["scorer"] == name)
 
 
+def on_pacs_anew(name: str) -> float:
+    """Return a figure of PACS' pairs with the first seed, measured anew beside the runs of the table."""
+    return read("unsupervised_selection_pacs")["beside_the_table"][name]
+
+
 def table_choices() -> str:
     """Return accuracy of the last epoch, of the choice without labels, and of an oracle's."""
     rows = [

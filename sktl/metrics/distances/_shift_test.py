@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral
 from typing import Any
 
@@ -171,9 +172,9 @@ class _Judge:
     def __init__(self, rows: np.ndarray, is_target: np.ndarray, random_state: int):
         n_folds = int(min(FOLDS, is_target.sum(), (~is_target).sum()))
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-        judge = LogisticRegressionCV(
-            Cs=STRENGTHS, cv=folds, scoring="neg_log_loss", max_iter=500, l1_ratios=(0.0,), use_legacy_attributes=False
-        )
+        known = signature(LogisticRegressionCV).parameters  # before scikit-learn 1.8 these are the defaults
+        new = {"l1_ratios": (0.0,), "use_legacy_attributes": False} if "use_legacy_attributes" in known else {}
+        judge = LogisticRegressionCV(Cs=STRENGTHS, cv=folds, scoring="neg_log_loss", max_iter=500, **new)
         several = rows.shape[1] > 1  # else there are no products
         self.parts = [
             make_pipeline(*steps, StandardScaler(), clone(judge)).fit(rows, is_target)
