@@ -5,7 +5,7 @@ the plain loop of PyTorch; quantising and compiling are apart, in "seconds to pr
 noted too: it hangs less on what else runs.
 
 Accuracy: logistic regression on rows of unit length, trained on 5, 20 or 80 pictures a class and tested on the rest,
-over hymenoptera and the four styles of PACS, five seeded splits, the same for all roads. "Photographs" is the default
+over hymenoptera and the four styles of PACS, five seeded splits, the same for all roads. "As shipped" is the default
 calibration; "own" is one by 65 pictures, 13 of each set.
 
 Aims: at least 2.2 times as fast as OpenVINO in float32, and within 0.5 points of its accuracy on average.
@@ -73,7 +73,7 @@ def accuracies(held: dict[str, Any], shots: tuple[int, ...], n_splits: int, resu
     own = [paths[i] for paths, _ in held.values() for i in rng.permutation(len(paths))[:13]]
     roads = {
         "float32": CNNCodesTransformer(engine="openvino"),
-        "int8, photographs": CNNCodesTransformer(precision="int8"),
+        "int8, as shipped": CNNCodesTransformer(precision="int8"),
         "int8, own": CNNCodesTransformer(precision="int8", calibration=own),
     }
     for name, (paths, y) in held.items():
@@ -163,7 +163,7 @@ def report(results: dict[str, Any]) -> dict[str, Any]:
     print_table(["road", "images/s", "int8 is faster by", "smallest and largest of a round"], rows)
     print()
     rows, differences = [], {}
-    for road in ("float32", "int8, photographs", "int8, own"):
+    for road in ("float32", "int8, as shipped", "int8, own"):
         for name, cells in results["accuracy"].items():
             means = {n: float(np.mean(values)) for n, values in cells[road]["accuracy"].items()}
             rows.append([road, name, *(f"{mean:.1f}" for mean in means.values()), cells[road]["distance"]])

@@ -45,6 +45,21 @@ def int8_points(calibration: str, what: str = "mean") -> float:
     return read("int8_codes")["points_above_float32"][f"int8, {calibration}"][what]
 
 
+def table_distilled() -> str:
+    """Return by how much codes of a network move in 8 bits, with photographs alone and as shipped."""
+    found = read("distilled_calibration")["results"]
+    data = list(next(iter(found.values())))
+    rows = [
+        [network, *(" / ".join(map(_share, (cells[d]["photographs alone"], cells[d]["as shipped"]))) for d in data)]
+        for network, cells in found.items()
+    ]
+    return table(["photographs alone / as shipped", *data], rows)
+
+
+def _share(value: float | None) -> str:
+    return "refused" if value is None else f"{100 * value:.0f} %"
+
+
 def table_scorer_cost() -> str:
     """Return what scores cost, in predictions of the same rows."""
     rows = []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import logging
 import platform
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from sktl._device import PRECISIONS, resolve_precision
 
 CODE_PRECISIONS = (*PRECISIONS, "int8")
 N_CALIBRATION = 64  # pictures; twice as many move codes no less
+DISTILLED_SIDE = 224  # pixels of a picture on the sheet
 FARTHEST = 0.5  # median distance of a picture's code from the one in float32, relative to that one's length
 
 
@@ -50,10 +53,10 @@ class Calibration:
 
 @lru_cache(maxsize=4)
 def photographs(size: tuple[int, int]) -> Calibration:
-    """Return the calibration by scikit-learn's two photographs, the same on all machines.
+    """Return the calibration by scikit-learn's two photographs and distilled pictures, the same on all machines.
 
-    Crops of all sizes, as they are, in other hues, in full contrast and as line drawings: what drawings, paintings and
-    photographs of other things need is then within the ranges.
+    Crops of all sizes, as they are, in other hues, in full contrast and as line drawings. Two scenes do not fill the
+    ranges of a network that knows a thousand; pictures distilled from its batch norms do (`distilled_pictures`).
     """
     from sklearn.datasets import load_sample_images
 
@@ -72,7 +75,23 @@ def photographs(size: tuple[int, int]) -> Calibration:
         effect: Any = effects[i // len(photos) % len(effects)]
         part = effect(part, turn) if effect is _hue else effect(part)
         out[i] = np.asarray(part.convert("RGB")).transpose(2, 0, 1)
-    return Calibration(out)
+    return Calibration(np.concatenate([out, distilled_pictures(size)]))
+
+
+def distilled_pictures(size: tuple[int, int]) -> np.ndarray:
+    """Return the pictures that ship, uint8 of shape (n, 3, height, width).
+
+    Crops of the two photographs were changed until they had, in each batch norm of EfficientNet-Lite0, the means and
+    spreads that ImageNet has there: its statistics, and none of its pictures (Cai et al., "ZeroQ: A Novel Zero Shot
+    Quantization Framework", 2020). ``benchmarks/distilled_calibration.py`` makes them.
+    """
+    height, width = size
+    with Image.open(Path(__file__).with_name("_distilled.jpg")) as sheet:
+        pixels = sheet.convert("RGB")
+    corners = itertools.product(range(0, pixels.height, DISTILLED_SIDE), range(0, pixels.width, DISTILLED_SIDE))
+    parts = [pixels.crop((left, top, left + DISTILLED_SIDE, top + DISTILLED_SIDE)) for top, left in corners]
+    resized = [part.resize((width, height), Image.Resampling.BICUBIC) for part in parts]
+    return np.stack([np.asarray(part).transpose(2, 0, 1) for part in resized])
 
 
 def _plain(picture: Image.Image) -> Image.Image:

@@ -86,11 +86,12 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         3 to 10 %. A store keeps codes of different precision apart. "int8" is for CPUs (``pip install sktl[openvino]``)
         and never taken by "auto": OpenVINO multiplies in 8 bits, some twice as fast as in float32 where a core has
         VNNI or AMX; other x86 cores gain less, and weights take 7 bits there, so that no sum is cut off. Codes move by
-        10 to 40 % of their length; linear classifiers lose nothing on average with a `calibration` of like pictures,
-        up to a point without. Some seconds go into it first, in each process.
+        10 to 30 % of their length; linear classifiers lose nothing on average. Some seconds go into it first, in each
+        process.
     calibration : pictures or None, default=None
         For "int8": what the ranges of layers are learned from, in any form that X may have. Some 64 are taken, spread
-        over all. Give pictures of the kind that is to come. None takes parts of two photographs of scikit-learn's.
+        over all. Give pictures of the kind that is to come. None takes pictures that ship: parts of two photographs,
+        and pictures with the statistics of ImageNet.
         Neither hangs on what came first: codes are the same in any order.
     engine : {"auto", "torch", "openvino"}, default="auto"
         What runs the network. "openvino" (``pip install sktl[openvino]``) is faster on CPUs; codes agree to 1e-3.

@@ -138,7 +138,7 @@ def test_photographs_are_always_the_same():
     photographs.cache_clear()
     assert photographs((24, 40)) == first
     assert hash(photographs((24, 40))) == hash(first)
-    assert first.pictures.shape == (_quantisation.N_CALIBRATION, 3, 24, 40)
+    assert first.pictures.shape == (_quantisation.N_CALIBRATION + 24, 3, 24, 40)
     assert first.pictures.std(axis=(1, 2, 3)).min() > 5
     assert repr(first) == repr(Calibration(first.pictures.copy()))
     assert first != "photographs"
