@@ -195,8 +195,8 @@ def _numbers(group: str) -> list[dict[str, Any]]:
 def table_numbers() -> str:
     """Return R^2 of few rows with numbers, a row for each group of tables and number of rows."""
     names = {
-        "new": "tables seen by no choice", "new, wide": "the same, 64 columns or more",
-        "tried": "tables that the choices saw", "tried, wide": "the same, 64 columns or more",
+        "new": "other tables", "new, wide": "the same, 64 columns or more",
+        "tried": "tables of the choices", "tried, wide": "the same, 64 columns or more",
     }  # fmt: skip
     rows = []
     for group, title in names.items():
@@ -219,5 +219,5 @@ def lost_numbers() -> str:
 
 
 def numbers_counted(word: str) -> int:
-    """Return how many cases of tables that no choice saw are won, tied or lost."""
+    """Return how many cases of the other tables, on which nothing was chosen, are won, tied or lost."""
     return sum(row["verdict"] == word for group in ("new", "new, wide") for row in _numbers(group))

@@ -31,6 +31,11 @@ def source_gain(variant: str) -> float:
     return sum(gains) / len(gains)
 
 
+def source_worst(variant: str, name: str) -> float:
+    """Return the least change against all sources together, over the targets of one kind of data."""
+    return float(_groups(variant)[name]["worst_change"])
+
+
 def source_gain_overall() -> float:
     """Return the points above all sources together, the mean over kinds of data and both variants."""
     return (source_gain("as they are") + source_gain("a quarter is mislabelled")) / 2
