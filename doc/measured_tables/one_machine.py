@@ -56,6 +56,12 @@ def table_distilled() -> str:
     return table(["photographs alone / as shipped", *data], rows)
 
 
+def moved_as_shipped() -> list[float]:
+    """Return by what percentage of their length codes move in 8 bits as shipped, over networks and data, in order."""
+    found = read("distilled_calibration")["results"].values()
+    return sorted(100 * one["as shipped"] for cells in found for one in cells.values() if one["as shipped"] is not None)
+
+
 def _share(value: float | None) -> str:
     return "refused" if value is None else f"{100 * value:.0f} %"
 
