@@ -90,9 +90,9 @@ class CNNCodesTransformer(LayerNamesMixin, CodesMixin, ModuleSharingMixin):
         process.
     calibration : pictures or None, default=None
         For "int8": what the ranges of layers are learned from, in any form that X may have. Some 64 are taken, spread
-        over all. Give pictures of the kind that is to come. None takes pictures that ship: parts of two photographs,
-        and pictures with the statistics of ImageNet.
-        Neither hangs on what came first: codes are the same in any order.
+        over all. Give pictures of the kind that is to come. None takes shipped pictures: parts of two photographs,
+        and pictures made to have the statistics of ImageNet. Neither depends on what came first: codes are the same in
+        any order.
     engine : {"auto", "torch", "openvino"}, default="auto"
         What runs the network. "openvino" (``pip install sktl[openvino]``) is faster on CPUs; codes agree to 1e-3.
         "auto" takes it on a CPU, if it is installed and the pictures are many enough to repay its compiling.
