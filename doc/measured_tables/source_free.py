@@ -144,9 +144,22 @@ def scorer(name: str, column: str = "mean") -> float:
     return next(row[column] for row in read("unsupervised_selection")["scorers"] if row["scorer"] == name)
 
 
-def on_pacs_anew(name: str) -> float:
-    """Return a figure of PACS' pairs with the first seed, measured anew beside the runs of the table."""
-    return read("unsupervised_selection_pacs")["beside_the_table"][name]
+def lost_on_pacs(name: str, *, anew: bool) -> float:
+    """Return the mean loss of a scorer over PACS' pairs with the first seed, measured anew or as in the table."""
+    new = read("unsupervised_selection_pacs")["results"]
+    losses = _lost(name, "unsupervised_selection_pacs" if anew else "unsupervised_selection")
+    return float(np.mean([value for (pair, seed), value in losses.items() if pair in new and seed == "0"]))
+
+
+def moved_on_pacs() -> tuple[float, float]:
+    """Return by how many points the last epochs of these trainings moved: on average, and all of them together."""
+    old = read("unsupervised_selection")["results"]
+    moved = [
+        100 * (cell["epochs"][-1]["target"] - old[pair]["0"][name]["epochs"][-1]["target"])
+        for pair, seeds in read("unsupervised_selection_pacs")["results"].items()
+        for name, cell in seeds["0"].items()
+    ]
+    return float(np.abs(moved).mean()), float(np.mean(moved))
 
 
 def table_choices() -> str:
@@ -169,10 +182,10 @@ def over_all_pairs(method: str, column: str = "unsupervised") -> float:
     return sum(n * choice(method, data, column) for data, n in weights.items()) / sum(weights.values())
 
 
-def _lost(name: str) -> dict[tuple[str, str], float]:
+def _lost(name: str, file: str = "unsupervised_selection") -> dict[tuple[str, str], float]:
     """Return, for each pair and seed, the points that a scorer's pick loses to an oracle."""
     found = {}
-    for pair, seeds in read("unsupervised_selection")["results"].items():
+    for pair, seeds in read(file)["results"].items():
         for seed, cells in seeds.items():
             grid = [epoch for cell in cells.values() for epoch in cell["epochs"]]
             best = max(point["target"] for point in grid)
