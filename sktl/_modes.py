@@ -95,9 +95,15 @@ class InPlainModes:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         for name, value in list(vars(cls).items()):
-            if not name.startswith("_") and (changed := decorated(value, in_plain_modes)) is not value:
+            if not name.startswith("_") and (changed := decorated(value, cls._decorator(name))) is not value:
                 setattr(cls, name, changed)
         super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def _decorator(cls, name: str) -> Callable[[Any], Any]:
+        """Return what a method is decorated by; a mixin may have more to do."""
+        of_others = getattr(super(), "_decorator", None)
+        return in_plain_modes if of_others is None else of_others(name)
 
 
 def decorated(value: Any, by: Callable[[Any], Any]) -> Any:

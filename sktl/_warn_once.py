@@ -17,9 +17,9 @@ def warn_once(text: str) -> None:
     warnings.warn_explicit(text, UserWarning, *place[1:])
 
 
-def warn_user(text: str) -> None:
+def warn_user(text: str, category: type[Warning] = UserWarning) -> None:
     """Warn, naming the line of the user's code that called the library, from however deep."""
-    warnings.warn_explicit(text, UserWarning, *_line_of_user())
+    warnings.warn_explicit(text, category, *_line_of_user())
 
 
 def warn_of_marked_rows(name: str, measure: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from sktl._modes import decorated
+from sktl._modes import InPlainModes, decorated, in_plain_modes, plain_modes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,10 +22,18 @@ class WholeFits:
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        for name in LEARNING:
+        for name in () if issubclass(cls, InPlainModes) else LEARNING:  # those are decorated once, for both
             if (method := vars(cls).get(name)) is not None:
                 setattr(cls, name, decorated(method, whole))
         super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def _decorator(cls, name: str) -> Callable[[Any], Any]:
+        """Return what `InPlainModes` decorates a method by."""
+        if name in LEARNING:
+            return _whole_in_plain_modes
+        of_others = getattr(super(), "_decorator", None)
+        return in_plain_modes if of_others is None else of_others(name)
 
 
 def whole(method: F) -> F:
@@ -32,14 +41,29 @@ def whole(method: F) -> F:
 
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        before = dict(vars(self))
-        try:
+        with _as_before_if_raised(self):
             return method(self, *args, **kwargs)
-        except BaseException:  # one that was interrupted too
-            now = vars(self)
-            for name in now.keys() - before.keys():
-                del now[name]
-            now.update(before)
-            raise
 
     return run  # type: ignore[return-value]
+
+
+def _whole_in_plain_modes(method: F) -> F:
+    @functools.wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _as_before_if_raised(self), plain_modes():
+            return method(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def _as_before_if_raised(owner: Any) -> Iterator[None]:
+    before = dict(vars(owner))
+    try:
+        yield
+    except BaseException:  # one that was interrupted too
+        now = vars(owner)
+        for name in now.keys() - before.keys():
+            del now[name]
+        now.update(before)
+        raise

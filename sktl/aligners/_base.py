@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ from sktl._domains import SOURCE, TARGET, Domains, found_domains
 from sktl._magnitudes import LARGEST_FLOAT32, LARGEST_FLOAT64, check_magnitude
 from sktl._unlabelled import as_labels, is_labelled
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl._whole_fits import WholeFits, whole
 from sktl.aligners._guard import check_steps_leave_out, marks_among, watched
 from sktl.displays import ShowsWhatWasLearned
@@ -221,11 +221,7 @@ def warn_of_few(name: str, n_source: int, n_target: int, least: int, instead: st
     if min(n_source, n_target) >= least:
         return False
     role, n = (SOURCE, n_source) if n_source < least else (TARGET, n_target)
-    warnings.warn(
-        f"The {role} has {n} row(s), and {name} needs at least {least} of each domain; {instead}.",
-        UserWarning,
-        stacklevel=5,
-    )
+    warn_user(f"The {role} has {n} row(s), and {name} needs at least {least} of each domain; {instead}.")
     return True
 
 
@@ -240,4 +236,4 @@ def _warn_of_one_domain(name: str, *, has_target: bool) -> None:
             f"No row is unlabelled, so there is no target and {name} leaves all rows as they are. Mark target rows in "
             "y as unlabelled (-1, or '-1' among labels of text)."
         )
-    warnings.warn(text, UserWarning, stacklevel=5)
+    warn_user(text)

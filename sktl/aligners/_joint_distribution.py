@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sktl._columns import check_classes
 from sktl._domains import Domains
 from sktl._unlabelled import is_labelled, known_labels
+from sktl._warn_once import warn_user
 from sktl.aligners._base import Aligner, warn_of_few
 from sktl.aligners._components import Space, components, fitted_kernel
 
@@ -201,9 +201,7 @@ def _of_length_one(rows: np.ndarray) -> np.ndarray:
 
 
 def _warn_of_no_label() -> None:
-    warnings.warn(
+    warn_user(
         "No source row has a label: JointDistributionAligner brings the means of the domains together, and not those "
-        "of classes. Give labels of source rows.",
-        UserWarning,
-        stacklevel=5,
+        "of classes. Give labels of source rows."
     )

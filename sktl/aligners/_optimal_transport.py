@@ -14,6 +14,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._domains import Domains
+from sktl._warn_once import warn_user
 from sktl.aligners._base import Aligner, warn_of_few
 
 # Costs are 1 at most, so that exp(-cost / regularization) is far from the smallest number above this: scaling it is
@@ -136,11 +137,10 @@ class OptimalTransportAligner(Aligner):
                 weights = self.regularization, self.class_regularization
                 plan = ot.da.sinkhorn_lpl1_mm(a, labels, b, cost, *weights, numInnerItermax=most, stopInnerThr=1e-8)
         if caught:
-            warnings.warn(
+            warn_user(
                 f"Sinkhorn's algorithm has not converged in max_sinkhorn_iter={most} steps: masses are not quite even. "
                 "Raise max_sinkhorn_iter or regularization.",
                 ConvergenceWarning,
-                stacklevel=5,
             )
         if not np.isfinite(plan).all():
             raise ValueError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import ArpackError, eigsh
+
+from sktl._warn_once import warn_user
 
 _FEW = 0.1  # eigenvectors of all there are, below which an iterative solver is quicker
 
@@ -118,11 +119,9 @@ def principal_pair(X: np.ndarray, is_target: np.ndarray, n_components: int | Non
     source, target = spectrum(rows[~is_target], wanted), spectrum(rows[is_target], wanted)
     most = min(len(source.deviations), len(target.deviations))
     if n_components is not None and n_components > most:
-        warnings.warn(
+        warn_user(
             f"n_components={n_components}, but only {most} directions have variance in both domains: these are kept. "
-            "Pass more rows, or fewer components.",
-            UserWarning,
-            stacklevel=6,
+            "Pass more rows, or fewer components."
         )
     n = min(most, wanted)
     return source.first(n), target.first(n)

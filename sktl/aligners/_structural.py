@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 from sktl._columns import check_classes
 from sktl._domains import Domains
 from sktl._unlabelled import is_labelled, known_labels
+from sktl._warn_once import warn_user
 from sktl.aligners._base import Aligner
 from sktl.aligners._spectrum import signed
 
@@ -115,11 +115,9 @@ class StructuralCorrespondence(Aligner):
         held = sparse.csr_matrix(rows != 0, dtype=np.float64)
         self.pivots_ = self._found_pivots(held, domains.is_target, y)
         if not len(self.pivots_):
-            warnings.warn(
+            warn_user(
                 f"No column is other than 0 in min_count={self.min_count} rows of each domain, and 0 in some row: "
-                "there are no pivots, and X is left as it is. Lower min_count, or pass more rows.",
-                UserWarning,
-                stacklevel=4,
+                "there are no pivots, and X is left as it is. Lower min_count, or pass more rows."
             )
             self.components_, self._factor = np.zeros((0, rows.shape[1])), 0.0
             return None

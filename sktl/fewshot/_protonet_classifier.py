@@ -316,6 +316,7 @@ class ProtoNetClassifier(
     def _outputs(self, X: Any) -> np.ndarray:
         if self._is_transductive:
             return self._joint_logits(self.features(X))
+        check_is_fitted(self, "classes_")
         codes = codes_of(self, self.encoder_, self._kind, rows_on_host(X), reset=False)
         how, scale, in_metric = self.normalize_, self.scale_, self._metric() or (lambda codes: codes)
         prototypes = torch.from_numpy(self.prototypes_.reshape(-1, codes.shape[1]))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 
+from sktl._warn_once import warn_user
 from sktl.reweighting._label_shift import LabelShift, confusion, hardened
 
 NEAR_SINGULAR = 1e-3  # of the largest singular value
@@ -59,9 +59,7 @@ def warn_of_confusion(C: np.ndarray) -> None:
     """Say that classes are confused so much that their shares can hardly be told."""
     values = np.linalg.svd(C, compute_uv=False)
     if values[-1] <= NEAR_SINGULAR * values[0]:
-        warnings.warn(
+        warn_user(
             "The classifier confuses some classes so much in the source that their shares in the target cannot be told "
-            "apart. Use a better classifier, more rows, or RLLS, which stays near the source's shares.",
-            UserWarning,
-            stacklevel=5,
+            "apart. Use a better classifier, more rows, or RLLS, which stays near the source's shares."
         )
