@@ -226,7 +226,7 @@ def sorted_names(values: np.ndarray, name: str = "sample_domain") -> tuple[np.nd
     try:
         return np.unique(values, return_inverse=True)
     except TypeError as error:
-        what = {"y": "labels", "groups": "groups"}.get(name, "domains")
+        what = {"y": "labels", "groups": "values"}.get(name, "domains")
         raise ValueError(f"The {what} in {name} cannot be sorted: {error}. Use values of one type.") from error
 
 

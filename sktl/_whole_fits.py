@@ -11,11 +11,15 @@ from sktl._modes import InPlainModes, decorated, in_plain_modes, plain_modes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LEARNING = ("fit", "partial_fit", "fit_transform", "adapt")
+ANEW = ("fit", "fit_transform")
+LEARNING = (*ANEW, "partial_fit", "adapt")  # the last two go on with what is there, and see to that themselves
+COLUMNS = ("n_features_in_", "feature_names_in_")
 
 
 class WholeFits:
     """Mixin: where a method that learns raises, the attributes are those of before, as if it had not been called.
+
+    Methods that go on with what was learned keep what they did to it; the columns are those of before there too.
 
     So an estimator that was never fitted is not taken for one that was, and one that was fitted goes on with what it
     knows: its number of features too.
@@ -41,7 +45,7 @@ def whole(method: F) -> F:
 
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _as_before_if_raised(self):
+        with _as_before_if_raised(self, method.__name__):
             return method(self, *args, **kwargs)
 
     return run  # type: ignore[return-value]
@@ -50,20 +54,20 @@ def whole(method: F) -> F:
 def _whole_in_plain_modes(method: F) -> F:
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _as_before_if_raised(self), plain_modes():
+        with _as_before_if_raised(self, method.__name__), plain_modes():
             return method(self, *args, **kwargs)
 
     return run  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
-def _as_before_if_raised(owner: Any) -> Iterator[None]:
-    before = dict(vars(owner))
+def _as_before_if_raised(owner: Any, method: str) -> Iterator[None]:
+    before, only = dict(vars(owner)), None if method in ANEW else COLUMNS
     try:
         yield
     except BaseException:  # one that was interrupted too
         now = vars(owner)
-        for name in now.keys() - before.keys():
-            del now[name]
-        now.update(before)
+        for name in now.keys() - before.keys() if only is None else only:
+            now.pop(name, None)
+        now.update((name, value) for name, value in before.items() if only is None or name in only)
         raise

@@ -101,7 +101,7 @@ def test_domains():
     assert domain_column(["b", "a"], 2).tolist() == ["b", "a"]
     with pytest.raises(ValueError, match=r"groups is missing \(NaN or None\) in 1 rows: 1"):
         domain_column([pd.Timestamp(2000, 1, 1), pd.NaT], 2, "groups")
-    with pytest.raises(ValueError, match="The domains in groups cannot be sorted"):
+    with pytest.raises(ValueError, match="The values in groups cannot be sorted"):
         list(StratifiedDomainKFold(2).split(ROWS, LABELS, [0, "a"] * 12))
     with pytest.raises(ValueError, match="The labels in y cannot be sorted"):
         list(EpisodeSplit(2, 1, 1).split(ROWS, [0, "a"] * 12))

@@ -57,3 +57,16 @@ def test_an_interrupted_fit_changes_nothing():
         model.fit(ROWS, np.asarray(MARKED))
     with pytest.raises(NotFittedError):
         model.predict(ROWS)
+
+
+def test_the_columns_of_a_failed_part_are_forgotten():
+    model = sktl.ProtoNetClassifier()
+    for failed in (ROWS[:, :3], ROWS[:0]):
+        with pytest.raises(ValueError, match=r"\w"):
+            model.partial_fit(failed, LABELS[:-7])
+        assert not hasattr(model, "n_features_in_")
+    model.partial_fit(ROWS, LABELS)
+    with pytest.raises(ValueError, match="3 features"):
+        model.partial_fit(ROWS[:, :3], LABELS)
+    assert model.n_features_in_ == 5
+    model.predict(ROWS)

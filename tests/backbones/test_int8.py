@@ -10,6 +10,7 @@ from PIL import Image
 from sklearn.base import clone
 from torch import nn
 
+import sktl
 import sktl._openvino as openvino_module
 from sktl import CNNCodesTransformer
 from sktl._draws import OwnDraws
@@ -232,3 +233,18 @@ def test_which_processors_add_exactly(machine, has, expected, monkeypatch):
         assert Calibration(one.pictures) != one  # codes that come out otherwise are kept apart
     finally:
         sums_products_exactly.cache_clear()
+
+
+def test_pictures_of_a_calibration_are_not_written_over():
+    size = (224, 224)  # smaller ones were not
+    before = photographs(size).pictures.copy()
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+
+    def codes():
+        sktl.clear_memory()
+        model = CNNCodesTransformer(precision="int8", cache=None, device="cpu")
+        return model.fit_transform(pictures)
+
+    first = codes()
+    np.testing.assert_array_equal(photographs(size).pictures, before)
+    np.testing.assert_array_equal(codes(), first)  # of the same pictures, as in another process
