@@ -10,6 +10,7 @@ from torch import nn
 
 import sktl
 from sktl.fewshot import (
+    CNAPsLearner,
     MAMLLearner,
     MetaLSTMLearner,
     ProtoNetLearner,
@@ -125,6 +126,26 @@ def test_meta_learners_name_it_too(learner, how, held, n_held):
     with pytest.warns(UserWarning, match=f"did not train {held}"):
         model = learner(Holding(how), image_size=12, **EPISODES).fit(PICTURES, LABELS)
     assert model.n_trained_ == whole.n_trained_ - n_held
+
+
+def test_what_a_method_leaves_as_it_is_is_not_named():
+    whole = CNAPsLearner(Holding(""), image_size=12, **EPISODES).fit(PICTURES, LABELS)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*did not train")
+        model = CNAPsLearner(Holding("no_grad"), image_size=12, **EPISODES).fit(PICTURES, LABELS)
+    assert model.n_trained_ == whole.n_trained_
+
+
+class Keeping(Holding):
+    """It keeps what it has computed, which no copy can be made of."""
+
+    def forward(self, x):
+        self.kept = super().forward(x)
+        return self.kept
+
+
+def test_a_network_that_keeps_what_it_computed_is_meta_trained():
+    ProtoNetLearner(Keeping(""), image_size=12, **EPISODES).fit(PICTURES, LABELS)
 
 
 class Converting(nn.Module):

@@ -167,7 +167,7 @@ class MetaLearner(CallbackSupportMixin, ModuleSharingMixin):
         else:
             keeper.train(net, saved, batches, valid, progress=progress)
         stays = training.stays(net, start)
-        held_back = n_held_back(self, net.module, training.X)
+        held_back = n_held_back(self, net.module, plan.encoder, training.X)
         before = (self.n_iter_, self.history_) if goes_on else (0, [])
         history = history_of(net, before[1])
         fitted |= {
