@@ -30,8 +30,8 @@ class FewShotRegressor(RegressorScoreMixin, TaskLearner):
     learner : "auto", "ridge", path, Head or meta-learner, default="auto"
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one; or ridge regression on the
         encoder's codes, without any meta-training. See `FewShotClassifier`. "auto" is ridge regression too, of
-        columns at one scale, averaged over its penalties by the evidence for each, since few rows do not tell one from
-        another. A column counts no further than one range beyond the rows that were learned.
+        columns at one scale, averaged over its penalties by the evidence for each (MacKay, 1992), since few rows do not
+        tell one from another. A column counts no further than one range beyond the rows that were learned.
     backbone, encoder, image_shape, value_range, image_size, cache, device
         As in `FewShotClassifier`.
 
