@@ -48,7 +48,7 @@ class RowsInRange:
 
 
 class AveragedRidge(Head):
-    """Ridge regression averaged over its penalties, each by the evidence for it (MacKay, "Bayesian Interpolation", 1992).
+    """Ridge regression averaged over its penalties by their evidence (MacKay, "Bayesian Interpolation", 1992).
 
     With few rows no single penalty can be told from others; one that leave-one-out errors choose is often far off. The
     mean of the targets alone is among what is averaged. The intercept is free, and each output has its own weights.
