@@ -11,7 +11,7 @@ import xxhash
 
 from sktl._preprocessing import Preprocessing
 from sktl.images._arraylike import blocks, dtype_of, is_lazy, take, to_numpy
-from sktl.images._pixels import check_extremes, check_values, over_white, to_uint8, warn_if_shallow
+from sktl.images._pixels import check_extremes, check_values, over_ground, to_uint8, warn_if_shallow
 from sktl.images._resample import placement, write_scaled
 from sktl.images._shapes import Layout
 from sktl.images._source import PictureSource
@@ -88,7 +88,7 @@ class ArraySource(PictureSource):
     def write(self, out: np.ndarray, indices: np.ndarray, preprocessing: Preprocessing, *, draft: bool = True) -> None:
         """Write the pictures `indices` into the uint8 array `out` (b, h, w, 3)."""
         pixels = self._at(indices)
-        write_scaled(out, over_white(pixels) if pixels.shape[3] == 4 else pixels, preprocessing)
+        write_scaled(out, over_ground(pixels) if pixels.shape[3] == 4 else pixels, preprocessing)
 
     def failures(
         self, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing, n_jobs: int | None

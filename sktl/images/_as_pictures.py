@@ -38,8 +38,8 @@ def as_pictures(
           target; each is read when it is asked for, an `ImageFolder` without a transform by its files. Transforms
           must not be random, since pictures may be read more than once.
 
-        Four channels are RGBA and are composited over white. Values are uint8, bool, uint16 (scaled by 1/257), other
-        integers within 0..255, or floats in [0, 1].
+        Four channels are RGBA and are composited over white, drawings in white alone over black. Values are uint8,
+        bool, uint16 (scaled by 1/257), other integers within 0..255, or floats in [0, 1].
     image_shape : tuple of int, default=None
         (H, W), (H, W, C) or (C, H, W) of flattened pictures; None means `infer_image_shape`.
     value_range : (float, float), default=None

@@ -25,7 +25,7 @@ from sktl.images._formats import (
     too_large,
     why_unknown,
 )
-from sktl.images._pixels import TOLERANCE, as_range, over_white, to_uint8, warn_if_shallow
+from sktl.images._pixels import TOLERANCE, as_range, darkest_seen, ground_by, over_ground, to_uint8, warn_if_shallow
 from sktl.images._resample import placement
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 only while that leaves this many times the pixels needed along each axis.
@@ -179,11 +179,12 @@ def _pixels(image: Image.Image, value_range: Range) -> np.ndarray:
     step = min(height, max(1, STRIP // width))
     if image.mode.startswith("I") or image.mode == "F":
         value_range = _deep_range(image.mode, (np.asarray(strip) for strip in _strips(image, step)), value_range)
+    ground = _ground(image, step)
     if step == height:
-        return _strip_pixels(image, value_range)
+        return _strip_pixels(image, value_range, ground)
     out: np.ndarray | None = None
     for top, strip in zip(range(0, height, step), _strips(image, step), strict=True):
-        part = _strip_pixels(strip, value_range)
+        part = _strip_pixels(strip, value_range, ground)
         out = np.empty((height, width, part.shape[2]), np.uint8) if out is None else out
         out[top : top + step] = part
     assert out is not None
@@ -197,18 +198,32 @@ def _strips(image: Image.Image, step: int) -> Iterator[Image.Image]:
     return (image.crop((0, top, width, min(height, top + step))) for top in range(0, height, step))
 
 
-def _strip_pixels(image: Image.Image, value_range: Range) -> np.ndarray:
+def _ground(image: Image.Image, step: int) -> np.ndarray | None:
+    """Return on what a picture with transparent parts is seen, the same for all strips; None for one without."""
+    if not _is_transparent(image):
+        return None
+    return ground_by(min(int(darkest_seen(_rgba(strip))) for strip in _strips(image, step)))
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
+        image.mode in ("1", "L", "P", "RGB") and image.has_transparency_data
+    )
+
+
+def _rgba(image: Image.Image) -> np.ndarray:
+    # Premultiplied grey converts to plain grey only.
+    return np.asarray((image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
+
+
+def _strip_pixels(image: Image.Image, value_range: Range, ground: np.ndarray | None) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         if value_range is None and image.mode != "F":
             values = values.astype(np.uint16)
         return to_uint8(values, value_range)[..., None]
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
-        image.mode in ("1", "L", "P", "RGB") and image.has_transparency_data
-    ):
-        # Premultiplied grey converts to plain grey only.
-        straight = image.convert("LA") if image.mode == "La" else image
-        return over_white(np.asarray(straight.convert("RGBA")))
+    if ground is not None:
+        return over_ground(_rgba(image), ground)
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None]
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -20,7 +20,7 @@ from sktl.images._decode import as_found, decode_bytes, decode_image, load, why_
 from sktl.images._encoded import EncodedPicture
 from sktl.images._errors import UnreadableError, bad_images
 from sktl.images._formats import LARGEST_FILE, check_undecoded, open_file, open_picture, read_file
-from sktl.images._pixels import over_white
+from sktl.images._pixels import over_ground
 from sktl.images._resample import write_scaled
 from sktl.images._shapes import picture_layout
 from sktl.images._source import PictureSource
@@ -34,9 +34,10 @@ LONGEST_NAME = 300  # characters; beyond that it is cut in messages
 class ItemSource(PictureSource):
     """Pictures given as file paths, encoded bytes, PIL images, or a mix of these.
 
-    Pictures come in RGB and upright: EXIF orientation is applied, transparency is composited over white, and pixels of
-    16 bits are scaled to 8. Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where that leaves at least twice
-    the height and width that scaling goes to; the result differs by less than a grey level on average.
+    Pictures come in RGB and upright: EXIF orientation is applied, transparency is composited over white (over black if
+    all that is seen is white), and pixels of 16 bits are scaled to 8. Large JPEGs are decoded at 1/2, 1/4 or 1/8 of
+    their size where that leaves at least twice the height and width that scaling goes to; the result differs by less
+    than a grey level on average.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ class ItemSource(PictureSource):
         given = self._items[i]
         item = self._loaded(i, given) if isinstance(given, DatasetPicture) else given
         if isinstance(item, np.ndarray):
-            pixels = over_white(item[None])[0] if item.shape[2] == 4 else item
+            pixels = over_ground(item[None])[0] if item.shape[2] == 4 else item
             return pixels, pixels.shape[:2]
         if isinstance(item, Image.Image):
             pixels = decode_image(item, held, self._value_range)

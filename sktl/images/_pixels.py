@@ -14,6 +14,8 @@ TOLERANCE = 1e-5
 # Cameras and scanners of so many bits write into containers of 16.
 _DEPTHS = (1, 8, 10, 12, 14)
 
+NEARLY_WHITE = 224
+
 
 def to_uint8(values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
     """Return checked values as uint8; `value_range` is mapped to 0..255 and values outside of it are clipped."""
@@ -104,12 +106,34 @@ def _raise_not_finite(values: np.ndarray, indices: np.ndarray, name: str) -> Non
     raise ValueError(f"Input {name} contains NaN or infinity: the first is {what} at index {index}.")
 
 
-def over_white(rgba: np.ndarray) -> np.ndarray:
-    """Return (..., 4) pictures composited over white, rounded to the nearest grey level, as (..., 3)."""
+def over_ground(rgba: np.ndarray, ground: int | np.ndarray | None = None) -> np.ndarray:
+    """Return (..., H, W, 4) pictures composited over `ground`, rounded to the nearest grey level, as (..., H, W, 3).
+
+    `ground` is a grey level, or one a picture; None is what `ground_of` says of each.
+    """
     alpha = rgba[..., 3:]
     if alpha.min() == 255:
         return rgba[..., :3]
-    # rgb * a + 255 * (255 - a), divided by 255 and rounded; it is at most 255**2 + 127, which uint16 holds.
+    level = np.asarray(ground_of(rgba) if ground is None else ground, dtype=np.uint16)[..., None, None, None]
+    # rgb * a + ground * (255 - a), divided by 255 and rounded; it is at most 255**2 + 127, which uint16 holds.
     weighted = rgba[..., :3].astype(np.uint16) * alpha
-    weighted += np.uint16(255) * (np.uint16(255) - alpha) + np.uint16(127)
+    weighted += level * (np.uint16(255) - alpha) + np.uint16(127)
     return (weighted // 255).astype(np.uint8)
+
+
+def ground_of(rgba: np.ndarray) -> np.ndarray:
+    """Return on which grey transparent pictures (..., H, W, 4) are seen: 255, or 0 for those that white would swallow.
+
+    These are drawings in white alone, such as icons made for a dark ground.
+    """
+    return ground_by(darkest_seen(rgba))
+
+
+def darkest_seen(rgba: np.ndarray) -> np.ndarray:
+    """Return the least value of what is at least half opaque in pictures (..., H, W, 4); 256 if nothing is."""
+    return np.where(rgba[..., 3] < 128, np.uint16(256), rgba[..., :3].min(axis=-1)).min(axis=(-2, -1))
+
+
+def ground_by(darkest: np.ndarray | int) -> np.ndarray:
+    """Return the ground that `darkest_seen` asks for."""
+    return np.where((np.asarray(darkest) >= NEARLY_WHITE) & (np.asarray(darkest) <= 255), 0, 255)

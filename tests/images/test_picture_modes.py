@@ -77,6 +77,28 @@ def test_rgba_arrays_and_files_agree(tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "a.png")[0], composited(RGBA))
 
 
+@pytest.mark.parametrize("strip", [1, 2**22], ids=["strips", "whole"])
+@pytest.mark.parametrize("light", [255, 230])
+def test_drawings_in_white_alone_are_seen_on_black(tmp_path, monkeypatch, light, strip):
+    monkeypatch.setattr("sktl.images._decode.STRIP", strip)
+    opacity = rng.integers(0, 256, (6, 8), dtype=np.uint8)
+    opacity[0], opacity[1, :4] = 0, 255
+    drawn = np.dstack([np.full((6, 8, 3), light, np.uint8), opacity])
+    drawn[opacity < 100, :3] = 7  # the colour of what is hardly there means nothing
+    expected = np.floor(drawn[..., :3] * (opacity[..., None] / 255) + 0.5 + 1e-9)
+    Image.fromarray(drawn).save(tmp_path / "a.png")
+    grey = Image.merge("LA", [Image.fromarray(np.ascontiguousarray(drawn[..., i])) for i in (0, 3)])
+    for item in (tmp_path / "a.png", Image.fromarray(drawn), grey):
+        np.testing.assert_array_equal(pixels(item)[0], expected)
+    dark = drawn.copy()
+    dark[1, 0, 1] = 100  # one pixel that white would not swallow
+    arrays = as_pictures(np.stack([drawn, dark, drawn])).batch(range(3), AS_IS).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(arrays, np.stack([expected, composited(dark), expected]))
+    np.testing.assert_array_equal(pixels(Image.fromarray(dark))[0], composited(dark))
+    nothing = np.dstack([np.full((6, 8, 3), 255, np.uint8), np.zeros((6, 8), np.uint8)])
+    assert (pixels(Image.fromarray(nothing)) == 255).all()
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
 def test_sixteen_bits(mode, tmp_path):
     deep = rng.integers(0, 65536, (6, 8), dtype=np.uint16)
