@@ -185,9 +185,9 @@ def stratified(number: np.ndarray, sizes: np.ndarray, most: int, rng: np.random.
 
 
 def is_text(X: Any) -> bool:
-    """Whether X holds strings that are neither files nor named like pictures; some may be missing.
+    """Whether X holds strings of which most are neither files nor named like pictures; some may be missing.
 
-    A list or column of them, or a table of one column.
+    A list or column of them, or a table of one column. A word such as "and/or" is no file among sentences.
     """
     values = rows_on_host(X)
     if len(getattr(values, "columns", ())) == 1:
@@ -201,12 +201,13 @@ def is_text(X: Any) -> bool:
     if not some or not all(isinstance(value, str) for value in some):
         return False
     suffixes = picture_suffixes()
-    return not any(
+    files = [
         PurePath(value).suffix.lower() in suffixes
         or _exists(value)
         or (os.sep in value and not set(value) & set(" \n"))
         for value in some
-    )
+    ]
+    return sum(files) < len(files) / 2
 
 
 def _exists(path: str) -> bool:

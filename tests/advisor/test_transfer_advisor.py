@@ -646,3 +646,15 @@ def test_pictures_that_are_nearly_the_same_are_paired_once(network):
     assert rows <= {pair.second for pair in pairs}
     assert len([pair for pair in pairs if pair.second in rows]) <= 20
     assert {8} <= {row for pair in pairs if pair.is_conflict for row in (pair.first, pair.second)}
+
+
+def test_texts_among_which_some_look_like_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README").write_text("a file")
+    texts = ["red and/or green", "and/or", "README", "a cat.png", "blue", "dark green", "light blue", "deep blue"]
+    labels = ["green", "green", "green", "blue", "blue", "green", "blue", "blue"]
+    assert "8 labelled texts of 2 classes" in str(TransferAdvisor().fit(texts, labels).report_)
+    assert TransferAdvisor().fit(np.array(texts)[:, None], labels).backbone_ == "TfidfVectorizer"
+    paths = ["a.png", "b.png", "c.png", "a sentence"]
+    with pytest.raises(BadImageError, match="None of 4 pictures"):
+        TransferAdvisor().fit(paths, ["x", "y", "x", "y"])
