@@ -8,7 +8,8 @@ always, which ends with the epoch in which 60 seconds are over. Default settings
 With ``--fastai-python PATH`` (of an environment of its own: ``python -m venv fa && fa/bin/pip install fastai timm``)
 cases with pictures are run beside fastai's `fine_tune`, from the same weights and for the same time. With
 ``--autogluon-python PATH`` (``pip install autogluon.tabular[all]``) cases of rows and texts are run beside AutoGluon's
-`TabularPredictor` for the same time.
+`TabularPredictor` for the same time. With ``--multimodal-python PATH`` (``pip install autogluon.multimodal``) cases
+with pictures are run beside AutoGluon's `MultiModalPredictor`, which starts from the same weights.
 
 The second part fits small data of all kinds with budgets of 5 to 120 seconds, and notes by how much each is overrun.
 
@@ -54,6 +55,7 @@ QUICK_ONES = ("rows 300", "rows 2000", "texts 400")  # of which there are repeti
 OVERRUN_CASES = ("rows 300", "rows 2000", "texts 400", "digits 60", "digits 120")
 MOST_TESTED = 200
 TABLE_CASES = ("electricity rows", "books reviews", "kitchen reviews")
+WEIGHTS = "efficientnet-lite0-57934424.pth"
 PEER_CASES = ("hymenoptera", "sketches", "USPS 20 a class", "Greek letters", "photographs", "paintings")
 
 
@@ -171,7 +173,7 @@ def beside_fastai(case: str, budget: float, python: str) -> dict[str, Any]:
         names = {"files": as_files(X, folder, "train"), "labels": [*map(str, y)]}
         names |= {"test_files": as_files(others, folder, "test"), "test_labels": [*map(str, z)]}
         problem.write_text(json.dumps(names))
-        weights = data_path("weights/efficientnet-lite0-57934424.pth")
+        weights = data_path(f"weights/{WEIGHTS}")
         worker = Path(__file__).with_name("_fastai_worker.py")
         command = [python, str(worker), str(problem), "--weights", str(weights), "--seconds", str(budget)]
         command += ["--threads", str(torch.get_num_threads())]
@@ -213,6 +215,21 @@ def beside_autogluon(case: str, budget: float, python: str) -> dict[str, Any]:
         problem.write_text(json.dumps(given))
         worker = Path(__file__).with_name("_autogluon_worker.py")
         return with_peer(found, "autogluon", [python, str(worker), str(problem), "--seconds", str(budget)], budget)
+
+
+def beside_multimodal(case: str, budget: float, python: str) -> dict[str, Any]:
+    """Return the accuracies of the automatic road, of codes of the last layer and of AutoGluon's MultiModal."""
+    X, y, others, z = load(case)
+    models = {"automatic": AutoTransferClassifier(time_budget=budget), "simple": strategies(X, budget)["simple"]}
+    found = ours(models, X, y, others, z)
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"kind": "pictures", "labels": y.tolist(), "test_labels": z.tolist()}
+        given |= {"train": as_files(X, folder, "train"), "test": as_files(others, folder, "test")}
+        problem = Path(folder) / "problem.json"
+        problem.write_text(json.dumps(given))
+        worker, weights = Path(__file__).with_name("_autogluon_worker.py"), data_path(f"weights/{WEIGHTS}")
+        command = [python, str(worker), str(problem), "--seconds", str(budget), "--weights", str(weights)]
+        return with_peer(found, "autogluon", [*command, "--threads", str(torch.get_num_threads())], budget)
 
 
 def as_files(X: Any, folder: str, name: str) -> list[str]:
@@ -299,6 +316,7 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=60.0, help="no case is begun later (default: %(default)s)")
     options.add_argument("--fastai-python", help="the Python of an environment with fastai: that part alone is run")
     options.add_argument("--autogluon-python", help="the same with AutoGluon")
+    options.add_argument("--multimodal-python", help="the same with AutoGluon's MultiModal")
     options.add_argument("--threads", type=int, default=None, help="torch's threads (default: torch's own choice)")
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
     args = options.parse_args()
@@ -309,7 +327,7 @@ def main() -> None:
     start, results, described = time.monotonic(), earlier_results("auto_transfer", args), machine()
     cases, overruns = results.setdefault("cases", {}), results.setdefault("overruns", {})
 
-    is_beside = bool(args.fastai_python or args.autogluon_python)
+    is_beside = bool(args.fastai_python or args.autogluon_python or args.multimodal_python)
     budget = BUDGET if is_beside else args.budget  # of the cases; another one of a peer's is in its title
 
     def keep(where: dict[str, Any], name: str, found: dict[str, Any]) -> None:
@@ -320,6 +338,7 @@ def main() -> None:
     of_peers = (
         ("fastai", args.fastai_python, PEER_CASES, beside_fastai),
         ("autogluon", args.autogluon_python, TABLE_CASES, beside_autogluon),
+        ("multimodal", args.multimodal_python, PEER_CASES, beside_multimodal),
     )
     for name, python, peer_cases, beside in of_peers:
         title = name if args.budget == BUDGET else f"{name}, {args.budget:g} s"

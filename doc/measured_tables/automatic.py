@@ -67,9 +67,9 @@ def table_fastai() -> str:
     )
 
 
-def autogluon_cases() -> dict:
-    """Return what each case run beside AutoGluon gave."""
-    return read("auto_transfer")["results"].get("autogluon", {})
+def autogluon_cases(title: str = "autogluon") -> dict:
+    """Return what each case run beside AutoGluon, or "multimodal", gave; other times than 60 seconds are in the title."""
+    return read("auto_transfer")["results"].get(title, {})
 
 
 def autogluon_version() -> str:
@@ -77,11 +77,28 @@ def autogluon_version() -> str:
     return next(iter(autogluon_cases().values()))["autogluon"]["autogluon"]
 
 
-def table_autogluon() -> str:
+def table_multimodal() -> str:
+    """Return accuracies in per cent, seconds of fitting and AutoGluon's steps, by case and time."""
+    names = {"automatic": "automatic", "simple": "codes, last layer", "autogluon": "MultiModal"}
+    rows = []
+    for title, cases in read("auto_transfer")["results"].items():
+        for case, cell in cases.items() if title.split(",")[0] == "multimodal" else ():
+            budget = title.partition(", ")[2] or "60 s"
+            values = [cell["accuracy"][name] for name in names]
+            texts = bold_best([f"{100 * value:.1f}" for value in values], values, 3)
+            seconds = [f"{cell['seconds'][name]:.0f}" for name in names]
+            steps = str(cell["autogluon"]["steps"])
+            rows.append([case, budget, str(cell["rows"]), str(cell["tested"]), *texts, *seconds, steps])
+    return table(
+        ["data", "time", "rows", "tested", *names.values(), *(f"{name}, s" for name in names.values()), "its steps"], rows
+    )
+
+
+def table_autogluon(title: str = "autogluon") -> str:
     """Return accuracies in per cent and seconds of fitting, by case."""
     names = {"automatic": "automatic", "simple": "logistic regression", "autogluon": "AutoGluon"}
     rows = []
-    for case, cell in autogluon_cases().items():
+    for case, cell in autogluon_cases(title).items():
         values = [cell["accuracy"][name] for name in names]
         texts = bold_best([f"{100 * value:.1f}" for value in values], values, 3)
         seconds = [f"{cell['seconds'][name]:.0f}" for name in names]
