@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sktl.datasets import load_pictures, make_glyphs
 
 PICTURES, ROWS, TEXTS = "pictures", "feature rows", "text"
-MOST_TESTED = 400
+MOST_TESTED = 1000
 N_ALPHABETS = 12
 
 

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from _advisor_regrets import accuracy, others, paired, rows_a_class
+from _advisor_regrets import NETWORKS, accuracy, others, paired, rows_a_class
 
 from sktl.advisor._candidates import INNER_FOLDS, SHALLOW, SIMPLE, SMALL_SIDE, SMALL_SIZE, TRAINED, Candidate
 from sktl.advisor._experience import Past, by_experience
 
 HEADS = ("logistic regression", "SVM", "prototypes", "k-NN")
-NETWORKS = ("lp-ft", "last", "network from scratch")
 N_LAYERS = 3
 WITHIN = 0.01
 Case = Mapping[str, Any]
@@ -44,7 +43,7 @@ def past(case: Case) -> Past:
 def shown(case: Case, name: str) -> str:
     """Return a candidate's name as the automatic road has it."""
     is_small = case["traits"]["log_side"] <= np.log10(SMALL_SIDE)
-    return f"{name} at {SMALL_SIZE} pixels" if name in ("lp-ft", "last") and is_small else name
+    return f"{name} at {SMALL_SIZE} pixels" if name in NETWORKS and is_small and case["kind"] == "pictures" else name
 
 
 def has_svm(case: Case) -> bool:

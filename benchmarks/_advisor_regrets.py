@@ -1,31 +1,51 @@
 """What advice loses to the best of all that was tried, beside controls that know other data sets only.
 
-Nothing that is judged has seen its case: lists, models and thresholds come from the other families of data sets (all of
+Nothing that is judged has seen its case: lists, models and priors come from the other families of data sets (all of
 PACS and all alphabets are left out at once; each domain of the reviews by itself, for there is no other text).
 
+- advice: what `TransferAdvisor` advises. Its prior of the layers is the library's code, fitted on the other families.
+- advice, form from other data: whether the prior knows traits, and how much leave-one-out counts, is chosen by the
+  other families too. The form that ships was chosen with all of them in sight.
+- quadrants: prototypes below five rows a class; else the last layer where rows are like the source, and the layer that
+  leave-one-out ranks first where they are not.
 - static list: what is best on the others on average.
 - trivial meta-features: ridge regression from the numbers of rows and classes, balance, size of the pictures and
   channels to what each candidate gains on the first one.
 - probe: logistic regression on the layer that leave-one-out ranks first, without any rule.
-- list and probe: the gain of each layer on the others, as a normal prior, times what leave-one-out measures here.
+- list and probe: the mean gain of each layer on the others, as a normal prior, times what leave-one-out measures here.
 
-Tests pair data sets, each the mean of its sizes.
+Regret is measured in two ways. "Raw" is the distance from the best of all candidates on the test. That one is better
+on the test than it is, for it is the best of many. "Fair" is the distance from what is best on one half of the test, on
+the other half: the mean over random halves. A case is "behind" where a candidate is more than a point ahead of the
+advice beyond chance: a one-sided paired test of the rows at 5 %, over the number of candidates.
+
+Tests pair data sets, each the mean of its sizes. Both regrets have the same differences between methods.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from scipy.stats import wilcoxon
 
+from sktl.advisor._codes import ALL, EMBEDDED, PENULTIMATE, LayerCodes
+from sktl.advisor._layer_prior import SHIPPED, LayerPrior, most_promising
+from sktl.advisor._scoring import ScoredLayer
+
 FIRST = {"pictures": "logistic regression on penultimate", "feature rows": "logistic regression",
          "text": "logistic regression"}  # fmt: skip
-SIMILARITIES = (0.0, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 1.01)
-FEW_ROWS = (0, 4, 5, 7, 11, 1000)
+DEPTHS = {"blocks.0": 0.06, "blocks.1": 0.18, "blocks.2": 0.31, "blocks.4": 0.67, PENULTIMATE: 1.0, ALL: 1.0}
+NETWORKS = ("lp-ft", "full", "last", "lora", "network from scratch")  # what is trained, and dear
 RIDGE = 3.0  # of standardised traits
 LEAST_SPREAD = 0.003  # of a prior, in accuracy
+LEAST_LEFT = 0.03  # of a prior that knows traits
+FORMS = tuple((has_traits, inflation) for has_traits in (True, False) for inflation in (4.0, 1.0, 2.0, 8.0))
+HALVINGS = 200
+AHEAD, SURE = 0.01, 0.05
 Case = Mapping[str, Any]
 
 
@@ -55,8 +75,9 @@ def named(strategy: str, layer: str, case: Case) -> str:
         known = {"neighbours": "k-NN", "scratch": "network from scratch"}
         name = known.get(strategy, strategy)
         return name if name in case["candidates"] else "logistic regression"
-    if strategy in ("fine-tune", "fine-tune all", "scratch") and "lp-ft" in case["candidates"]:
-        return "lp-ft"
+    trained = {"fine-tune": "lp-ft", "fine-tune all": "full", "scratch": "full"}.get(strategy)
+    if trained in case["candidates"]:
+        return str(trained)
     return f"{'prototypes' if strategy == 'prototypes' else 'logistic regression'} on {layer}"
 
 
@@ -64,25 +85,12 @@ def rows_a_class(case: Case) -> float:
     return case["rows"] / 10 ** case["traits"]["log_classes"]
 
 
-def ruled(case: Case, similar_from: float, few_below: float) -> str:
-    """Return what the rules say with other thresholds."""
-    found = case["advice"]
+def quadrants(case: Case, rest: list[Case]) -> str:
     if case["kind"] != "pictures":
-        return named(found["strategy"], found["layer"], case)
-    if found["strategy"].startswith(("fine-tune", "scratch")):
-        return named(found["strategy"], found["layer"], case)
-    is_similar = found["similarity"] >= similar_from
-    layer = found["rules"]["always similar" if is_similar else "never similar"]["layer"]
-    return named("prototypes" if rows_a_class(case) < few_below else "codes", layer, case)
-
-
-def thresholds(rest: list[Case]) -> tuple[float, float]:
-    """Return the thresholds that are best on other cases."""
-    share = weights(rest)
-    grid = [(similar, few) for similar in SIMILARITIES for few in FEW_ROWS]
-    value = [sum(w * gain(one, ruled(one, *pair)) for w, one in zip(share, rest)) for pair in grid]
-    best = np.flatnonzero(np.array(value) >= max(value) - 1e-9)
-    return grid[best[len(best) // 2]]
+        return advised(case, rest)
+    linear = {layer: value for layer, value in case["advice"]["linear"].items() if layer in DEPTHS}
+    layer = PENULTIMATE if case["advice"]["similarity"] >= 0.5 else max(linear, key=lambda one: linear[one])
+    return f"{'prototypes' if rows_a_class(case) < 5 else 'logistic regression'} on {layer}"
 
 
 def means(rest: list[Case], case: Case) -> dict[str, float]:
@@ -114,18 +122,83 @@ def trivial(case: Case, rest: list[Case]) -> str:
 
 def foretold(rows: list, values: list, share: np.ndarray, row: list) -> float:
     """Return the weighted ridge regression's value."""
+    mean, slope, centre, width = fitted_line(rows, values, share)
+    return float(mean + np.clip((np.asarray(row, float) - centre) / width, -2, 2) @ slope)
+
+
+def fitted_line(rows: list, values: list, share: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and slopes of a weighted ridge regression on standardised traits, and their centres and widths."""
     X, y = np.asarray(rows, float), np.asarray(values)
-    centre, spread = share @ X, np.sqrt(share @ (X - share @ X) ** 2)
-    spread[spread < 1e-6] = np.inf
-    X, row = (X - centre) / spread, (np.asarray(row, float) - centre) / spread
+    centre, width = share @ X, np.sqrt(share @ (X - share @ X) ** 2)
+    width[width < 1e-6] = np.inf
+    X = (X - centre) / width
     inner = X.T * (share * len(X))
     slope = np.linalg.solve(inner @ X + RIDGE * np.eye(X.shape[1]), inner @ (y - share @ y))
-    return float(share @ y + np.clip(row, -2, 2) @ slope)
+    return float(share @ y), slope, centre, width
+
+
+def layer_prior(rest: list[Case], has_traits: bool = True, inflation: float = SHIPPED.inflation) -> LayerPrior:
+    """Return what layers gain on the last one over other cases, as the library keeps it; no slopes without traits."""
+    share = weights(rest)
+    traits = [[one["advice"]["similarity"], float(np.log10(rows_a_class(one)))] for one in rest]
+    known, centre, width = {}, np.zeros(2), np.ones(2)
+    for layer in DEPTHS:
+        gains = np.array([gain(one, f"logistic regression on {layer}") for one in rest])
+        mean, slope, centre, width = fitted_line(traits, gains, share)
+        slope = slope * has_traits
+        left = gains - mean - np.clip((np.asarray(traits) - centre) / width, -2, 2) @ slope
+        spread = max(float(np.sqrt(share @ left**2)), LEAST_LEFT)
+        known[layer] = tuple(round(float(value), 3) for value in (mean, *slope, spread))
+    inner = [layer for layer in DEPTHS if layer != ALL]
+    pair = [tuple(round(float(value), 2) for value in values) for values in (centre, width)]
+    return LayerPrior(
+        pair[0],
+        pair[1],
+        known[ALL],
+        tuple(DEPTHS[layer] for layer in inner),
+        tuple(known[layer] for layer in inner),
+        inflation,
+    )
+
+
+def advised(case: Case, rest: list[Case], **form: Any) -> str:
+    """Return what the library advises, with a prior of the other families."""
+    if case["kind"] != "pictures":
+        return named(case["advice"]["strategy"], case["advice"]["layer"], case)
+    return by_prior(case, layer_prior(rest, **form))
+
+
+def advised_in_another_form(case: Case, rest: list[Case]) -> str:
+    """Return the same with the form of the prior that loses least on the other families, each left out in turn."""
+    if case["kind"] != "pictures":
+        return advised(case, rest)
+    lost, share = dict.fromkeys(FORMS, 0.0), weights(rest)
+    for family in dict.fromkeys(one["family"] for one in rest):
+        apart = [one for one in rest if one["family"] != family]
+        for form in FORMS:
+            prior = layer_prior(apart, *form)
+            lost[form] -= sum(w * gain(one, by_prior(one, prior)) for w, one in zip(share, rest)
+                              if one["family"] == family)  # fmt: skip
+    return by_prior(case, layer_prior(rest, *min(FORMS, key=lambda form: lost[form])))
+
+
+def by_prior(case: Case, prior: LayerPrior) -> str:
+    found = case["advice"]
+    layers = [
+        ScoredLayer(
+            LayerCodes(EMBEDDED, EMBEDDED, layer, DEPTHS[layer], np.empty((0, 0))), {"linear": value},
+            {"linear": np.empty(case["rows"])},
+        )
+        for layer, value in found["linear"].items() if layer in DEPTHS
+    ]  # fmt: skip
+    best = most_promising(layers, "linear", {EMBEDDED: found["similarity"]}, rows_a_class(case), prior)
+    assert best is not None
+    return named(found["strategy"], best.part.layer, case)
 
 
 def probed(case: Case, rest: list[Case]) -> str:
     if case["kind"] != "pictures":
-        return ruled(case, 0.5, 5)
+        return advised(case, rest)
     linear = case["advice"]["linear"]
     layers = [layer for layer in linear if f"logistic regression on {layer}" in case["candidates"]]
     return f"logistic regression on {max(layers, key=lambda layer: linear[layer])}"
@@ -134,7 +207,7 @@ def probed(case: Case, rest: list[Case]) -> str:
 def both(case: Case, rest: list[Case]) -> str:
     """Return the layer with the highest posterior gain on the last one: a normal prior from other data sets."""
     if case["kind"] != "pictures":
-        return ruled(case, 0.5, 5)
+        return advised(case, rest)
     found, linear = {}, case["advice"]["linear"]
     known = means(rest, case)
     for name in known:
@@ -154,29 +227,69 @@ def spread_of(case: Case, layer: str) -> float:
     return float(np.sqrt(p * (1 - p) / case["rows"]))
 
 
-def advised(case: Case, rest: list[Case]) -> str:
-    return named(case["advice"]["strategy"], case["advice"]["layer"], case)
-
-
-def advised_elsewhere(case: Case, rest: list[Case]) -> str:
-    return ruled(case, *thresholds(rest))
-
-
 METHODS: dict[str, Callable[[Case, list[Case]], str]] = {
     "advice": advised,
-    "advice, thresholds from other data": advised_elsewhere,
+    "advice, form from other data": advised_in_another_form,
+    "list and probe": both,
+    "probe": probed,
+    "quadrants": quadrants,
     "static list": static,
     "trivial meta-features": trivial,
-    "probe": probed,
-    "list and probe": both,
     "the first candidate": lambda case, rest: FIRST[case["kind"]],
 }
 
 
-def honest_best(case: Case) -> float:
-    """Return the accuracy of the best, each half of the test chosen for by the other."""
-    values = np.array([found["accuracy"] for found in case["candidates"].values()])
-    return float((values[values[:, 0].argmax(), 1] + values[values[:, 1].argmax(), 0]) / 2)
+def rights(case: Case) -> np.ndarray:
+    """Return which rows of the test each candidate is right about, (n_candidates, n)."""
+    packed = [base64.b64decode(found["right"]) for found in case["candidates"].values()]
+    bits = np.array([np.frombuffer(one, dtype=np.uint8) for one in packed])
+    return np.unpackbits(bits, axis=1)[:, : case["tested"]].astype(bool)
+
+
+def chosen_by_halves(case: Case) -> np.ndarray:
+    """Return the accuracy, on the other half, of what is best on one half; and of each candidate there.
+
+    The first column of (1 + n_candidates,) is that of the best; ties are shared. The mean over random halves.
+    """
+    right = rights(case).astype(float)
+    n, found, rng = right.shape[1], np.zeros(1 + len(right)), np.random.default_rng(0)
+    for _ in range(HALVINGS):
+        order = rng.permutation(n)
+        for chooses, judges in ((order[: n // 2], order[n // 2 :]), (order[n // 2 :], order[: n // 2])):
+            scores, judged = right[:, chooses].sum(axis=1), right[:, judges].mean(axis=1)
+            found += np.r_[judged[scores == scores.max()].mean(), judged] / (2 * HALVINGS)
+    return found
+
+
+def is_behind(case: Case, name: str) -> bool:
+    """Return whether some candidate is more than a point ahead beyond chance."""
+    right = rights(case).astype(float)
+    ahead = right - right[list(case["candidates"]).index(name)]
+    error = np.maximum(ahead.std(axis=1, ddof=1) / np.sqrt(ahead.shape[1]), 1e-12)
+    bound = NormalDist().inv_cdf(1 - SURE / max(1, len(right) - 1))
+    return bool(np.any((ahead.mean(axis=1) - AHEAD) / error > bound))
+
+
+def noise(case: Case, name: str) -> float:
+    """Return the standard error of the difference between a candidate and the best other one on the test."""
+    right = rights(case).astype(float)
+    own = list(case["candidates"]).index(name)
+    others_right = np.delete(right, own, axis=0)
+    difference = others_right[others_right.mean(axis=1).argmax()] - right[own]
+    return float(difference.std(ddof=1) / np.sqrt(len(difference)))
+
+
+def with_trainings(results: Mapping[str, Any]) -> dict[str, Case]:
+    """Return the cases, with the networks that were trained on them among the candidates."""
+    trained = results.get("trainings", {})
+    return {
+        label: {**case, "candidates": {**case["candidates"], **trained.get(label, {})}}
+        for label, case in results["cases"].items()
+    }
+
+
+def has_trainings(case: Case) -> bool:
+    return any(name in case["candidates"] for name in NETWORKS)
 
 
 def cost(case: Case, name: str) -> float:
@@ -188,41 +301,63 @@ def cost(case: Case, name: str) -> float:
 
 
 def summary(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return regrets by method and case, and tests over data sets."""
+    """Return regrets by method and case, and tests over data sets; `results` has the trainings among the cases."""
     cases = list(results["cases"].values())
     regrets: dict[str, dict[str, float]] = {name: {} for name in METHODS}
+    fair: dict[str, dict[str, float]] = {name: {} for name in METHODS}
     taken: dict[str, dict[str, str]] = {name: {} for name in METHODS}
+    luck = []
     for label, case in results["cases"].items():
         rest = others(case, cases)
         if not rest:
             continue
-        best = max(accuracy(case, name) for name in case["candidates"])
+        names = list(case["candidates"])
+        best = max(accuracy(case, name) for name in names)
+        halves = chosen_by_halves(case)
+        luck.append(100 * (best - halves[0]))
         for method, function in METHODS.items():
             name = function(case, rest)
             taken[method][label] = name
             regrets[method][label] = round(100 * (best - accuracy(case, name)), 3)
+            fair[method][label] = round(100 * float(halves[0] - halves[1 + names.index(name)]), 3)
     if not regrets["advice"]:
         return {"methods": {}}
     judged = {label: results["cases"][label] for label in regrets["advice"]}
-    luck = [
-        100 * (max(accuracy(case, name) for name in case["candidates"]) - honest_best(case))
-        for case in judged.values()
-    ]  # fmt: skip
-    found: dict[str, Any] = {"methods": {}, "tests": {}, "regrets": regrets, "taken": taken,
-                             "luck": round(float(np.mean(luck)), 3)}  # fmt: skip
-    for method, values in regrets.items():
-        every = np.array(list(values.values()))
-        shares = [cost(case, taken[method][label]) for label, case in judged.items()]
+    found: dict[str, Any] = {"methods": {}, "tests": {}, "regrets": regrets, "fair": fair, "taken": taken,
+                             "luck": round(float(np.mean(luck)), 3), "halvings": HALVINGS}  # fmt: skip
+    for method in METHODS:
+        raw, halved = (np.array([one[method][label] for label in judged]) for one in (regrets, fair))
+        shares = {label: cost(case, taken[method][label]) for label, case in judged.items()}
         found["methods"][method] = {
-            "cases": len(every), "mean_regret": round(float(every.mean()), 3),
-            "within_1": round(float((every <= 1).mean()), 4), "worst": round(float(every.max()), 2),
-            "cost_median": round(float(np.median(shares)), 4),
+            "cases": len(raw), "mean_regret": round(float(raw.mean()), 3),
+            "within_1": round(float((raw <= 1).mean()), 4), "worst": round(float(raw.max()), 2),
+            "fair_regret": round(float(halved.mean()), 3), "fair_within_1": round(float((halved <= 1).mean()), 4),
+            "behind": sum(is_behind(case, taken[method][label]) for label, case in judged.items()),
+            **costs(list(shares.values())),
         }  # fmt: skip
+        if method == "advice":
+            found["noise"] = round(100 * float(np.median([
+                noise(case, taken[method][label]) for label, case in judged.items()
+            ])), 3)  # fmt: skip
+            found["costs"] = {label: round(share, 4) for label, share in shares.items()}
+    found["costs_by"] = {
+        f"{kind}, {'with' if trained else 'without'} trainings": costs([found["costs"][label] for label in labels])
+        for kind in dict.fromkeys(case["kind"] for case in cases) for trained in (True, False)
+        if (labels := [label for label, case in judged.items()
+                       if case["kind"] == kind and has_trainings(case) == trained])
+    }  # fmt: skip
     sets = by_data_set(judged, regrets)
     for method in METHODS:
         for control in ("static list", "trivial meta-features"):
             if method != control:
                 found["tests"][f"{method} / {control}"] = paired(sets[method] - sets[control])
+    pictures = by_data_set({label: case for label, case in judged.items() if case["kind"] == "pictures"}, regrets)
+    if len(pictures["advice"]):
+        found["tests on pictures"] = {
+            control: paired(pictures["advice"] - pictures[control])
+            for control in ("static list", "trivial meta-features")
+        }
+        found["prior"] = vars(layer_prior([case for case in judged.values() if case["kind"] == "pictures"]))
     found["by_kind"] = {
         kind: {
             method: round(float(np.mean([v for label, v in values.items() if judged[label]["kind"] == kind])), 3)
@@ -233,14 +368,21 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def by_data_set(judged: Mapping[str, Case], regrets: Mapping[str, Mapping[str, float]]) -> dict[str, np.ndarray]:
-    names = list(dict.fromkeys(case["data"] for case in judged.values()))
+def costs(shares: list[float]) -> dict[str, Any]:
     return {
-        method: np.array([
-            np.mean([v for label, v in values.items() if judged[label]["data"] == name]) for name in names
-        ])
-        for method, values in regrets.items()
+        "of": len(shares), "cost_median": round(float(np.median(shares)), 4),
+        "cost_within_10": round(float(np.mean(np.array(shares) <= 0.1)), 4),
     }  # fmt: skip
+
+
+def by_data_set(judged: Mapping[str, Case], regrets: Mapping[str, Mapping[str, float]]) -> dict[str, np.ndarray]:
+    labels: dict[str, list[str]] = {}
+    for label, case in judged.items():
+        labels.setdefault(case["data"], []).append(label)
+    return {
+        method: np.array([np.mean([values[label] for label in own]) for own in labels.values()])
+        for method, values in regrets.items()
+    }
 
 
 def paired(differences: np.ndarray) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """What the advice of `TransferAdvisor` is worth, beside lists that do not look at the data.
 
-Each data set is cut into rows to learn from, in up to three sizes, and up to 400 others to test on. Everything that
+Each data set is cut into rows to learn from, in up to three sizes, and up to 1,000 others to test on. Everything that
 can be tried is fitted in full once: for pictures logistic regression, a support vector machine, nearest neighbours and
-prototypes on all layers of the embedded network, seen at 96 pixels; on the largest size of some data sets trainings of
-6 epochs too ("last" and "lp-ft", of small pictures at 64 pixels); for rows and texts what `AutoTransferClassifier`
-tries on them. Beside it stands what the advisor says of the rows to learn from, and what that took.
+prototypes on all layers of the embedded network, seen at 96 pixels, and all trainings that `AutoTransferClassifier`
+tries, of 6 epochs, small pictures at 64 pixels (the smallest cases first, as many as the time allows); for rows and
+texts what `AutoTransferClassifier` tries on them. Beside it stands what the advisor says of the rows to learn from, and
+what that took. Costs are seconds of the processor, so that other work on the machine does not count. Which rows of the
+test each candidate is right about is kept, packed in base64, first row first.
 
 At one size of most data sets of pictures (small ones at 64 pixels), layers of five networks are scored by all scores of
 `sktl.metrics.transferability`, beside the accuracy of a logistic regression on them on up to 200 other rows.
@@ -18,6 +20,7 @@ says what is run. Run ``python benchmarks/advisor.py --resume``; `SKTL_DATA` nam
 
 from __future__ import annotations
 
+import base64
 import time
 import warnings
 from dataclasses import replace
@@ -26,7 +29,7 @@ from typing import Any
 import numpy as np
 from _advisor_cases import PICTURES, ROWS, DataSet, data_sets
 from _advisor_experience import saved
-from _advisor_regrets import summary
+from _advisor_regrets import summary, with_trainings
 from _advisor_scores import of_probes, of_scores
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.base import clone
@@ -42,7 +45,6 @@ from sklearn.svm import SVC, LinearSVC
 from sktl import CNNCodesTransformer, FineTunedClassifier, ProtoNetClassifier
 from sktl.advisor import TransferAdvisor
 from sktl.advisor._codes import Extraction, LayerCodes, extract
-from sktl.advisor._decision import decide
 from sktl.advisor._problem import read_problem
 from sktl.advisor._scoring import SCORES, score_layers
 from sktl.features import LogisticRegressionLOO
@@ -53,12 +55,11 @@ RANKED_TEST = 200  # rows by which layers of all networks are compared
 EPOCHS = 6
 EMBEDDED = "efficientnet_lite0"
 OTHERS = {"mobilenet_v2": "mobilenet_v2-tf-ptq.pth", "squeezenet1_1": "squeezenet1_1-caffe.pth"}
-TRAINED = ("last", "lp-ft")
-PARTS = ("cases", "scores", "trainings")
-RULES = {  # the same rules with thresholds at their ends: by them a threshold can be chosen without the case at hand
-    "always similar": {"similar_from": 0.0}, "never similar": {"similar_from": 1.0},
-    "never few": {"few_below": 0.0}, "always few": {"few_below": 1e9},
+TRAINED: dict[str, dict[str, Any]] = {
+    "last": {"strategy": "last"}, "lp-ft": {"strategy": "lp-ft"}, "full": {"strategy": "full"},
+    "lora": {"adapter": "lora"},
 }  # fmt: skip
+PARTS = ("cases", "scores", "trainings")
 
 
 def halves(right: np.ndarray) -> list[float]:
@@ -68,13 +69,14 @@ def halves(right: np.ndarray) -> list[float]:
 
 def tried(model: Any, X: Any, y: np.ndarray, others: Any, z: np.ndarray) -> dict[str, Any]:
     """Return what one candidate gives, and what it takes."""
-    start = time.perf_counter()
+    start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = clone(model).fit(X, y)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         right = model.predict(others) == z
-    return {"accuracy": halves(right), "seconds": round(seconds, 3)}
+    packed = base64.b64encode(np.packbits(right).tobytes()).decode()
+    return {"accuracy": halves(right), "seconds": round(seconds, 3), "right": packed}
 
 
 def heads(y: np.ndarray) -> dict[str, Any]:
@@ -136,14 +138,14 @@ def subset(part: LayerCodes, rows: np.ndarray) -> LayerCodes:
 
 
 def advice(X: Any, y: np.ndarray, is_pictures: bool) -> dict[str, Any]:
-    """Return what the advisor says, how it says it with other thresholds, and what it took."""
+    """Return what the advisor says, by which scores, and what it took."""
     options = {"image_size": SIZE} if is_pictures else {}
-    start = time.perf_counter()
+    start = time.process_time()
     advisor = TransferAdvisor(**options).fit(X, y)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     found: dict[str, Any] = {
         "strategy": advisor.strategy_, "layer": advisor.layer_, "similarity": advisor.similarity_,
-        "evidence": advisor.similarity_evidence_, "seconds": round(seconds, 3), "rules": {},
+        "evidence": advisor.similarity_evidence_, "seconds": round(seconds, 3),
         "confidence": advisor.confidence_,
     }  # fmt: skip
     problem = read_problem(advisor, X, y, None, advisor._first_network())
@@ -155,14 +157,10 @@ def advice(X: Any, y: np.ndarray, is_pictures: bool) -> dict[str, Any]:
     found["error"] = {  # standard error of the difference from the best layer
         one.part.layer: round(float((best - one.right["linear"]).std() / np.sqrt(len(best))), 5) for one in layers
     }
-    for name, changed in RULES.items():
-        advisor.set_params(few_below=5, similar_from=0.5).set_params(**changed)
-        decision = decide(advisor, problem, shown, layers, "linear")
-        found["rules"][name] = {"strategy": decision.strategy, "layer": decision.chosen.part.layer}
     return found
 
 
-def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None) -> dict[str, Any]:
+def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None, seconds_a_picture: float) -> dict[str, Any]:
     """Return everything of one size of one data set."""
     X, y, by_size, test = parts
     rows, is_pictures = by_size[n], data.kind == PICTURES
@@ -182,7 +180,7 @@ def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None) -> di
     candidates, z = case["candidates"], y[test]
     if is_pictures:
         assert pool is not None
-        case["extraction"] = round(pool.seconds[EMBEDDED] * len(rows), 3)
+        case["extraction"] = round(seconds_a_picture * len(rows), 3)
         for part in (p for p in pool.layers if p.is_pretrained):
             for name, head in heads(y[rows]).items():
                 found = tried(head, part.codes[rows], y[rows], part.codes[test], z)
@@ -190,23 +188,25 @@ def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None) -> di
     else:
         case["extraction"] = 0.0
         for name, model in (on_rows if data.kind == ROWS else on_texts)(y[rows]).items():
-            if name == "network from scratch" and not (data.is_trained and n == max(data.sizes)):
-                continue
             candidates[name] = tried(model, taken(X, rows), y[rows], taken(X, test), z)
     case["advice"] = advice(taken(X, rows), y[rows], is_pictures)
     return case
 
 
-def trainings(data: DataSet, parts: tuple) -> dict[str, Any]:
-    """Return what networks give that are trained on the largest size of a data set of pictures."""
+def trainings(data: DataSet, n: int, parts: tuple) -> dict[str, Any]:
+    """Return what networks give that are trained on one size of a data set of pictures."""
     X, y, by_size, test = parts
-    rows = by_size[max(data.sizes)]
-    side = SMALL_SIZE if isinstance(X, np.ndarray) else SIZE
+    rows, side = by_size[n], SMALL_SIZE if isinstance(X, np.ndarray) else SIZE
     found = {}
-    for name in TRAINED:
-        model = FineTunedClassifier(strategy=name, image_size=side, max_epochs=EPOCHS, random_state=0)
+    for name, how in TRAINED.items():
+        model = FineTunedClassifier(**how, image_size=side, max_epochs=EPOCHS, random_state=0)
         found[name] = tried(model, taken(X, rows), y[rows], taken(X, test), y[test])
     return found
+
+
+def area(X: Any) -> int:
+    """Return the pixels at which pictures are trained on."""
+    return (SMALL_SIZE if isinstance(X, np.ndarray) else SIZE) ** 2
 
 
 def ranked_layers(data: DataSet, parts: tuple) -> list[dict[str, Any]]:
@@ -240,10 +240,11 @@ def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--minutes", type=float, default=60.0, help="no case is begun later (default: %(default)s)")
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
+    options.add_argument("--advise-anew", action="store_true", help="of cases that are in the file, renew the advice")
     options.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="of the run (default: all)")
     args = options.parse_args()
     start, described = time.monotonic(), machine()
-    results: dict[str, Any] = {"cases": {}, "layers": {}, **(earlier_results("advisor", args) or {})}
+    results: dict[str, Any] = {"cases": {}, "layers": {}, "trainings": {}, **(earlier_results("advisor", args) or {})}
     every = [one for one in data_sets() if one.name == "glyphs"] if args.quick else data_sets()
 
     def keep(what: str, name: str, found: Any) -> None:
@@ -259,25 +260,39 @@ def main() -> None:
         if is_late() or all(name in results["cases"] for name in names.values()):
             continue
         parts = data.split()
+        begun = time.process_time()
         pool = codes_of(parts[0], parts[1], "auto") if data.kind == PICTURES else None
+        seconds_a_picture = (time.process_time() - begun) / len(parts[1])
         for n, name in names.items():
             if name not in results["cases"]:
-                keep("cases", name, one_case(data, n, parts, pool))
+                keep("cases", name, one_case(data, n, parts, pool, seconds_a_picture))
+    for data in every if args.advise_anew else []:
+        X, y, by_size, _ = data.split()
+        most = by_size[max(data.sizes)]
+        if data.kind == PICTURES:
+            codes_of(taken(X, most), y[most], "auto")  # kept in memory: the advice is timed without the network
+        for n, rows in by_size.items():
+            case = results["cases"].get(name := f"{data.name}, {n} a class")
+            if case is not None:
+                keep("cases", name, {**case, "advice": advice(taken(X, rows), y[rows], data.kind == PICTURES)})
     pictures = [data for data in every if data.kind == PICTURES]
     families = [data.family for data in pictures]  # one of each comes first, so that a bounded run has some of each
     pictures = [pictures[i] for i in sorted(range(len(pictures)), key=lambda i: families[:i].count(families[i]))]
     for data in pictures if "scores" in args.parts else []:
         if data.is_ranked and data.name not in results["layers"] and not is_late():
             keep("layers", data.name, ranked_layers(data, data.split()))
-    for data in pictures if "trainings" in args.parts else []:
-        name = f"{data.name}, {max(data.sizes)} a class"
-        case = results["cases"].get(name, {})
-        if data.is_trained and case and TRAINED[0] not in case["candidates"] and not is_late():
-            case["candidates"] |= trainings(data, data.split())
-            keep("cases", name, case)
-    results["summary"] = summary(results)
+    if "trainings" in args.parts and not args.quick:
+        splits = {data.name: data.split() for data in pictures}
+        order = [(len(splits[data.name][2][n]) * area(splits[data.name][0]), data, n)
+                 for data in pictures for n in data.sizes]  # fmt: skip
+        for _, data, n in sorted(order, key=lambda one: one[0]):
+            name = f"{data.name}, {n} a class"
+            if name not in results["trainings"] and not is_late():
+                keep("trainings", name, trainings(data, n, splits[data.name]))
+    whole = {**results, "cases": with_trainings(results)}
+    results["summary"] = summary(whole)
     if results["summary"]["methods"]:
-        results["summary"]["experience"] = saved(results)
+        results["summary"]["experience"] = saved(whole)
         judged = [results["cases"][label] for label in results["summary"]["regrets"]["advice"]]
         results["summary"]["probes"] = of_probes([case for case in judged if case["kind"] == PICTURES])
         results["summary"]["scores"] = of_scores(results)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from measured_tables._write import read, table
 
 TITLES = {
-    "list and probe": "static list and leave-one-out together", "advice": "the rules of the quadrants",
-    "advice, thresholds from other data": "the same, thresholds from other data",
+    "advice": "the advice", "advice, form from other data": "the same, the form of its prior chosen on other data",
+    "list and probe": "mean gain elsewhere and leave-one-out (the earlier default)",
+    "probe": "the layer that leave-one-out ranks first", "quadrants": "the rules of the quadrants",
     "static list": "control: static list", "trivial meta-features": "control: trivial meta-features",
-    "probe": "the layer that leave-one-out ranks first",
     "the first candidate": "always the first candidate",
 }  # fmt: skip
 SCORES = {
@@ -33,31 +35,54 @@ def n_advised(strategy: str | None, kind: str) -> int:
 
 
 def advice_value(method: str, what: str) -> float:
-    """Return one figure of a method: "mean_regret" in points, "within_1" in %, "worst", "cost_median" in %."""
+    """Return one figure of a method: "mean_regret" or "fair_regret" in points, "within_1" or "fair_within_1" in %."""
     value = advised()["methods"][method][what]
-    return 100 * value if what in ("within_1", "cost_median") else value
+    return 100 * value if "within" in what else value
 
 
-def advice_test(method: str, control: str) -> str:
-    """Return the mean difference of regrets from a control, and its p-value."""
-    found = advised()["tests"][f"{method} / {control}"]
-    return f"{found['mean']:+.2f} (p = {found['p']:.2g}, {found['n']} data sets)"
+def advice_test(control: str, kind: str | None = None) -> str:
+    """Return the mean difference of the advice's regret from a control's, with its p-value; of "pictures" alone."""
+    tests = advised()["tests"] if kind is None else advised()[f"tests on {kind}"]
+    return _difference(tests[f"advice / {control}" if kind is None else control]) or ""
+
+
+def ahead_of_controls() -> str:
+    """Return in words which controls the advice beats beyond chance."""
+    beaten = [name for name in CONTROLS if _is_ahead(advised()["tests"][f"advice / {name}"], -1)]
+    return {0: "neither control", 1: f"only the control {beaten[0] if beaten else ''}", 2: "both controls"}[len(beaten)]
+
+
+def cost_value(where: str, what: str = "cost_median") -> float:
+    """Return the cost of advice in % of trying everything, or "cost_within_10", or the number "of" cases."""
+    value = advised()["costs_by"][where][what]
+    return value if what == "of" else 100 * value
+
+
+def table_costs() -> str:
+    """Return what advice costs, by kind of rows and by whether networks were trained among the candidates."""
+    rows = [
+        [where, f"{one['of']}", f"{100 * one['cost_median']:.1f}", f"{100 * one['cost_within_10']:.0f}"]
+        for where, one in advised()["costs_by"].items()
+    ]
+    return table(["", "cases", "cost, median, %", "at most 10 %, % of cases"], rows)
 
 
 def table_advice() -> str:
-    """Return regrets and costs by method."""
+    """Return regrets by method."""
     kinds = list(advised()["by_kind"])
     rows = [
         [
-            title, f"{advice_value(name, 'mean_regret'):.2f}",
+            title, f"{advice_value(name, 'mean_regret'):.2f}", f"{advice_value(name, 'fair_regret'):.2f}",
             *(f"{advised()['by_kind'][kind][name]:.2f}" for kind in kinds),
-            f"{advice_value(name, 'within_1'):.0f}", f"{advice_value(name, 'worst'):.1f}",
+            f"{advice_value(name, 'within_1'):.0f}", f"{advice_value(name, 'fair_within_1'):.0f}",
+            f"{advice_value(name, 'behind')}", f"{advice_value(name, 'worst'):.1f}",
             *(_difference(advised()["tests"].get(f"{name} / {control}")) for control in CONTROLS),
         ]
         for name, title in TITLES.items()
     ]  # fmt: skip
-    header = ["", "regret", *kinds, "within 1 point, %", "worst", "against static list", "against meta-features"]
-    return table(header, rows)
+    header = ["", "regret, raw", "fair", *(f"raw, {kind}" for kind in kinds), "raw within 1 point, %",
+              "fair within 1 point, %", "cases behind", "worst, raw"]  # fmt: skip
+    return table([*header, "against static list", "against meta-features"], rows)
 
 
 def _difference(found: dict | None) -> str | None:
@@ -125,6 +150,27 @@ def _is_ahead(test: dict | None, better: int) -> bool:
 def n_cases() -> int:
     """Return the number of cases."""
     return advised()["methods"]["advice"]["cases"]
+
+
+def trained_ahead() -> tuple[int, int, float]:
+    """Return in how many cases of pictures a trained network is best of all, of how many, and how far ahead there."""
+    results, leads = read("advisor")["results"], []
+    for label, trained in results["trainings"].items():
+        values = {name: np.mean(one["accuracy"]) for name, one in results["cases"][label]["candidates"].items()}
+        best = max(np.mean(one["accuracy"]) for one in trained.values())
+        leads.append(100 * float(best - max(values.values())))
+    ahead = [lead for lead in leads if lead > 0]
+    return len(ahead), len(leads), float(np.mean(ahead)) if ahead else 0.0
+
+
+def n_of_kind(kind: str) -> int:
+    """Return the number of cases of a kind."""
+    return n_advised(None, kind)
+
+
+def n_halvings() -> int:
+    """Return how often the test is halved."""
+    return advised()["halvings"]
 
 
 def experience_value(way: str, what: str = "candidates") -> float:

@@ -99,10 +99,12 @@ def decide(
     """Apply the rules that `TransferAdvisor` describes; `trees` is what `boosted` returned."""
     size, reasons = _size(advisor, problem)
     networks = [one for one in layers if one.part.is_pretrained]
+    names = dict.fromkeys(one.part.backbone for one in networks)
+    likeness = {name: similarity(layers, score, problem.number, found, name) for name in names}
     alike = None
     if networks:
         best = max(networks, key=lambda one: one.scores[score])
-        alike = similarity(layers, score, problem.number, found, best.part.backbone)
+        alike = likeness[best.part.backbone]
     is_similar = alike is None or alike.value >= advisor.similar_from
     quadrant = None
     if alike is not None:
@@ -114,7 +116,9 @@ def decide(
         )
         reasons += in_words(alike)
     among = networks or list(layers)
-    chosen = most_promising(among, score) or max(among, key=lambda one: one.scores[score])
+    known = {name: one.value for name, one in likeness.items() if one is not None}
+    chosen = most_promising(among, score, known, float(np.median(problem.sizes)))
+    chosen = chosen or max(among, key=lambda one: one.scores[score])
     others = [one for one in layers if one is not chosen]
     runner_up = max(others, key=lambda one: one.scores[score], default=None)
     ahead = None if runner_up is None else lead(chosen, runner_up, score)

@@ -22,7 +22,7 @@ from torch import nn
 from sktl import CNNCodesTransformer, TransferAdvisor
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import AS_THEY_ARE, LayerCodes
-from sktl.advisor._layer_prior import most_promising
+from sktl.advisor._layer_prior import LayerPrior, most_promising
 from sktl.advisor._made_codes import dense
 from sktl.advisor._scoring import ScoredLayer, boosted, score_layers
 from sktl.aligners import LabelledOnly
@@ -112,18 +112,42 @@ def scored(layer, depth, n_right, n):
     return ScoredLayer(part, {"linear": float(right.mean())}, {"linear": right})
 
 
+PRIOR = LayerPrior((0.4, 1.0), (0.1, 0.5), (0.03, -0.03, -0.01, 0.04), (0.2, 0.6, 1.0),
+                   ((-0.2, -0.04, 0.04, 0.1), (0.02, -0.06, -0.02, 0.06), (0.0, 0.0, 0.0, 0.03)))  # fmt: skip
+
+
+def test_what_a_layer_gains_elsewhere_depends_on_similarity_and_rows():
+    """By hand: the mean, and a slope for each trait in its standard deviations, at most two of them."""
+    every, inner = scored("all", 1.0, 12, 20), scored("inner", 0.4, 12, 20)
+    mean, spread = PRIOR.gain(every, 0.5, 10**1.5)  # one standard deviation above in both
+    assert (mean, spread) == (pytest.approx(0.03 - 0.03 - 0.01), 0.04)
+    assert PRIOR.gain(every, 0.9, 10.0)[0] == pytest.approx(0.03 - 2 * 0.03)
+    mean, spread = PRIOR.gain(inner, 0.3, 10.0)  # halfway between the two depths
+    assert (mean, spread) == (pytest.approx(-0.09 + 0.05), pytest.approx(0.08))
+
+
 def test_the_layer_is_chosen_by_prior_and_leave_one_out():
     """The posterior by hand: few rows leave it to what was best elsewhere, many rows to what is measured."""
     last, every = scored("penultimate", 1.0, 13, 20), scored("all", 1.0, 12, 20)
-    assert most_promising([last, every], "linear") is every  # five points behind, with an error of eleven
-    variance = 0.6 * 0.4 / 20
-    posterior = (0.035 / 0.041**2 - 0.05 / variance) / (1 / 0.041**2 + 1 / variance)
-    assert posterior > 0
-    last, every = scored("penultimate", 1.0, 1300, 2000), scored("all", 1.0, 1200, 2000)
-    assert most_promising([last, every], "linear") is last
-    inner = scored("inner", 0.18, 1900, 2000)
-    assert most_promising([last, inner], "linear") is inner
-    assert most_promising([every, inner], "linear") is None  # no last layer to compare with
+    unlike, alike = {"network": 0.4}, {"network": 0.6}
+    variance = 16 * 0.6 * 0.4 / 20  # four times the standard error of a share
+    gain = (0.03 / 0.04**2 - 0.05 / variance) / (1 / 0.04**2 + 1 / variance)
+    assert gain > 0
+    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR) is every  # five points behind, of twenty rows
+    assert most_promising([last, every], "linear", alike, 10.0, PRIOR) is last  # elsewhere it lost three points there
+    assert most_promising([last, every], "linear", {}, 10.0, PRIOR) is last  # undecided, 0.5: it gains nothing
+    last, every = scored("penultimate", 1.0, 1300, 2000), scored("all", 1.0, 1100, 2000)
+    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR) is last
+    inner = scored("inner", 0.2, 1900, 2000)
+    assert most_promising([last, inner], "linear", unlike, 10.0, PRIOR) is inner
+    assert most_promising([every, inner], "linear", unlike, 10.0, PRIOR) is None  # no last layer to compare with
+
+
+def test_photographs_keep_the_last_layer_and_characters_do_not():
+    """What ships: few characters, unlike the source, are told by an inner layer; photographs by the last one."""
+    layers = [scored("penultimate", 1.0, 60, 100), scored("all", 1.0, 60, 100), scored("inner", 0.67, 60, 100)]
+    for similarity, rows_a_class, layer in ((0.7, 12, "penultimate"), (0.42, 20, "all"), (0.25, 4, "inner")):
+        assert most_promising(layers, "linear", {"network": similarity}, rows_a_class).part.layer == layer
 
 
 def test_scratch_where_pixels_do_as_well(network):
