@@ -87,13 +87,15 @@ def chosen_penalty(
 
     The scale of all weights means nothing: C goes against it, as the penalty is measured against the mean weight.
     From a middle strength it goes on in the direction in which the loss falls by more than its standard error: a few
-    rows tell too little to leave it. Where rows are very many, as many as the work allows are looked at, each class in
-    proportion.
+    rows tell too little to leave it. A class's only row tells nothing: without it the class is unknown, and the
+    strongest penalty would look best. Where rows are very many, as many as the work allows are looked at, each class
+    in proportion.
     """
     unit = float(weight.mean())
     data = _Rows.of(*looked_at(rows, target, weight / unit))
     length = float(np.average(np.square(data.scores).sum(1), weights=data.weight))
-    if length == 0 or len(data.scores) < 3:
+    told = np.bincount(data.target)[data.target] > 1
+    if length == 0 or len(data.scores) < 3 or not told.any():
         return float(STRENGTHS[FIRST] / (length or 1.0) / unit), float("nan")
     found: dict[int, np.ndarray] = {}
 
@@ -101,27 +103,27 @@ def chosen_penalty(
         if i not in found:
             C = STRENGTHS[i] / length
             solution = _solved(data, C, max_iter, TOLERANCE_OF_TRIALS)
-            found[i] = _log_losses(leave_one_out_logits(data, solution, C), data.target)
+            found[i] = _log_losses(leave_one_out_logits(data, solution, C), data.target)[told]
         return found[i]
 
     best = FIRST
     for step in (-1, 1):
-        while 0 <= best + step < len(STRENGTHS) and _is_gain(losses(best) - losses(best + step), data.weight):
+        while 0 <= best + step < len(STRENGTHS) and is_gain(losses(best) - losses(best + step), data.weight[told]):
             best += step
         if best != FIRST:
             break
-    return float(STRENGTHS[best] / length / unit), float(np.average(found[best], weights=data.weight))
+    return float(STRENGTHS[best] / length / unit), float(np.average(found[best], weights=data.weight[told]))
 
 
-def held_out_loss(
+def held_out_losses(
     rows: np.ndarray,
     target: np.ndarray,
     weight: np.ndarray,
     scaler_of: Callable[[np.ndarray, np.ndarray], StandardScaler],
-) -> float:
-    """Return the log-loss of rows that neither the scaler nor the fit has seen, by folds of each class in proportion.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-losses and weights of rows that neither scaler nor fit has seen, by folds of each class in proportion.
 
-    The rows are distinct and sorted by class. Leaving one out in closed form would not do here: a scaler that has seen
+    The rows are distinct and sorted by class; which of them count is the same for all scalers. Leaving one out in closed form would not do here: a scaler that has seen
     the row gives it away where few rows have values in a column.
     """
     scaler = scaler_of(rows, weight)
@@ -139,7 +141,7 @@ def held_out_loss(
         logits = scaler.transform(rows[tested]) @ solution.weight.T + solution.bias
         losses.append(_log_losses(logits, asked))
         weights.append(weight[tested])
-    return float(np.average(np.concatenate(losses), weights=np.concatenate(weights))) if losses else float("inf")
+    return np.concatenate([np.empty(0), *losses]), np.concatenate([np.empty(0), *weights])
 
 
 def leave_one_out_logits(data: _Rows, solution: LogisticFit, C: float) -> np.ndarray:
@@ -179,7 +181,7 @@ def _influences(scores: np.ndarray, curvature: np.ndarray, C: float) -> np.ndarr
     return (1 - m) / (m * curvature)
 
 
-def _is_gain(gains: np.ndarray, weight: np.ndarray) -> bool:
+def is_gain(gains: np.ndarray, weight: np.ndarray) -> bool:
     """Whether the weighted mean of the gains is above its standard error."""
     mean = float(np.average(gains, weights=weight))
     spread = float(np.average(np.square(gains - mean), weights=weight))

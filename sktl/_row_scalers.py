@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from sktl._logistic import distinct, held_out_loss, looked_at
+from sktl._logistic import distinct, held_out_losses, is_gain, looked_at
 from sktl._magnitudes import standardiser
 
 CHOOSES_FROM = 4  # rows a class, from which on rows held out choose
-OTHER_UNITS = 10.0  # times the middle column's deviation: a column with more has a unit of its own
+OTHER_UNITS = 10.0  # times the middle column's deviation: a column with more may have a unit of its own
+LOUD_COLUMNS = (
+    10  # that hold all variance, at most, where that is so: of a network's few active units some are loud too
+)
 
 
 def column_scaler(rows: np.ndarray, weight: np.ndarray | None, target: Any = None) -> StandardScaler:
@@ -32,21 +35,31 @@ def chosen_scaler(rows: np.ndarray, weight: np.ndarray | None, target: np.ndarra
 
     Columns of a table have units of their own. Those of a network's codes, or of words, have one in common, and few
     rows tell little of each column's deviation. Nor can fewer than four rows a class choose: there it is one deviation,
-    unless a column varies far more than most.
+    unless some columns vary far more than most. Then one deviation has to be ahead by more than noise, too: it takes
+    what the other columns tell away.
     """
     classes, codes = np.unique(target, return_inverse=True)
-    kind: Any = column_scaler
-    if rows.shape[1] > 1 and len(classes) > 1:
-        weights = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
-        seen, labels, counts = looked_at(*distinct(rows, codes, weights))
-        counts /= counts.mean()  # only their ratios count here
-        if len(seen) < CHOOSES_FROM * len(classes):
-            return (column_scaler if _has_other_units(rows, weight) else common_scaler)(rows, weight)
-        kind = min((column_scaler, common_scaler), key=lambda one: held_out_loss(seen, labels, counts, one))
-    return kind(rows, weight)
+    if rows.shape[1] < 2 or len(classes) < 2:
+        return column_scaler(rows, weight)
+    weights = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
+    seen, labels, counts = looked_at(*distinct(rows, codes, weights))
+    counts /= counts.mean()  # only their ratios count here
+    has_other_units = _has_other_units(rows, weight)
+    if len(seen) < CHOOSES_FROM * len(classes):
+        return (column_scaler if has_other_units else common_scaler)(rows, weight)
+    by_column, held_out = held_out_losses(seen, labels, counts, column_scaler)
+    gains = by_column - held_out_losses(seen, labels, counts, common_scaler)[0]
+    if has_other_units:
+        is_common = len(gains) > 0 and is_gain(gains, held_out)
+    else:
+        is_common = len(gains) > 0 and np.average(gains, weights=held_out) > 0
+    return (common_scaler if is_common else column_scaler)(rows, weight)
 
 
 def _has_other_units(rows: np.ndarray, weight: np.ndarray | None) -> bool:
     deviation = column_scaler(rows, weight).scale_
     varied = deviation[np.ptp(rows, axis=0) > 0]
-    return bool(len(varied)) and bool(varied.max() > OTHER_UNITS * np.median(varied))
+    if not len(varied) or varied.max() <= OTHER_UNITS * np.median(varied):
+        return False
+    share = np.square(varied / varied.max())
+    return bool(share.sum() ** 2 / np.square(share).sum() < LOUD_COLUMNS)  # (sum v)^2 / sum v^2: how many columns count

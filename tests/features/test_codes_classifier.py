@@ -117,6 +117,22 @@ class TestLeavingOneOut:
         assert 0.09 < part.C_ / whole.C_ < 11
         assert part.score(X, y[:400]) > 0.95
 
+    def test_the_only_row_of_a_class_tells_nothing(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(6, 40))
+        model = LogisticRegressionLOO().fit(X, np.arange(6))
+        assert np.isclose(model.C_ * np.square(X - X.mean(0)).sum(1).mean(), 100)  # the middle strength
+        assert np.isnan(model.loo_log_loss_)
+        y = np.r_[np.repeat(np.arange(3), 6), np.arange(3, 12)]
+        rows = 0.8 * rng.normal(size=(12, 40))[y] + rng.normal(size=(27, 40))
+        model = LogisticRegressionLOO().fit(rows, y)
+        told = np.flatnonzero(y < 3)
+        losses = []
+        for i in told:
+            others = LogisticRegression(C=model.C_, max_iter=1000).fit(np.delete(rows, i, 0), np.delete(y, i))
+            losses.append(-others.predict_log_proba(rows[[i]])[0, y[i]])
+        assert np.isclose(model.loo_log_loss_, np.mean(losses), rtol=0.2)
+
     def test_rows_without_differences(self):
         model = LogisticRegressionLOO().fit(np.ones((4, 3)), [0, 1, 1, 1])
         assert np.allclose(model.predict_proba(np.ones((1, 3))), [[0.25, 0.75]], atol=0.01)

@@ -117,6 +117,22 @@ class TestHeads:
             assert np.ptp(chosen_scaler(alike[:few, 2:], None, y[:few]).scale_) == 0
             assert np.allclose(chosen_scaler(table[:few], None, y[:few]).scale_, table[:few].std(0))
 
+    def test_loud_units_of_a_network_are_no_columns_of_other_units(self):
+        rng = np.random.default_rng(0)
+        y = np.repeat(np.arange(5), 2)
+        deviation = np.exp(0.9 * rng.normal(size=400))  # of ReLUs, few are active, each to a different degree
+        codes = rng.normal(size=(10, 400)) * deviation
+        assert codes.std(0).max() > 10 * np.median(codes.std(0))
+        assert np.ptp(chosen_scaler(codes, None, y).scale_) == 0
+
+    def test_a_few_rows_do_not_hide_all_columns_behind_one(self):
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            y = np.arange(10) % 2
+            table = rng.normal(size=(10, 8)) + 0.7 * y[:, None]
+            table[:, 0] = 1e4 * (rng.normal(size=10) + 0.5 * y)
+            assert np.allclose(chosen_scaler(table, None, y).scale_, table.std(0)), seed
+
     def test_rows_start_as_the_linear_model(self):
         network = RowSpec(5, 8, 3, 0).build()
         rows = torch.linspace(-1, 1, 20).reshape(4, 5)
