@@ -123,8 +123,8 @@ def held_out_losses(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return log-losses and weights of rows that neither scaler nor fit has seen, by folds of each class in proportion.
 
-    The rows are distinct and sorted by class; which of them count is the same for all scalers. Leaving one out in closed form would not do here: a scaler that has seen
-    the row gives it away where few rows have values in a column.
+    The rows are distinct and sorted by class; which of them count is the same for all scalers. Leaving one out in
+    closed form would not do here: a scaler that has seen the row gives it away where few rows have values in a column.
     """
     scaler = scaler_of(rows, weight)
     penalty, _ = chosen_penalty(scaler.transform(rows), target, weight)
