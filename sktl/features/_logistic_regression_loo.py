@@ -54,8 +54,8 @@ class LogisticRegressionLOO(WholeFits, InPlainModes, ClassifierMixin, Documented
     C_ : float
         What was taken.
     loo_log_loss_ : float
-        The leave-one-out log-loss with it, of rows that are not a class's only one; NaN where `C` was given or rows were
-        too few.
+        The leave-one-out log-loss with it, of rows that are not a class's only one; NaN where `C` was given or rows
+        were too few.
     n_iter_ : int
         Steps of the solver.
     n_features_in_ : int
