@@ -32,7 +32,8 @@ class FewShotClassifier(LogitClassifierMixin, TaskLearner):
         A meta-trained learner as ``FrozenEstimator(learner)``, or the path of a saved one (``.safetensors``). One that
         is not frozen is cloned and meta-trained on the support set itself. Or, without any meta-training, a head on the
         encoder's codes: "prototypes", "cosine", "simpleshot", "ridge", "nearest", "logistic", or a head object.
-        "auto" is "ridge"; for feature rows of fewer than 64 columns it is "logistic" on rows in the metric of
+        "auto" is "ridge", whose penalty and scale are chosen by leave-one-out losses in closed form; for feature rows
+        of fewer than 64 columns it is "logistic" on rows in the metric of
         ``ProtoNetClassifier(normalize="within")``, where other heads take rows as they are, and
         warn if columns have units of their own.
     backbone, encoder
