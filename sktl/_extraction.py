@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl.backbones import (
     Backbone,
     CodeRecipe,
@@ -260,14 +260,13 @@ def codes_or_nan(extractor: Extractor, source: PictureSource) -> np.ndarray:
     """Return the codes, NaN for pictures that cannot be read, which one warning names."""
     out, failures = codes_and_failures(extractor, source)
     if failures:
-        warnings.warn(
+        warn_user(
             PictureWarning(
                 f"{len(failures)} of {len(source)} pictures cannot be read, and their codes are NaN: "
                 f"{shorten(f'[{i}] {failures[i]}' for i in failures)}. np.isnan(codes).all(axis=1) finds "
                 "them; this warning's attribute 'failures' says of all what is wrong.",
                 failures,
             ),
-            stacklevel=4,
         )
     return out
 
@@ -286,13 +285,12 @@ def cache_for(backbone: Backbone, cache: Any) -> CodeCache | None:
     store = open_cache(cache)
     if store is None or backbone.is_stable or isinstance(store, MemoryCache):
         return store
-    warnings.warn(
+    warn_user(
         f"What {backbone.name} computes depends on more than its values and its code show "
         f"({shorten(backbone.identity.unknown)}), so another process could not tell it from other networks. Its codes "
         "are kept in memory, for this process only. Define such parts in a file, of plain values and Python, to keep "
         "them in a folder.",
         CacheWarning,
-        stacklevel=3,
     )
     return open_cache("memory")
 

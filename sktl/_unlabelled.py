@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from numbers import Integral, Real
@@ -12,6 +11,7 @@ import numpy as np
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
 from sktl._array_api import check_no_tuples, column_or_1d
+from sktl._warn_once import warn_user
 
 MARK = -1  # what means unlabelled by default
 
@@ -115,17 +115,15 @@ def _instants(labels: np.ndarray) -> np.ndarray:
     return labels if any(moment is None for moment in moments) else np.array(moments)
 
 
-def warn_of_negatives(labels: np.ndarray, unlabelled: Any, *, stacklevel: int) -> None:
+def warn_of_negatives(labels: np.ndarray, unlabelled: Any) -> None:
     """Say that negative numbers other than the mark are classes, where the user has not chosen a mark that is none."""
     if unlabelled is None or is_scalar_nan(unlabelled) or labels.dtype.kind not in "if":
         return
     negative = np.unique(labels[labels < 0]).tolist()
     if negative:
-        warnings.warn(
+        warn_user(
             f"y holds {', '.join(map(str, negative[:5]))}: a negative label is a class, unless it is the mark of "
             f"unlabelled rows, unlabelled={unlabelled!r}. If it marks unlabelled rows, set unlabelled={negative[0]}.",
-            UserWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

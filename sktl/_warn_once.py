@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import sys
 import warnings
+from types import FrameType
 
+BETWEEN = ("sktl", "sklearn", "joblib", "skorch", "torch", "contextlib", "functools")  # the user's code and a warning
 _SAID: set[tuple[str, str, int]] = set()
 
 
 def warn_once(text: str) -> None:
     """Warn once for a line of the user's code: cross-validation calls `score` often, and forgets what was shown."""
-    place = (text, *_line_of_user())
+    frame = _frame_of_user()
+    place = (text, frame.f_code.co_filename, frame.f_lineno)
     if place in _SAID and not _is_always_shown(text):
         return
     _SAID.add(place)
     warnings.warn_explicit(text, UserWarning, *place[1:])
 
 
-def warn_user(text: str, category: type[Warning] = UserWarning) -> None:
-    """Warn, naming the line of the user's code that called the library, from however deep."""
-    warnings.warn_explicit(text, category, *_line_of_user())
+def warn_user(text: str | Warning, category: type[Warning] = UserWarning) -> None:
+    """Warn, naming the line of the user's code that called the library, from however deep.
+
+    As with `warnings.warn`, by default a line hears the same text once.
+    """
+    frame = _frame_of_user()
+    module = frame.f_globals.get("__name__") or "<unknown>"
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(text, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
 
 
 def warn_of_marked_rows(name: str, measure: str) -> None:
@@ -31,11 +40,11 @@ def warn_of_marked_rows(name: str, measure: str) -> None:
     )
 
 
-def _line_of_user() -> tuple[str, int]:
+def _frame_of_user() -> FrameType:
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("sktl.", "sklearn.", "joblib.")):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in BETWEEN:
         frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+    return frame
 
 
 def _is_always_shown(text: str) -> bool:

@@ -12,7 +12,7 @@ SKTL = TESTS.parent / "sktl"
 LAYERS = [
     {"_callbacks", "_deadline", "_documented", "_forking"},
     {"_torch_datasets"},
-    {"_array_api", "_memory", "_progress"},
+    {"_array_api", "_memory", "_progress", "_warn_once"},
     {
         "exceptions",
         "_device",
@@ -29,7 +29,6 @@ LAYERS = [
         "_preprocessing",
         "_unlabelled",
         "_validation",
-        "_warn_once",
     },
     {"_columns", "_digests", "_domain_names", "_magnitudes", "_mixture", "_named", "_whole_fits"},
     {

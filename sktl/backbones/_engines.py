@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import warnings
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
@@ -14,6 +13,7 @@ import torch
 from sktl._forking import ForkSafeLock
 from sktl._memory import Remembered, emptied_on_request
 from sktl._openvino import is_lost, lose_after_fork
+from sktl._warn_once import warn_user
 from sktl.backbones._backbone import Backbone
 from sktl.backbones._engine import Engine, TorchEngine
 from sktl.backbones._openvino import OpenVINOEngine
@@ -150,11 +150,10 @@ def _openvino(key: tuple, recipe: CodeRecipe, requested: str) -> Engine | None:
             _refused.clear()
         _refused.add(key)
         advice = " (pip install openvino)" if isinstance(error, ImportError) else ""
-        warnings.warn(
+        warn_user(
             f"engine={requested!r}: OpenVINO cannot run {recipe.backbone.name!r}{advice}: "
             f"{_first_line(error)}. PyTorch computes the codes instead.",
             EngineWarning,
-            stacklevel=2,
         )
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl.cache._locks import PATIENCE
 from sktl.cache._records import frozen
 from sktl.exceptions import CacheWarning
@@ -77,11 +77,10 @@ def compute_missing(
         queue.extend(claim.busy)
         values.update(claim.ready)
         if claim.mine and is_impatient:
-            warnings.warn(
+            warn_user(
                 f"Another process or thread that computes the same codes has stored none for {PATIENCE:g} seconds: it "
                 "may be stopped, or slow. What it has claimed is computed here.",
                 CacheWarning,
-                stacklevel=3,
             )
         if claim.mine:
             values.update(_compute_claimed(session, position_of, claim.mine, compute))

@@ -11,7 +11,6 @@ import os
 import shutil
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from sktl._warn_once import warn_user
 from sktl.cache._file_system import network_file_system
 from sktl.cache._folder import check_folder, data_folder, foreign_version, mark_folder, reason_of
 from sktl.cache._integrity import inspect
@@ -136,7 +136,7 @@ class Store:
     def _warn(self, reason: str, message: str) -> None:
         if reason not in self._warned:
             self._warned.add(reason)
-            warnings.warn(message[0].upper() + message[1:], CacheWarning, stacklevel=2)
+            warn_user(message[0].upper() + message[1:], CacheWarning)
 
     # Opening and closing.
 
@@ -290,7 +290,7 @@ class Store:
         self._folder.rename(aside)
         self._folder.mkdir()
         message = f"The codes in {str(self.root)!r} are damaged ({fault}); they are put aside in {aside.name!r}."
-        warnings.warn(message, CacheWarning, stacklevel=2)
+        warn_user(message, CacheWarning)
 
 
 def store_at(root: Path) -> Store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, overload
@@ -14,6 +13,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sktl._preprocessing import Preprocessing
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl.datasets._picture_table import TABLES, is_table, read_picture_table
 from sktl.exceptions import BadImageError, PictureWarning
 from sktl.images import as_pictures, picture_suffixes
@@ -193,8 +193,5 @@ def _without(found: list[tuple[int, Path]], failures: dict[int, str], on_bad: st
     if not rest:
         raise BadImageError(f"{said} None is left.", by_path)
     if on_bad == "report":
-        warnings.warn(
-            PictureWarning(f"{said} They are left out; this warning's attribute 'failures' holds all.", by_path),
-            stacklevel=4,
-        )
+        warn_user(PictureWarning(f"{said} They are left out; this warning's attribute 'failures' holds all.", by_path))
     return rest

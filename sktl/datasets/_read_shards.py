@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl.exceptions import BadImageError, PictureWarning
 from sktl.images import picture_suffixes
 
@@ -180,7 +180,7 @@ def _samples_of(parts: Sequence[_Part]) -> list[dict[str, Any]]:
             if part.on_bad == "error":
                 raise
             said = f"{error.args[0]} The {len(found)} samples before are taken."
-            warnings.warn(PictureWarning(said, error.failures), stacklevel=2)
+            warn_user(PictureWarning(said, error.failures))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktl._warn_once import warn_user
 from sktl.density_ratios._base import DensityRatio, in_one_unit
 from sktl.density_ratios._kernels import gaussian, median_distance, squared_distances
 
@@ -115,11 +115,10 @@ def solved(K: np.ndarray, kappa: np.ndarray, largest: float, low: float, high: f
             slope = K @ b - kappa
             if slope @ (b - lowest(slope, largest, low, high)) <= TOLERANCE * max(abs(kappa @ b), 1e-300):
                 return b
-    warnings.warn(
+    warn_user(
         f"Kernel mean matching has not converged in {MAX_ITER} steps; its weights are near the best ones. A larger "
         "sigma converges sooner.",
         ConvergenceWarning,
-        stacklevel=2,
     )
     return b
 

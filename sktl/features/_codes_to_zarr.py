@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-import warnings
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl.exceptions import BadImageError, PictureWarning
 from sktl.features._codes_folder import CodesFolder
 from sktl.features._dask_blocks import Blocks, as_blocks, graph_over, is_dask, is_dask_array
@@ -130,14 +130,13 @@ def codes_to_zarr(
             {i: failures[i] for i in sorted(failures)},
         )
     if reports and (failures := folder.failures()):
-        warnings.warn(
+        warn_user(
             PictureWarning(
                 f"{len(failures)} of {blocks.n_rows} pictures cannot be read, and their codes are NaN: "
                 f"{shorten(f'[{i}] {reason}' for i, reason in failures.items())}. This warning's attribute 'failures' "
                 "says of all what is wrong.",
                 failures,
             ),
-            stacklevel=2,
         )
     return da.from_zarr(folder.codes, storage_options=folder.options or None)
 

@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import pickle
 import socket
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +26,7 @@ from sktl._memory import Remembered, emptied_on_request
 from sktl._modes import plain_modes
 from sktl._openvino import bound_threads
 from sktl._validation import available_cpus, shorten
+from sktl._warn_once import warn_user
 from sktl.exceptions import BadImageError, PictureWarning, WeightsError, WorkerError
 from sktl.features._dask_blocks import as_said
 from sktl.features._missing import GapFiller, missing_rows
@@ -144,13 +144,12 @@ def block_codes(job: Job, rows: Any, start: int | None, length: float = np.nan) 
     """
     codes, failures = block_codes_and_failures(job, rows, start, length)
     if failures:
-        warnings.warn(
+        warn_user(
             PictureWarning(
                 f"{here()}: {len(failures)} of {len(rows)} pictures of a block cannot be read, and their codes are "
                 f"NaN: {shorten(f'[{i}] {reason}' for i, reason in failures.items())}.",
                 failures,
             ),
-            stacklevel=2,
         )
     return codes
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from sktl._warn_once import warn_user
 from sktl.cache import MemoryCache
 from sktl.exceptions import CacheWarning
 from sktl.finetuning._averaging import chosen_share, head_and_share, kept_head, put_between, share_of, values_of
@@ -141,11 +141,10 @@ class Run:
             try:
                 return self._block_batches(self.cut)
             except OSError as error:
-                warnings.warn(
+                warn_user(
                     f"The frozen layers' outputs fit neither in memory nor on the disk ({error}); the layers run anew "
                     "in every epoch.",
                     CacheWarning,
-                    stacklevel=2,
                 )
                 self._run_all()
         return self.training.batches(self.budget), self.training.valid_batches(self.budget)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
+from sktl._warn_once import warn_user
 from sktl.exceptions import PictureWarning
 
 # Floats that went through a resize or a division miss 0 and 1 by rounding.
@@ -90,12 +89,11 @@ def warn_if_shallow(high: int, name: str) -> None:
     white = next((2**depth - 1 for depth in _DEPTHS if high < 2**depth), None)
     if white is None or high < 1:
         return
-    warnings.warn(
+    warn_user(
         f"{name} holds 16-bit values of at most {white}: scaled from 0..65535 they keep {100 * white / 65535:.2g} % of "
         f"the range from black to white. If {white} is white in them, pass value_range=(0, {white}); if they are as "
         "dark as that, pass value_range=(0, 65535).",
         PictureWarning,
-        stacklevel=2,
     )
 
 

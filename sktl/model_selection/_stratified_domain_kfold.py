@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from sklearn.model_selection._split import GroupsConsumerMixin, _build_repr
 
 from sktl._draws import seed_of
+from sktl._warn_once import warn_user
 from sktl.model_selection._domain_rows import (
     Strata,
     by_class,
@@ -115,9 +115,7 @@ def _warn_of_rare(found: Strata, n_splits: int) -> None:
     fewest = int(counts.argmin())
     if counts[fewest] < n_splits:
         domain, label = pairs[:, fewest]
-        warnings.warn(
+        warn_user(
             f"Class {found.classes.tolist()[label]!r} has {counts[fewest]} rows in domain {found.names[domain]!r}, "
             f"fewer than n_splits={n_splits}: some folds lack it.",
-            UserWarning,
-            stacklevel=4,
         )

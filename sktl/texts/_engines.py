@@ -16,6 +16,7 @@ from torch import nn
 from sktl._device import autocast, exact_float32, keep_freed_memory, resolve_precision
 from sktl._memory import emptied_on_request
 from sktl._openvino import Requests, core, is_lost, lose_after_fork, refuse_if_lost
+from sktl._warn_once import warn_user
 from sktl.exceptions import EngineWarning
 from sktl.texts._quantised import quantised
 from sktl.texts._recipe import TextRecipe
@@ -93,11 +94,10 @@ def get_engine(requested: str, recipe: TextRecipe, device: torch.device, n_texts
                     ) from error
                 _refused.add(key)
                 advice = " (pip install openvino)" if isinstance(error, ImportError) else ""
-                warnings.warn(
+                warn_user(
                     f"engine={requested!r}: OpenVINO cannot run {encoder.name!r}{advice}: {_first_line(error)}. "
                     "PyTorch computes the codes instead.",
                     EngineWarning,
-                    stacklevel=2,
                 )
         return encoder.engines.get_or_make(("torch", *key), lambda: TorchTexts(recipe, device))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import xxhash
 from filelock import FileLock, Timeout
 from skorch.callbacks import Callback, EarlyStopping
 
+from sktl._warn_once import warn_user
 from sktl.exceptions import CheckpointWarning, WeightsError
 from sktl.training._files import decode_tensors, encode_tensors, read_whole, write_whole
 from sktl.training._state import check_training_state, load_training_state, pack, training_state, unpack
@@ -144,7 +144,7 @@ class CheckpointFolder:
         return sorted(self.folder.glob(f"{self.key}-*{SUFFIX}"), key=lambda path: path.stem.rpartition("-")[0])
 
     def _warn(self, what: str) -> None:
-        warnings.warn(f"Checkpoints in {str(self.folder)!r} {what}.", CheckpointWarning, stacklevel=3)
+        warn_user(f"Checkpoints in {str(self.folder)!r} {what}.", CheckpointWarning)
 
 
 def _read(path: Path, kinds: Mapping[str, type]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import xxhash
 
 from sktl._identity import callbacks_that_matter, cannot_be_resumed, key_of_settings
+from sktl._warn_once import warn_user
 from sktl.exceptions import CheckpointWarning
 from sktl.training._checkpoints import OF_TRAININGS, CheckpointFolder, KeepEpochs
 from sktl.training._processes import Processes
@@ -84,7 +84,7 @@ def kept_training(
     folder = CheckpointFolder(estimator.checkpoint_dir, key)
     if unknown:
         message = cannot_be_resumed(estimator, f"checkpoint_dir={str(estimator.checkpoint_dir)!r}", unknown)
-        warnings.warn(message, CheckpointWarning, stacklevel=7)
+        warn_user(message, CheckpointWarning)
         return None, None, seed
     saved = None
     if processes is None or processes.is_first:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.optim import Optimizer
 
 from sktl._device import autocast
 from sktl._functional import single_row_explained
+from sktl._warn_once import warn_user
 from sktl.training._errors import NonFiniteLossError
 from sktl.training._processes import Processes
 from sktl.training._steps import Step
@@ -199,11 +199,9 @@ class Updater:
             error.add_note(f"A batch of {rows} rows cannot be cut further: {reason}. Use a smaller batch_size.")
             raise error
         self.micro_batch_size = -(-at_once // 2)
-        warnings.warn(
+        warn_user(
             f"Out of memory with {at_once} rows at once; batches of {rows} rows now go through the network "
             f"{self.micro_batch_size} rows at a time, with the gradients added up.",
-            UserWarning,
-            stacklevel=2,
         )
 
     def _cut(self, batch: Batch, size: int) -> list[Batch]:

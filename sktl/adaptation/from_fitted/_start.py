@@ -73,7 +73,7 @@ class Given:
             check_length(labels, n, "y")
             has_label = is_labelled(labels, unlabelled)
             if is_fitted(estimator) or not hasattr(_last(estimator), "unlabelled"):  # which says so itself
-                warn_of_negatives(known_labels(labels, has_label), unlabelled, stacklevel=5)
+                warn_of_negatives(known_labels(labels, has_label), unlabelled)
         rows = np.flatnonzero(~has_label) if not has_label.all() else np.arange(n)
         if is_fitted(estimator):
             return cls(X, labels, np.array([], dtype=np.intp), rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from sklearn.base import clone
 
 from sktl._device import resolve_device
 from sktl._magnitudes import check_finite
+from sktl._warn_once import warn_user
 from sktl.adaptation.from_fitted._start import Start, chosen, seeded, unwrapped
 from sktl.adaptation.from_fitted._target_rows import RESOLVED, TargetRows, rate_groups, resolved
 from sktl.training import ClassificationStep, EpochTasks, TrainingNet, history_of, processes_of
@@ -132,10 +132,8 @@ class SelfTraining:
 
     def _fitted_anew(self, model: Any, now: Labelled, last: Labelled, seed: int, name: Any) -> tuple[Any, Labelled]:
         if len(np.unique(now.labels)) == 1:
-            warnings.warn(
-                f"All rows of step {name!r} are predicted to be {now.labels.tolist()[0]!r}; the step is left out.",
-                UserWarning,
-                stacklevel=4,
+            warn_user(
+                f"All rows of step {name!r} are predicted to be {now.labels.tolist()[0]!r}; the step is left out."
             )
             return model, last
         again = seeded(clone(unwrapped(model)), None if self.meta.random_state is None else seed)

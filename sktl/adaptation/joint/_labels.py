@@ -58,7 +58,7 @@ def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(_one_class(classes, is_labelled, unlabelled, name))
-    warn_of_negatives(classes, unlabelled, stacklevel=9)
+    warn_of_negatives(classes, unlabelled)
     numbers = np.full(len(y), UNLABELLED, dtype=np.int64)
     numbers[is_labelled] = np.searchsorted(classes, labels)
     return numbers, classes

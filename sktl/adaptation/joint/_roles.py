@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from sktl._columns import domain_column
 from sktl._domain_names import as_python, domain_name, domain_names
 from sktl._validation import shorten
+from sktl._warn_once import warn_user
 from sktl.adaptation.joint._target import Target
 from sktl.adaptation.losses import DomainLoss
 
@@ -95,11 +95,9 @@ def assign(
     target = np.flatnonzero(is_target & takes_part)
     left_out = int((~is_target & ~is_labelled & takes_part).sum())
     if left_out:
-        warnings.warn(
+        warn_user(
             f"{left_out} unlabelled rows of source domains take no part in training; give labels, or name their domain "
             "in target_domain.",
-            UserWarning,
-            stacklevel=7,
         )
     labelled = np.flatnonzero(is_target & is_labelled & takes_part)
     roles = Roles(sources, labelled, target, names, is_target_domain)
@@ -162,19 +160,15 @@ def _check(roles: Roles, y: Target, losses: list[DomainLoss], *, has_domains: bo
             "in target_domain, or leave sample_domain out."
         )
     if needing and len(roles.target) == 0:
-        warnings.warn(
+        warn_user(
             "No row is unlabelled, so there is no target to adapt to: this is plain supervised training. Mark target "
             "rows in y as unlabelled (" + ("-1, or '-1' among labels of text)." if y.is_class else "NaN)."),
-            UserWarning,
-            stacklevel=8,
         )
     if not y.is_class or not roles.sources:
         return
     n_only = len(np.setdiff1d(y.values[roles.target_labelled], y.values[np.concatenate(roles.sources)]))
     if n_only:
-        warnings.warn(
+        warn_user(
             f"{n_only} classes have labels in the target only. They are learned from these rows; aligning the domains "
             "assumes that both hold the same classes.",
-            UserWarning,
-            stacklevel=8,
         )

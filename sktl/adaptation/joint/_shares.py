@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import softmax
+
+from sktl._warn_once import warn_user
 
 PRIOR = 1.0  # how much the source's shares count for beside all target rows
 ROUNDS, STEPS = 8, 100
@@ -131,11 +132,9 @@ def warn_of_shares(shares: np.ndarray, prior: np.ndarray, classes: np.ndarray, u
         if not uses_target:
             done = "Nothing else seems to: the source's model is left as it is (loss='mcc' would adapt it)."
         what = f"There seem to be more of {', '.join(frequent)}, less of {', '.join(rare)}. {done}"
-    warnings.warn(
+    warn_user(
         f"Classes seem to have other shares in the target than in the source. {what} Pass target_shares if you know "
         "them, or None to take them as equal.",
-        UserWarning,
-        stacklevel=7,
     )
 
 

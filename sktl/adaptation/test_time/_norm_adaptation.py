@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from sktl._device import autocast
 from sktl._estimator import OpenNetwork
+from sktl._warn_once import warn_user
 from sktl.adaptation._moments import Moments, held, norms_of
 from sktl.adaptation.from_fitted._target_rows import TargetRows
 from sktl.adaptation.test_time._collapse import Collapse, Predictions, are_spread_thin, could_be_of_the_source
@@ -201,13 +201,11 @@ class NormAdaptation:
 
     def _leave_out(self, held: tuple[Moments, dict[str, Tensor]], before: Predictions, now: Predictions) -> None:
         """Go back to where adaptation stood before these rows, with a warning."""
-        warnings.warn(
+        warn_user(
             "These rows seem to be of a single class, or a few, and predictions collapse: as the norms stood they "
             f"amount to {before.n_classes:.1f} classes, and by these rows' own statistics to {now.n_classes:.1f}, with "
             f"an entropy of {now.entropy:.2f} instead of {before.entropy:.2f}. The rows are left out. Adapt to rows of "
             "all classes in random order; undo_collapse=False adapts all the same.",
-            UserWarning,
-            stacklevel=5,
         )
         self.moments = held[0]
         self._put_back(held[1])
@@ -217,12 +215,10 @@ class NormAdaptation:
         if not self.options.undoes or not self.step.collapse.is_there:
             return False
         before, now = self.step.collapse.n_classes
-        warnings.warn(
+        warn_user(
             f"TENT has collapsed: predictions that amounted to {before:.1f} classes now amount to {now:.1f}. The "
             "norms' scales and shifts are put back to where they started. Rows of a single class, a batch too small or "
             "a learning_rate too large do that.",
-            UserWarning,
-            stacklevel=5,
         )
         self._put_back(self.start)
         return True

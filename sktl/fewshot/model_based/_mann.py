@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from sktl._validation import MOST_UNITS
+from sktl._warn_once import warn_user
 from sktl.fewshot.heads import State
 from sktl.fewshot.meta_training._encoders import Encoder
 from sktl.fewshot.meta_training._learner import MetaLearner
@@ -164,12 +164,10 @@ class MANNLearner(MetaLearner):
 
     def _check_support(self, n_rows: int) -> None:
         if n_rows * self.n_heads > self.n_slots:
-            warnings.warn(
+            warn_user(
                 f"A support set of {n_rows} rows is larger than this {type(self).__name__}'s memory holds: "
                 f"{self.n_slots} slots, {self.n_heads} for each row. Slots unused for longest are overwritten. Train "
                 f"with n_slots={n_rows * self.n_heads} or more to keep all.",
-                UserWarning,
-                stacklevel=4,
             )
 
 

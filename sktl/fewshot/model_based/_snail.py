@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
@@ -13,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from sktl._validation import MOST_UNITS
+from sktl._warn_once import warn_user
 from sktl.fewshot.heads import State
 from sktl.fewshot.meta_training._encoders import Encoder
 from sktl.fewshot.meta_training._episodes import as_range
@@ -140,11 +140,9 @@ class SNAILLearner(MetaLearner):
 
     def _check_support(self, n_rows: int) -> None:
         if n_rows > self._length():
-            warnings.warn(
+            warn_user(
                 f"A support set of {n_rows} rows is longer than any that this {type(self).__name__} was trained on "
                 f"({self._length()}); its answers may be worse for that. Train with more n_shot or n_way.",
-                UserWarning,
-                stacklevel=4,
             )
 
 
