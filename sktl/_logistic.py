@@ -34,6 +34,15 @@ class LogisticFit(NamedTuple):
     n_iter: int
     C: float
     loss: float  # the mean leave-one-out log-loss; NaN where C was given
+    error: float = float("nan")  # the share of rows that is wrong when left out; NaN where C was given
+
+
+class ChosenPenalty(NamedTuple):
+    """A strength, and what rows that are left out lose with it; NaN where there are too few."""
+
+    C: float
+    loss: float  # the mean log-loss
+    error: float  # the share of rows that is wrong
 
 
 class _Rows(NamedTuple):
@@ -75,15 +84,17 @@ def solve_logistic(
     """
     weight = np.ones(len(rows)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     rows, target, weight = distinct(rows, target, weight)
-    penalty, loss = chosen_penalty(rows, target, weight, max_iter) if isinstance(C, str) else (float(C), float("nan"))
+    if isinstance(C, str):
+        chosen = chosen_penalty(rows, target, weight, max_iter)
+    else:
+        chosen = ChosenPenalty(float(C), float("nan"), float("nan"))
     data = _Rows.of(rows, target, weight, TURNED * (target[-1] + 1))
-    return _unturned(_solved(data, penalty, max_iter), data, loss)
+    solution = _unturned(_solved(data, chosen.C, max_iter), data)
+    return solution._replace(loss=chosen.loss, error=chosen.error)
 
 
-def chosen_penalty(
-    rows: np.ndarray, target: np.ndarray, weight: np.ndarray, max_iter: int = MAX_ITER
-) -> tuple[float, float]:
-    """Return the C with the lowest leave-one-out log-loss of rows that differ, sorted by class, and that loss.
+def chosen_penalty(rows: np.ndarray, target: np.ndarray, weight: np.ndarray, max_iter: int = MAX_ITER) -> ChosenPenalty:
+    """Return the C with the lowest leave-one-out log-loss of rows that differ, sorted by class.
 
     The scale of all weights means nothing: C goes against it, as the penalty is measured against the mean weight.
     From a middle strength it goes on in the direction in which the loss falls by more than its standard error: a few
@@ -96,15 +107,14 @@ def chosen_penalty(
     length = float(np.average(np.square(data.scores).sum(1), weights=data.weight))
     told = np.bincount(data.target)[data.target] > 1
     if length == 0 or len(data.scores) < 3 or not told.any():
-        return float(STRENGTHS[FIRST] / (length or 1.0) / unit), float("nan")
+        return ChosenPenalty(float(STRENGTHS[FIRST] / (length or 1.0) / unit), float("nan"), float("nan"))
     found: dict[int, np.ndarray] = {}
 
     def losses(i: int) -> np.ndarray:
         if i not in found:
             C = STRENGTHS[i] / length
-            solution = _solved(data, C, max_iter, TOLERANCE_OF_TRIALS)
-            found[i] = _log_losses(leave_one_out_logits(data, solution, C), data.target)[told]
-        return found[i]
+            found[i] = leave_one_out_logits(data, _solved(data, C, max_iter, TOLERANCE_OF_TRIALS), C)
+        return _log_losses(found[i], data.target)[told]
 
     best = FIRST
     for step in (-1, 1):
@@ -112,7 +122,10 @@ def chosen_penalty(
             best += step
         if best != FIRST:
             break
-    return float(STRENGTHS[best] / length / unit), float(np.average(found[best], weights=data.weight[told]))
+    loss = float(np.average(losses(best), weights=data.weight[told]))
+    is_wrong = ~told | (_classes(found[best]) != data.target)
+    error = float(np.average(is_wrong, weights=data.weight))
+    return ChosenPenalty(float(STRENGTHS[best] / length / unit), loss, error)
 
 
 def held_out_losses(
@@ -127,7 +140,7 @@ def held_out_losses(
     closed form would not do here: a scaler that has seen the row gives it away where few rows have values in a column.
     """
     scaler = scaler_of(rows, weight)
-    penalty, _ = chosen_penalty(scaler.transform(rows), target, weight)
+    penalty = chosen_penalty(scaler.transform(rows), target, weight).C
     folds, losses, weights = np.arange(len(rows)) % N_FOLDS, [], []
     for fold in range(min(N_FOLDS, len(rows))):
         fitted = folds != fold
@@ -224,9 +237,9 @@ def _solved(data: _Rows, C: float, max_iter: int, tolerance: float = TOLERANCE) 
     return LogisticFit(model.coef_, model.intercept_, int(np.max(model.n_iter_)), C, float("nan"))
 
 
-def _unturned(solution: LogisticFit, data: _Rows, loss: float) -> LogisticFit:
+def _unturned(solution: LogisticFit, data: _Rows) -> LogisticFit:
     weight = solution.weight if data.basis is None else solution.weight @ data.basis.T
-    return LogisticFit(weight, solution.bias - weight @ data.centre, solution.n_iter, solution.C, loss)
+    return solution._replace(weight=weight, bias=solution.bias - weight @ data.centre)
 
 
 def _probabilities(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -234,6 +247,10 @@ def _probabilities(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     if logits.shape[1] == 1:
         return softmax(np.hstack([np.zeros_like(logits), logits]), axis=1)[:, 1:], target[:, None] == 1
     return softmax(logits, axis=1), target[:, None] == np.arange(logits.shape[1])
+
+
+def _classes(logits: np.ndarray) -> np.ndarray:
+    return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
 
 
 def _log_losses(logits: np.ndarray, target: np.ndarray) -> np.ndarray:

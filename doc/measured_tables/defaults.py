@@ -76,3 +76,36 @@ def difference(ours: str, case: str) -> float:
 def gain_of(ours: str) -> float:
     """Return the mean gain in accuracy of a default over its cases."""
     return next(row[-2] for row in read("defaults")["summary"] if row[0] == ours and row[2] == "accuracy")
+
+
+def table_lengths() -> str:
+    """Return what the head, short and long training reach, of draws that the rule shortens and of the others."""
+    rows = []
+    for decision, is_short in (("3 epochs", True), ("10 epochs", False)):
+        draws = _draws(is_short)
+        cells = [_mean(draws, length, "accuracy", 100, 1) for length in ("head", "short", "long")]
+        cells += [_mean(draws, length, "log_loss", 1, 3) for length in ("head", "short", "long")]
+        cells += [_mean(draws, length, "seconds", 1, 1) for length in ("head", "short", "long")]
+        rows.append([decision, str(len(draws)), *cells])
+    header = ["decided", "draws", "head, %", "3 epochs, %", "10 epochs, %", "head, log-loss", "3 epochs, log-loss",
+              "10 epochs, log-loss", "head, s", "3 epochs, s", "10 epochs, s"]  # fmt: skip
+    return table(header, rows, left=1)
+
+
+def _draws(is_short: bool) -> list[dict]:
+    results = read("tuning_length")["results"]
+    return [draw for draws in results.values() for draw in draws if draw["is_short"] == is_short]
+
+
+def _mean(draws: list[dict], length: str, what: str, factor: float, digits: int) -> str:
+    return f"{factor * np.mean([draw[length][what] for draw in draws]):.{digits}f}" if draws else ""
+
+
+def shortened_cases() -> str:
+    """Return the cases of which all or some draws are shortened, with how many."""
+    found = []
+    for case, draws in read("tuning_length")["results"].items():
+        n = sum(draw["is_short"] for draw in draws)
+        if n:
+            found.append(f"{case} ({n} of {len(draws)})")
+    return ", ".join(found)

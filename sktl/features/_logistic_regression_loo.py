@@ -56,6 +56,8 @@ class LogisticRegressionLOO(WholeFits, InPlainModes, ClassifierMixin, Documented
     loo_log_loss_ : float
         The leave-one-out log-loss with it, of rows that are not a class's only one; NaN where `C` was given or rows
         were too few.
+    loo_error_ : float
+        The share of rows that is wrong when left out, a class's only row among them; NaN where `C` was given.
     n_iter_ : int
         Steps of the solver.
     n_features_in_ : int
@@ -127,7 +129,7 @@ class LogisticRegressionLOO(WholeFits, InPlainModes, ClassifierMixin, Documented
         weight = None if weight is None else weight[kept]
         solution = solve_logistic(X[kept], target, weight, self.C, int(self.max_iter))
         self.coef_, self.intercept_, self.n_iter_ = solution.weight, solution.bias, solution.n_iter
-        self.C_, self.loo_log_loss_ = solution.C, solution.loss
+        self.C_, self.loo_log_loss_, self.loo_error_ = solution.C, solution.loss, solution.error
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:

@@ -77,7 +77,8 @@ def head_and_share(saved: Mapping[str, Any], of: nn.Linear) -> tuple[LinearHead 
             if head.weight.shape != of.weight.shape or head.bias.shape != of.bias.shape:
                 raise ValueError("it does not fit the network")
             values = np.concatenate([head.weight.ravel(), head.bias, [head.penalty]])
-            if not (np.isfinite(values).all() and min(head.n_iter, head.n_distinct) >= 0):
+            is_share = math.isnan(head.error) or 0 <= head.error <= 1
+            if not (np.isfinite(values).all() and min(head.n_iter, head.n_distinct) >= 0 and is_share):
                 raise ValueError("its values are out of bounds")
         if share is not None and not 0 <= share <= 1:
             raise ValueError(f"its share is {str(share)[:40]}")

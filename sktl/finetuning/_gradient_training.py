@@ -11,7 +11,7 @@ from sktl._warn_once import warn_user
 from sktl.cache import MemoryCache
 from sktl.exceptions import CacheWarning
 from sktl.finetuning._averaging import chosen_share, head_and_share, kept_head, put_between, share_of, values_of
-from sktl.finetuning._budget import Budget
+from sktl.finetuning._budget import Budget, is_within_noise
 from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._frozen import Blocks, FrozenPart, RestNetwork, block_extractor, cuts_before, is_untouched
 from sktl.finetuning._heads import LinearHead
@@ -43,14 +43,15 @@ class Run:
         self.share: float | None = None  # of the way from there to where training ends; None where nothing is averaged
         self.module = (training.network() if learned is None else learned.trainable()).to(training.device)
         self.plan = training.plan(self.module, self.budget)
-        self.cut, rest = self._cut(() if learned is None else learned.tensors)
-        self.net: TrainingNet = self._net(schedule, rest)
+        self.cut, self.rest = self._cut(() if learned is None else learned.tensors)
+        self.net: TrainingNet = self._net(schedule, self.rest)
 
     def train(self, progress: EpochTasks | None = None) -> TrainingNet:
         """Solve the head where the strategy does so, and train; or do what a checkpoint has left to do."""
         training, keeper, saved = self.training, self.training.keeper, self.training.saved
         if keeper is not None and saved is not None:
             self.head, self.share = head_and_share(saved, self.module.head)  # type: ignore
+            self._shorten()
             if saved["is_finished"]:
                 keeper.restore(self.net, saved)
                 return self.net
@@ -58,7 +59,9 @@ class Run:
         saved = training.saved  # which is none where the layers run anew
         starts_solved = training.strategy.solves_head and not self.goes_on
         if starts_solved:
-            self.head = self.head or training.solved_head(resumes=self.cut is not None)
+            if self.head is None:
+                self.head = training.solved_head(resumes=self.cut is not None)
+                self._shorten()
             set_head(self.module, self.head)
         start = self._values() if starts_solved else None
         if keeper is not None:
@@ -80,6 +83,16 @@ class Run:
         if processes is not None:
             processes.align(self.net.module)
         return values_of(self.net.module)
+
+    def _shorten(self) -> None:
+        """Train less where the user leaves the length open, and the head leaves no more than noise to gain."""
+        training, asked, head = self.training, self.training.settings, self.head
+        is_open = asked.max_epochs == "auto" and asked.max_steps is None and training.valid is None
+        if head is None or not is_open or training.kind.is_rows or not training.freezes_bn(self.budget):
+            return  # batch norm would not learn new statistics in so few steps
+        if is_within_noise(head.error, head.n_distinct):
+            self.budget = self.budget.shortened()
+            self.net = self._net(self.net.schedule, self.rest)
 
     def _average(self, start: dict[str, torch.Tensor], valid: Any) -> None:
         """Go back a part of the way from the start."""
@@ -168,7 +181,7 @@ class Run:
         return self.training.net(self.plan, self.budget, schedule=schedule, network=rest, resizing=resizing)
 
     def _run_all(self) -> None:
-        self.cut, self.training.saved = None, None  # a checkpoint of the rest does not fit the whole
+        self.cut, self.rest, self.training.saved = None, None, None  # a checkpoint of the rest does not fit the whole
         self.net = self._net(self.net.schedule)
 
 

@@ -26,6 +26,7 @@ class LinearHead(NamedTuple):
     n_distinct: int = (
         0  # rows that differ, where training starts from it: a row of weight 2 is one, and so are two alike
     )
+    error: float = float("nan")  # share of rows that is wrong when left out, where the penalty was chosen by that
 
 
 def solve_classifier(
@@ -48,7 +49,7 @@ def solve_classifier(
         all_weight, all_bias = np.zeros((n_classes, weight.shape[1])), np.full(n_classes, bias.min() - ABSENT)
         all_weight[classes], all_bias[classes] = weight, bias
         weight, bias = all_weight, all_bias
-    return LinearHead(weight, bias, solution.n_iter, solution.C)
+    return LinearHead(weight, bias, solution.n_iter, solution.C, error=solution.error)
 
 
 def solve_regressor(

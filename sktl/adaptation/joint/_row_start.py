@@ -302,7 +302,7 @@ def _penalty(rows: np.ndarray, class_numbers: np.ndarray, weights: np.ndarray | 
     seen = _spread(np.argsort(class_numbers, kind="stable"), most)
     return chosen_penalty(
         *distinct(rows[seen], np.unique(class_numbers[seen], return_inverse=True)[1], counts[seen]), MAX_ITER
-    )[0]
+    ).C
 
 
 def _head(
