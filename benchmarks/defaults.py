@@ -384,6 +384,8 @@ def main() -> None:
     known = json.loads(args.output.read_text()) if args.output.exists() else {}
     results: dict[str, list] = known.get("results", {})
     dates: dict[str, str] = known.get("dates", {})
+    earlier = known.get("machine", {})
+    processors: dict[str, str] = known.get("processors") or dict.fromkeys(dates, earlier.get("cpu"))
     todo = list(cases(sets(args.codes)))
     about = machine()
     for repeat in range(args.repeats):
@@ -398,6 +400,7 @@ def main() -> None:
             for metric, each in zip(case.metrics, kept):
                 each.append([round(value, 4) for value in measured[metric]])
             dates |= dict.fromkeys(keys, about["date"])
+            processors |= dict.fromkeys(keys, about["cpu"])
     results = {key: each for key, each in results.items() if each}
     table = summary(results)
     print_table(["ours", "baseline", "metric", "wins", "ties", "losses", "mean difference", "lost"], table)
@@ -409,6 +412,7 @@ def main() -> None:
         "repeats": sorted({len(each) for each in results.values()}),
         "machine": about,
         "summary": table,
+        "processors": {key: processors[key] for key in results if key in processors},
         "dates": {key: dates[key] for key in results if key in dates},
         "results": results,
     }

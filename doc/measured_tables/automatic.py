@@ -37,9 +37,9 @@ def table_automatic() -> str:
     return table(["data", "rows", "tested", *COLUMNS.values(), "taken"], rows)
 
 
-def fastai_cases() -> dict:
-    """Return what each case run beside fastai gave."""
-    return read("auto_transfer")["results"].get("fastai", {})
+def fastai_cases(budget: int = 60) -> dict:
+    """Return what each case run beside fastai gave, with so many seconds."""
+    return read("auto_transfer")["results"].get("fastai" if budget == 60 else f"fastai, {budget} s", {})
 
 
 def fastai_version() -> str:
@@ -47,17 +47,17 @@ def fastai_version() -> str:
     return next(iter(fastai_cases().values()))["fastai"]["fastai"]
 
 
-def fastai_ahead(other: str = "fastai") -> str:
+def fastai_ahead(other: str = "fastai", budget: int = 60) -> str:
     """Return on how many of these cases the automatic road is at or above another, and how many there are."""
-    cells = [cell["accuracy"] for cell in fastai_cases().values()]
+    cells = [cell["accuracy"] for cell in fastai_cases(budget).values()]
     return f"{sum(cell['automatic'] >= cell[other] for cell in cells)} of {len(cells)}"
 
 
-def table_fastai() -> str:
+def table_fastai(budget: int = 60) -> str:
     """Return accuracies in per cent and seconds of fitting, by case."""
     names = {"automatic": "automatic", "always trained": "always trained", "fastai": "fastai"}
     rows = []
-    for case, cell in fastai_cases().items():
+    for case, cell in fastai_cases(budget).items():
         values = [cell["accuracy"][name] for name in names]
         texts = bold_best([f"{100 * value:.1f}" for value in values], values, 3)
         seconds = [f"{cell['seconds'][name]:.0f}" for name in names]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from measured_tables._write import read, table
@@ -21,6 +23,12 @@ def _oldest(ours: str, base: str, metric: str) -> str:
     """Return the earliest date of the last draws of a row's cases."""
     dates = read("defaults")["dates"]
     return min(date for key, date in dates.items() if key.startswith(f"{ours} | {base} | ") and key.endswith(metric))
+
+
+def processors() -> str:
+    """Return on which processors how many comparisons were measured last."""
+    names = Counter(read("defaults")["processors"].values())
+    return ", ".join(f"{name} ({n} comparisons)" for name, n in names.most_common())
 
 
 def table_moves() -> str:
