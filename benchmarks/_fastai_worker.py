@@ -1,10 +1,10 @@
 """fastai's `fine_tune` in a process of its own, by the Python of its own environment.
 
 It reads a JSON file, ``{"files": [...], "labels": [...], "test_files": [...], "test_labels": [...]}``, and prints
-``{"accuracy": ..., "seconds": ..., "epochs": ...}``. All is fastai's default (`Resize(224)`, `fine_tune` with its rates
-and its head), but for batches of 16, since the sets are small, and the weights: the same of EfficientNet-Lite0 that the
-other rows start from. How many epochs fit into the time is told by two steps before, which are not counted; training
-ends with the batch in which the time is over.
+``{"accuracy": ..., "seconds": ..., "epochs": ...}``. All is fastai's default (`Resize`, to 224 pixels, `fine_tune` with
+its rates and its head), but for batches of 16, since the sets are small, and the weights: those of EfficientNet-Lite0
+that the other rows start from. How many epochs fit into the time is told by two steps before, which are not counted;
+training ends with the batch in which the time is over. With ``--epochs`` that many are trained instead.
 """
 
 import argparse
@@ -23,7 +23,9 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("problem")
     options.add_argument("--weights", required=True)
-    options.add_argument("--seconds", type=float, required=True)
+    options.add_argument("--seconds", type=float, default=1e6, help="training ends then")
+    options.add_argument("--epochs", type=int, help="instead of as many as fit into the time")
+    options.add_argument("--size", type=int, default=224, help="pixels")
     options.add_argument("--threads", type=int, required=True)
     options = options.parse_args()
     answers = sys.stdout
@@ -60,7 +62,7 @@ def main():
             set_seed(0)
             block = DataBlock(
                 (ImageBlock, CategoryBlock), get_y=dict(zip(given["files"], given["labels"])).get,
-                splitter=IndexSplitter([0]), item_tfms=Resize(224), batch_tfms=Normalize.from_stats(MEAN, STD),
+                splitter=IndexSplitter([0]), item_tfms=Resize(options.size), batch_tfms=Normalize.from_stats(MEAN, STD),
             )  # fmt: skip
             dls = block.dataloaders(given["files"], bs=16, num_workers=0)
             found = vision_learner(dls, "tf_efficientnet_lite0", pretrained=False)
@@ -69,20 +71,22 @@ def main():
             body.load_state_dict(dict(zip(body.state_dict(), list(kept.values())[: len(body.state_dict())])))
             return found
 
-        trial = learner()
-        seconds = {}
-        for name in ("freeze", "unfreeze"):
-            getattr(trial, name)()
-            trial.create_opt()
-            times = []
-            for batch in [trial.dls.one_batch() for _ in range(2)]:
-                start = time.monotonic()
-                loss = trial.loss_func(trial.model(batch[0]), batch[1])
-                loss.backward()
-                times.append(time.monotonic() - start)
-            seconds[name] = times[-1] * len(trial.dls.train)
-        epochs = max(1, int((options.seconds - seconds["freeze"]) / seconds["unfreeze"]))
+        def fitting_epochs():
+            trial = learner()
+            seconds = {}
+            for name in ("freeze", "unfreeze"):
+                getattr(trial, name)()
+                trial.create_opt()
+                times = []
+                for batch in [trial.dls.one_batch() for _ in range(2)]:
+                    start = time.monotonic()
+                    loss = trial.loss_func(trial.model(batch[0]), batch[1])
+                    loss.backward()
+                    times.append(time.monotonic() - start)
+                seconds[name] = times[-1] * len(trial.dls.train)
+            return max(1, int((options.seconds - seconds["freeze"]) / seconds["unfreeze"]))
 
+        epochs = options.epochs or fitting_epochs()
         start = time.monotonic()
         model = learner()
         with model.no_bar(), model.no_logging():

@@ -16,6 +16,11 @@ where the interval leaves out zero by more than half a point, else it is a tie.
   codes of PACS' domains and of digits, SURF, words of Amazon's reviews, electricity in time, 30 and 100 made-up classes
   of 6 rows, and targets with 3 of the source's classes, or with shares that fall by 0.7 from class to class.
 
+Peers' defaults stand beside, where they are installed (``--peers FOLDER`` puts a folder on the path, ``pip install
+--no-deps --target FOLDER skada easyfsl POT``; ``--fastai-python PATH`` is the Python of an environment with fastai):
+skada's CORAL and optimal transport in front of logistic regression on the dense pairs, easyfsl's prototypes and
+SimpleShot on codes, and fastai's `fine_tune` with 1 + 10 epochs from the same weights on pictures of 96 pixels.
+
 Defaults were chosen on these sets, each set judged by what the others choose. Of the strengths 10, 32 and 100 at which
 the search for the penalty may begin, 100 has the lowest log-loss whichever set is left out; of the gains for which it
 goes on, 0, 0.5, 1 and 2 standard errors, the others choose 1 for five of the eight sets, and else 0.5 or 2, whose loss
@@ -39,6 +44,7 @@ import functools
 import itertools
 import json
 import lzma
+import sys
 import tempfile
 import time
 import warnings
@@ -48,7 +54,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, data_path, machine, print_table
+from _common import RESULTS, data_path, machine, peer, print_table
+from _defaults_peers import accuracy_by_fastai, by_easyfsl, by_skada
 from scipy import sparse, stats
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -81,6 +88,7 @@ SHARED_PAIRS = (
     ("mnist", "usps"), ("surf_caltech", "surf_amazon"),
 )  # fmt: skip
 
+DEFAULT_ADAPTED = functools.partial(DomainAdaptedClassifier, random_state=0)
 PICKED = {"iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer, "digits": load_digits}
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -94,6 +102,7 @@ class Case:
     name: str
     metrics: tuple[str, ...]
     run: Callable[[int], Figures]
+    peer: str | None = None  # that it needs
 
 
 def sets(file: Path) -> dict[str, Rows]:
@@ -187,8 +196,10 @@ def _listed(X: np.ndarray) -> Any:
     return list(X) if X.dtype == object else X
 
 
-def across(source: Rows, target: Rows, ours: Callable, n_shots: int, shares: str = "equal") -> Callable[[int], Figures]:
-    """Return what compares adaptation with logistic regression on few rows of the source."""
+def across(
+    source: Rows, target: Rows, ours: Callable, n_shots: int, shares: str = "equal", base: str | None = None
+) -> Callable[[int], Figures]:
+    """Return what compares adaptation with logistic regression on few rows of the source, or with a method of skada."""
 
     def run(repeat: int) -> Figures:
         (X, y), _ = few(source, n_shots, repeat)
@@ -199,8 +210,11 @@ def across(source: Rows, target: Rows, ours: Callable, n_shots: int, shares: str
         both = (sparse.vstack if is_sparse else np.vstack)([X, target[0][seen]])
         marks = np.r_[y, np.full(len(seen), -1)]
         adapted = ours().fit(both.tocsr() if is_sparse else both, marks)
-        base = (logistic() if is_sparse else standardised()).fit(X, y)
-        return beside(adapted, base, (target[0][seen], target[1][seen]))
+        asked, z = target[0][seen], target[1][seen]
+        if base is not None:
+            return {"accuracy": (points(adapted.predict(asked), z), points(by_skada(base, (X, y), asked), z))}
+        simple = (logistic() if is_sparse else standardised()).fit(X, y)
+        return beside(adapted, simple, (asked, z))
 
     return run
 
@@ -315,8 +329,8 @@ def cases(found: dict[str, Rows]) -> Iterator[Case]:
     yield from adaptations(found)
 
 
-def adaptations(found: dict[str, Rows]) -> Iterator[Case]:
-    """Yield the cases of domain adaptation on rows."""
+def adapted_pairs(found: dict[str, Rows]) -> tuple[dict[str, Rows], list[tuple[str, str, int]]]:
+    """Return all sets of rows, and which is adapted to which, with how many rows a class."""
     every = found | surf() | words() | electricity()
     for n in (30, 100):
         every[f"made_up_{n}"], every[f"made_up_{n}_moved"] = blobs(n)
@@ -331,6 +345,12 @@ def adaptations(found: dict[str, Rows]) -> Iterator[Case]:
     for name, load in PICKED.items():
         every[f"{name}_low"], every[f"{name}_high"] = picked(load)
         pairs.append((f"{name}_low", f"{name}_high", 20))
+    return every, pairs
+
+
+def adaptations(found: dict[str, Rows]) -> Iterator[Case]:
+    """Yield the cases of domain adaptation on rows."""
+    every, pairs = adapted_pairs(found)
     for a, b, n in pairs:
         for what, options in (("loss=None", {"loss": None}), ("default", {})):
             model = functools.partial(DomainAdaptedClassifier, random_state=0, **options)
@@ -338,10 +358,58 @@ def adaptations(found: dict[str, Rows]) -> Iterator[Case]:
             yield Case(
                 f"DomainAdaptedClassifier, {what} | logistic regression | {a} to {b}, {n} a class", ("accuracy",), run
             )
-    model = functools.partial(DomainAdaptedClassifier, random_state=0)
     for shares, (a, b) in itertools.product(SHARES, SHARED_PAIRS):
-        run = across(every[a], every[b], model, FROM_SOURCE_OF_SHARES, shares)
+        run = across(every[a], every[b], DEFAULT_ADAPTED, FROM_SOURCE_OF_SHARES, shares)
         yield Case(f"DomainAdaptedClassifier, {shares} | logistic regression | {a} to {b}", ("accuracy",), run)
+
+
+def peer_cases(found: dict[str, Rows], fastai_python: str | None) -> Iterator[Case]:
+    """Yield the cases beside the defaults of skada, easyfsl and fastai."""
+    for (name, rows), n, method in itertools.product(found.items(), (1, 5), ("prototypes", "SimpleShot")):
+        yield Case(
+            f"ProtoNetClassifier | easyfsl's {method} | {name}, {n} a class", ("accuracy",),
+            against_easyfsl(rows, n, method), "easyfsl.methods",
+        )  # fmt: skip
+    every, pairs = adapted_pairs(found)
+    for (a, b, n), method in itertools.product(pairs, ("CORAL", "optimal transport")):
+        if not sparse.issparse(every[a][0]):
+            run = across(every[a], every[b], DEFAULT_ADAPTED, n, base=method)
+            name = f"DomainAdaptedClassifier, default | skada's {method} | {a} to {b}, {n} a class"
+            yield Case(name, ("accuracy",), run, "skada")
+    for shares, (a, b), method in itertools.product(SHARES, SHARED_PAIRS, ("CORAL", "optimal transport")):
+        run = across(every[a], every[b], DEFAULT_ADAPTED, FROM_SOURCE_OF_SHARES, shares, base=method)
+        yield Case(f"DomainAdaptedClassifier, {shares} | skada's {method} | {a} to {b}", ("accuracy",), run, "skada")
+    for n, name in itertools.product(SHOTS[:2], TUNED_ON[:-1] if fastai_python else ()):
+        run = against_fastai(name, n, TUNED_SIZES[0], fastai_python or "")
+        yield Case(f"FineTunedClassifier, pictures | fastai's fine_tune | {name}, {n} a class", ("accuracy",), run)
+
+
+def against_easyfsl(rows: Rows, n_shots: int, method: str) -> Callable[[int], Figures]:
+    """Return what compares prototypes with a method of easyfsl."""
+
+    def run(repeat: int) -> Figures:
+        train, (X, y) = few(rows, n_shots, repeat)
+        labels = [ProtoNetClassifier().fit(*train).predict(X), by_easyfsl(method, train, X)]
+        return {"accuracy": (points(labels[0], y), points(labels[1], y))}
+
+    return run
+
+
+def against_fastai(name: str, n_shots: int, size: int, python: str) -> Callable[[int], Figures]:
+    """Return what compares fine-tuning with fastai's."""
+
+    def run(repeat: int) -> Figures:
+        (X, y), (X_test, y_test) = few(held_pictures()[name], n_shots, repeat)
+        ours = FineTunedClassifier(image_size=size, random_state=0).fit(list(X), y)
+        theirs = accuracy_by_fastai(python, (X, y), (X_test, y_test), size)
+        return {"accuracy": (points(ours.predict(list(X_test)), y_test), 100 * theirs)}
+
+    return run
+
+
+def points(predicted: np.ndarray, y: np.ndarray) -> float:
+    """Return the accuracy in per cent."""
+    return 100 * float(np.mean(np.asarray(predicted) == y))
 
 
 def verdict(differences: list[float], metric: str) -> tuple[float, float, str]:
@@ -378,7 +446,11 @@ def main() -> None:
     options.add_argument("--anew", action="store_true", help="forget what is known of these cases")
     options.add_argument("--codes", type=Path, default=Path(tempfile.gettempdir()) / "sktl_defaults_codes.npz")
     options.add_argument("--output", type=Path, default=RESULTS / "defaults.json")
+    options.add_argument("--peers", help="a folder with skada and easyfsl, to go on the path")
+    options.add_argument("--fastai-python", help="the Python of an environment with fastai")
     args = options.parse_args()
+    if args.peers:
+        sys.path.append(args.peers)
     warnings.filterwarnings("ignore", category=UserWarning)
     end = time.monotonic() + 60 * args.minutes
     known = json.loads(args.output.read_text()) if args.output.exists() else {}
@@ -386,7 +458,9 @@ def main() -> None:
     dates: dict[str, str] = known.get("dates", {})
     earlier = known.get("machine", {})
     processors: dict[str, str] = known.get("processors") or dict.fromkeys(dates, earlier.get("cpu"))
-    todo = list(cases(sets(args.codes)))
+    found = sets(args.codes)
+    todo = [*cases(found), *peer_cases(found, args.fastai_python)]
+    todo = [case for case in todo if case.peer is None or (args.only in case.name and peer(case.peer)[0] is not None)]
     about = machine()
     for repeat in range(args.repeats):
         for case in todo:
@@ -407,7 +481,7 @@ def main() -> None:
     written = {
         "benchmark": "defaults",
         "image_size": IMAGE_SIZE,
-        "n_cases": sum(len(case.metrics) for case in todo),
+        "n_cases": len({f"{case.name} | {metric}" for case in todo for metric in case.metrics} | set(results)),
         "n_cases_done": len(results),
         "repeats": sorted({len(each) for each in results.values()}),
         "machine": about,
