@@ -61,7 +61,7 @@ def deployed(estimator: Any) -> tuple[DeployedNetwork, Preprocessing | int]:
     centre = estimator._centre if metric is None else estimator._centre + metric.centre
     logits = PrototypeLogits(
         centre, estimator.prototypes_, None if metric is None else metric.matrix,
-        is_direction=estimator.normalize_ in ("l2", "center-l2"), distance=estimator.distance, scale=estimator.scale_,
+        is_direction=estimator.normalize_ in ("l2", "center-l2"), distance=estimator.distance_, scale=estimator.scale_,
     )  # fmt: skip
     encoder: Any = estimator.encoder_
     encoder = encoder.estimator if isinstance(encoder, FrozenEstimator) else encoder

@@ -55,10 +55,19 @@ class NormalisedCodes:
             return self.normalize
         is_transductive = not isinstance(self.transductive, (bool, np.bool_))  # type: ignore[attr-defined]
         if encoder is None and n_codes < WIDE:
-            return "within" if self.distance == "sqeuclidean" else None
+            return None if self.distance == "cosine" else "within"
         encoder = encoder.estimator if isinstance(encoder, FrozenEstimator) else encoder
         is_network = isinstance(encoder, BackboneCodes) or hasattr(encoder, "backbone_fingerprint_")
         return "l2" if not is_transductive and (is_network or encoder is None) else None
+
+    @property
+    def distance_(self) -> str:
+        """What ``distance="auto"`` became."""
+        check_is_fitted(self, "classes_")
+        if self.distance != "auto":
+            return self.distance
+        is_transductive = not isinstance(self.transductive, (bool, np.bool_))  # type: ignore[attr-defined]
+        return "cosine" if self.normalize_ == "l2" and not is_transductive else "sqeuclidean"
 
     @property
     def scale_(self) -> float:
@@ -72,9 +81,10 @@ class NormalisedCodes:
             factor, half = WITHIN
             n = (counts[:, 0] if self._is_multilabel else counts).sum()
             return float(min(0.5, factor * self.n_codes_**-0.75) * n / (n + half))
-        if how is None and self.distance != "cosine":
+        is_cosine = self.distance_ == "cosine"
+        if how is None and not is_cosine:
             return 1.0
-        factor, half = COSINES if self.distance == "cosine" else DIRECTIONS
+        factor, half = COSINES if is_cosine else DIRECTIONS
         return float(factor * counts.mean() / (counts.mean() + half))
 
     def _in_metric(self, codes: np.ndarray) -> np.ndarray:

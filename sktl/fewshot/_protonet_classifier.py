@@ -64,8 +64,9 @@ class ProtoNetClassifier(
         What turns rows or pictures into codes in place of a backbone. A transformer is cloned and fitted on the support
         set, unless it comes as ``FrozenEstimator(fitted)``: so does a meta-trained learner. The path of a
         ``.safetensors`` file is a saved `ProtoNetLearner`.
-    distance : {"sqeuclidean", "cosine"}, default="sqeuclidean"
-        Between codes and prototypes.
+    distance : {"auto", "sqeuclidean", "cosine"}, default="auto"
+        Between codes and prototypes. "auto" is "cosine" where codes are brought to unit length ("l2"), which also does
+        so with prototypes: a class whose rows lie closer has no advantage. Else "sqeuclidean", as in the paper.
     normalize : {"auto", "l2", "center-l2", "within"} or None, default="auto"
         What happens to codes first. "l2": unit length. "center-l2": also less n / (n + 1) of the mean code of the first
         support set, of n rows a class (SimpleShot). "within": distances count by how much rows of one class differ
@@ -111,6 +112,8 @@ class ProtoNetClassifier(
         Width of the codes.
     normalize_ : {"l2", "center-l2", "within"} or None
         What "auto" became.
+    distance_ : {"sqeuclidean", "cosine"}
+        What "auto" became.
     scale_ : float
         What ``scale=None`` became.
     n_features_in_ : int
@@ -138,7 +141,7 @@ class ProtoNetClassifier(
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and form are scikit-learn's
         **ENCODER_CONSTRAINTS,
-        "distance": [StrOptions(set(DISTANCES))],
+        "distance": [StrOptions({"auto", *DISTANCES})],
         "normalize": [StrOptions({"auto", *NORMALISATIONS}), None],
         "scale": [Interval(Real, 0, None, closed="neither"), None],
         "transductive": [
@@ -163,7 +166,7 @@ class ProtoNetClassifier(
         backbone: str | Path | nn.Module | Callable | Any = "auto",
         *,
         encoder: str | Path | nn.Module | Any = None,
-        distance: str = "sqeuclidean",
+        distance: str = "auto",
         normalize: str | None = "auto",
         scale: float | None = None,
         transductive: bool | str | TransductiveMethod = False,
@@ -323,7 +326,7 @@ class ProtoNetClassifier(
         parts = []
         for block in gen_batches(len(codes), ROWS_AT_ONCE):
             query = torch.from_numpy(in_metric(self._normalised(codes[block], self._centre, how)))
-            if self.distance == "cosine":
+            if self.distance_ == "cosine":
                 parts.append(scale * cosines(query, prototypes).numpy())
             else:
                 parts.append(-scale * squared_distances(query, prototypes).numpy())

@@ -58,8 +58,8 @@ class TransductiveSupport:
             raise ValueError(f"A transductive method takes no {what}. Set transductive=False, or leave that out.")
         method = get_transductive(self.transductive)
         method._validate_params()
-        if self.distance != "sqeuclidean" or self.scale is not None:
+        if self.distance not in ("auto", "sqeuclidean") or self.scale is not None:
             raise ValueError(
                 f"distance and scale go with transductive=False: {type(method).__name__} has its own. Leave "
-                f"distance='sqeuclidean' and scale=None; got {self.distance!r} and {self.scale!r}."
+                f"distance='auto' and scale=None; got {self.distance!r} and {self.scale!r}."
             )

@@ -304,6 +304,33 @@ class TestNormalisation:
         assert ProtoNetClassifier().fit(X[:, :63], y).normalize_ == "within"
         assert ProtoNetClassifier(transductive="tim").fit(X, y).normalize_ is None
 
+    def test_unit_length_goes_with_cosines(self):
+        rng = np.random.default_rng(0)
+        spread = np.repeat([0.2, 2.0], 10)[:, None]  # one class lies close, the other wide
+        X, y = (
+            np.repeat(rng.normal(size=(2, 64)), 10, axis=0) + spread * rng.normal(size=(20, 64)),
+            np.repeat([0, 1], 10),
+        )
+        model = ProtoNetClassifier().fit(X, y)
+        unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+        means = np.stack([unit[y == k].mean(0) for k in (0, 1)])
+        cosines = unit @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+        logits = 40 * 10 / (10 + 2) * cosines
+        expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        assert model.distance_ == "cosine"
+        np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-9)
+        squared = ProtoNetClassifier(distance="sqeuclidean").fit(X, y)
+        assert not np.allclose(squared.predict_proba(X), expected, atol=1e-3)
+
+    def test_the_distance_follows_what_happens_to_the_codes(self):
+        X, y = np.random.default_rng(0).normal(size=(20, 64)), np.arange(20) % 4
+        for options, width, expected in (
+            ({}, 64, "cosine"), ({}, 8, "sqeuclidean"), ({"normalize": "l2"}, 8, "cosine"),
+            ({"normalize": None}, 64, "sqeuclidean"), ({"normalize": "center-l2"}, 64, "sqeuclidean"),
+            ({"transductive": "tim"}, 64, "sqeuclidean"), ({"distance": "sqeuclidean"}, 64, "sqeuclidean"),
+        ):  # fmt: skip
+            assert ProtoNetClassifier(**options).fit(X[:, :width], y).distance_ == expected
+
     def test_codes_of_a_network_have_unit_length_and_of_other_encoders_their_own(self):
         X, y = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 3), dtype=np.uint8), np.arange(6) % 2
         model = ProtoNetClassifier(image_size=32).fit(X, y)
