@@ -8,6 +8,8 @@ import numpy as np
 
 from measured_tables._write import read, table
 
+LENGTHS = ("head", "short", "long")
+
 
 def table_defaults() -> str:
     """Return wins, ties and losses of each default against its baseline, of cases with two repeats or more."""
@@ -87,33 +89,26 @@ def gain_of(ours: str) -> float:
 
 
 def table_lengths() -> str:
-    """Return what the head, short and long training reach, of draws that the rule shortens and of the others."""
+    """Return what the head, 3 and 10 epochs reach by case, and which draws each rule would make short."""
     rows = []
-    for decision, is_short in (("3 epochs", True), ("10 epochs", False)):
-        draws = _draws(is_short)
-        cells = [_mean(draws, length, "accuracy", 100, 1) for length in ("head", "short", "long")]
-        cells += [_mean(draws, length, "log_loss", 1, 3) for length in ("head", "short", "long")]
-        cells += [_mean(draws, length, "seconds", 1, 1) for length in ("head", "short", "long")]
-        rows.append([decision, str(len(draws)), *cells])
-    header = ["decided", "draws", "head, %", "3 epochs, %", "10 epochs, %", "head, log-loss", "3 epochs, log-loss",
-              "10 epochs, log-loss", "head, s", "3 epochs, s", "10 epochs, s"]  # fmt: skip
+    for case, draws in read("tuning_length")["results"].items():
+        cells = [_mean(draws, length, "accuracy", 100, 1) for length in LENGTHS]
+        cells += [_mean(draws, length, "log_loss", 1, 2) for length in LENGTHS]
+        cells += [_mean(draws, length, "seconds", 1, 1) for length in LENGTHS]
+        short = [f"{sum(draw[rule] for draw in draws)} of {len(draws)}" for rule in ("is_short", "within_noise")]
+        error = f"{100 * np.mean([draw['error'] for draw in draws]):.0f}"
+        rows.append([case, str(draws[0]["rows"]), error, *cells, *short])
+    header = ["pictures", "n", "head's error left out, %", "head, %", "3 epochs, %", "10 epochs, %", "head, log-loss",
+              "3 epochs, log-loss", "10 epochs, log-loss", "head, s", "3 epochs, s", "10 epochs, s", "made short",
+              "by noise"]  # fmt: skip
     return table(header, rows, left=1)
 
 
-def _draws(is_short: bool) -> list[dict]:
-    results = read("tuning_length")["results"]
-    return [draw for draws in results.values() for draw in draws if draw["is_short"] == is_short]
-
-
 def _mean(draws: list[dict], length: str, what: str, factor: float, digits: int) -> str:
-    return f"{factor * np.mean([draw[length][what] for draw in draws]):.{digits}f}" if draws else ""
+    return f"{factor * np.mean([draw[length][what] for draw in draws]):.{digits}f}"
 
 
-def shortened_cases() -> str:
-    """Return the cases of which all or some draws are shortened, with how many."""
-    found = []
-    for case, draws in read("tuning_length")["results"].items():
-        n = sum(draw["is_short"] for draw in draws)
-        if n:
-            found.append(f"{case} ({n} of {len(draws)})")
-    return ", ".join(found)
+def length_mean(case: str, length: str) -> float:
+    """Return the accuracy of a length in per cent."""
+    draws = read("tuning_length")["results"][case]
+    return 100 * float(np.mean([draw[length]["accuracy"] for draw in draws]))

@@ -1,4 +1,4 @@
-"""Fine-tuning is short where the head that it starts from leaves no more than noise to gain."""
+"""Fine-tuning is short where the head that it starts from is right on nearly all rows that are left out."""
 
 import math
 
@@ -9,7 +9,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from sktl.features import LogisticRegressionLOO
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
-from sktl.finetuning._budget import is_within_noise
+from sktl.finetuning._budget import leaves_little
 
 
 def few(network, **options):
@@ -23,28 +23,36 @@ def unclear(striped):
 
 
 class TestRule:
-    # a quarter of the error beside its standard error: by hand
+    # half of the error and its standard error, beside 0.01: by hand
     @pytest.mark.parametrize(
         ("n_wrong", "n", "expected"),
         [
-            (4, 35, True),  # 0.125 / 4 = 0.031 < sqrt(0.125 * 0.875 / 35) = 0.056
-            (14, 35, False),  # 0.403 / 4 = 0.101 > sqrt(0.403 * 0.597 / 35) = 0.083
-            (18, 60, False),  # 0.303 / 4 = 0.076 > 0.059
-            (4, 4, True),  # 0.9 / 4 = 0.225 < sqrt(0.5 * 0.5 / 4) = 0.25: four rows tell nothing
-            (0, 600, True),
-            (30, 600, False),  # 0.051 / 4 = 0.0127 > 0.0090
+            (0, 40, False),  # e = 0.5 / 41 = 0.0122, (0.0122 + 0.0174) / 2 = 0.015
+            (0, 100, True),  # e = 0.5 / 101 = 0.0050, (0.0050 + 0.0070) / 2 = 0.006
+            (1, 140, True),  # (0.0106 + 0.0087) / 2 = 0.0097
+            (2, 140, False),  # (0.0177 + 0.0112) / 2 = 0.0144
+            (10, 140, False),
+            (10, 900, True),  # (0.0117 + 0.0036) / 2 = 0.0076
+            (4, 4, False),
         ],
     )
     def test_values(self, n_wrong, n, expected):
-        assert is_within_noise(n_wrong / n, n) is expected
+        assert leaves_little(n_wrong / n, n) is expected
 
-    def test_an_unknown_error_is_no_noise(self):
-        assert not is_within_noise(math.nan, 10)
+    def test_an_unknown_error_says_nothing(self):
+        assert not leaves_little(math.nan, 10)
+
+
+@pytest.fixture(scope="module")
+def clear():
+    """120 dark and bright pictures, among which the head makes no mistake."""
+    rng, y = np.random.default_rng(1), np.arange(120) % 2
+    return (rng.integers(0, 100, (120, 32, 32, 3)) + 150 * y[:, None, None, None]).astype(np.uint8), y
 
 
 class TestLength:
-    def test_short_where_the_head_is_nearly_right(self, striped, small_network):
-        model = few(small_network).fit(*striped)
+    def test_short_where_the_head_is_nearly_right(self, clear, small_network):
+        model = few(small_network).fit(*clear)
         assert model.max_epochs_ == model.n_iter_ == len(model.history_) == 3
         rates = [row["lr"] for row in model.history_]
         assert rates[-1] < 0.1 * max(rates)  # the schedule spans what is trained
@@ -53,29 +61,29 @@ class TestLength:
         assert few(small_network).fit(*unclear).n_iter_ == 10
 
     @pytest.mark.parametrize("options", [{"max_epochs": 5}, {"max_steps": 20}, {"C": 1.0}])
-    def test_what_is_asked_for_is_done(self, options, striped, small_network):
+    def test_what_is_asked_for_is_done(self, options, clear, small_network):
         expected = {"max_epochs": 5, "max_steps": 5, "C": 10}[next(iter(options))]  # 20 updates are 5 epochs of 4
-        assert few(small_network, **options).fit(*striped).n_iter_ == expected
+        assert few(small_network, **options).fit(*clear).n_iter_ == expected
 
-    def test_data_to_validate_on_decide_instead(self, striped, small_network):
-        X, y = striped
-        model = few(small_network, early_stopping=False).fit(X[:30], y[:30], validation=(X[30:], y[30:]))
+    def test_data_to_validate_on_decide_instead(self, clear, small_network):
+        X, y = clear
+        model = few(small_network, early_stopping=False).fit(X[:110], y[:110], validation=(X[110:], y[110:]))
         assert model.n_iter_ == 10
 
-    def test_no_head_no_rule(self, striped, small_network):
-        assert few(small_network, strategy="full").fit(*striped).n_iter_ == 10
-        numbers = (striped[1] == "lying").astype(float)
-        model = FineTunedRegressor(small_network, image_size=32, random_state=0).fit(striped[0], numbers)
+    def test_no_head_no_rule(self, clear, small_network):
+        assert few(small_network, strategy="full").fit(*clear).n_iter_ == 10
+        numbers = clear[1].astype(float)
+        model = FineTunedRegressor(small_network, image_size=32, random_state=0).fit(clear[0], numbers)
         assert model.n_iter_ == 10
 
-    def test_a_checkpoint_knows_it(self, striped, small_network, tmp_path):
-        first = few(small_network, checkpoint_dir=tmp_path).fit(*striped)
-        again = few(small_network, checkpoint_dir=tmp_path).fit(*striped)
+    def test_a_checkpoint_knows_it(self, clear, small_network, tmp_path):
+        first = few(small_network, checkpoint_dir=tmp_path).fit(*clear)
+        again = few(small_network, checkpoint_dir=tmp_path).fit(*clear)
         assert first.max_epochs_ == again.max_epochs_ == 3
-        assert np.array_equal(first.predict_proba(striped[0]), again.predict_proba(striped[0]))
+        assert np.array_equal(first.predict_proba(clear[0]), again.predict_proba(clear[0]))
 
-    def test_frozen_layers_run_once(self, striped, small_network):
-        assert few(small_network, freeze_until="0", augment=None).fit(*striped).n_iter_ == 3
+    def test_frozen_layers_run_once(self, clear, small_network):
+        assert few(small_network, freeze_until="0", augment=None).fit(*clear).n_iter_ == 3
 
 
 def test_the_error_is_that_of_rows_left_out():
