@@ -11,11 +11,12 @@ from measured_tables._write import read, table
 LENGTHS = ("head", "short", "long")
 
 
-def table_defaults() -> str:
-    """Return wins, ties and losses of each default against its baseline, of cases with two repeats or more."""
+def table_defaults(*, peers: bool = False) -> str:
+    """Return wins, ties and losses of defaults against baselines, or peers, of cases with two repeats or more."""
     rows = [
         [ours, base, metric.removeprefix("-"), *map(str, counts), f"{mean:+.2f}", _oldest(ours, base, metric)]
         for ours, base, metric, *counts, mean, _ in read("defaults")["summary"]
+        if peers == _is_peer(base)
     ]
     header = ["default", "baseline", "measure", "wins", "ties", "losses", "mean gain", "measured from"]
     return table(header, rows, left=3)
@@ -43,12 +44,16 @@ def table_moves() -> str:
     return table(header, rows, left=1)
 
 
-def lost_defaults() -> str:
-    """Return which cases are lost, in a sentence."""
+def _is_peer(base: str) -> bool:
+    return base.startswith(("skada", "easyfsl", "fastai"))
+
+
+def lost_defaults(*, peers: bool = False) -> str:
+    """Return which cases are lost, to baselines or to peers, in a sentence."""
     lost = [
-        f"{ours}, {metric.removeprefix('-')}: {cases}"
-        for ours, _, metric, *_, cases in read("defaults")["summary"]
-        if cases
+        f"{ours}, {f'to {base}' if peers else metric.removeprefix('-')}: {cases}"
+        for ours, base, metric, *_, cases in read("defaults")["summary"]
+        if cases and peers == _is_peer(base)
     ]
     return f"Lost: {'; '.join(lost)}." if lost else "No case is lost."
 
