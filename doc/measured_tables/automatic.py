@@ -68,7 +68,7 @@ def table_fastai(budget: int = 60) -> str:
 
 
 def autogluon_cases(title: str = "autogluon") -> dict:
-    """Return what each case run beside AutoGluon, or "multimodal", gave; other times than 60 seconds are in the title."""
+    """Return what each case run beside AutoGluon, or "multimodal", gave; the title names times other than 60 seconds."""
     return read("auto_transfer")["results"].get(title, {})
 
 
@@ -90,7 +90,8 @@ def table_multimodal() -> str:
             steps = str(cell["autogluon"]["steps"])
             rows.append([case, budget, str(cell["rows"]), str(cell["tested"]), *texts, *seconds, steps])
     return table(
-        ["data", "time", "rows", "tested", *names.values(), *(f"{name}, s" for name in names.values()), "its steps"], rows
+        ["data", "time", "rows", "tested", *names.values(), *(f"{name}, s" for name in names.values()), "its steps"],
+        rows,
     )
 
 

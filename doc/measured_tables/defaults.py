@@ -48,6 +48,18 @@ def _is_peer(base: str) -> bool:
     return base.startswith(("skada", "easyfsl", "fastai"))
 
 
+def gain_where_moved(base: str) -> float:
+    """Return the mean gain in points over a peer on pairs whose target has moved: all but scikit-learn's small sets."""
+    found = read("defaults")["results"]
+    start = f"DomainAdaptedClassifier, default | {base} | "
+    gains = [
+        np.subtract(*np.mean(draws, axis=0))
+        for key, draws in found.items()
+        if key.startswith(start) and "_low" not in key
+    ]
+    return float(np.mean(gains))
+
+
 def lost_defaults(*, peers: bool = False) -> str:
     """Return which cases are lost, to baselines or to peers, in a sentence."""
     lost = [
