@@ -68,7 +68,7 @@ def table_fastai(budget: int = 60) -> str:
 
 
 def autogluon_cases(title: str = "autogluon") -> dict:
-    """Return what each case run beside AutoGluon, or "multimodal", gave; the title names times other than 60 seconds."""
+    """Return what each case run beside AutoGluon, or "multimodal", gave; titles name times other than 60 seconds."""
     return read("auto_transfer")["results"].get(title, {})
 
 
