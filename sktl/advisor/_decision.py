@@ -19,7 +19,7 @@ from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, transformer_of
 from sktl.advisor._layer_prior import most_promising
 from sktl.advisor._problem import Problem
-from sktl.advisor._scoring import Lead, ScoredLayer, lead, standard_error
+from sktl.advisor._scoring import Lead, ScoredLayer, lead, n_neighbours, standard_error
 from sktl.advisor._shift import Shift, shifts
 from sktl.advisor._similarity import Similarity, in_words, similarity
 from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
@@ -28,11 +28,12 @@ from sktl.fewshot import ProtoNetClassifier
 from sktl.finetuning import FineTunedClassifier
 
 FEW, SMALL, LARGE = "few", "small", "large"
+SURE = 3  # standard errors: on 23 tables nearest neighbours that led by less were no better on new rows
 GOOD_ENOUGH = 0.99  # accuracy of codes beyond which training the network can win next to nothing
 FINE_TUNING = {"fine-tune all": "full", "scratch": "scratch"}  # by the names of `FineTunedClassifier`
 NAMED = {"neighbours": "Nearest neighbours", "boosted trees": "Boosted trees"}
 STRATEGIES = {
-    "prototypes": "a prototype for each class, on codes of the network as it is",
+    "prototypes": "a prototype for each class, on codes of the network as it is, or on rows",
     "codes": "a linear classifier on codes of the network as it is",
     "earlier codes": "a linear classifier on codes of earlier layers",
     "fine-tune": "the head first, then all layers from their pretrained values",
@@ -170,7 +171,7 @@ def _strategy(
     if size == FEW:
         return "prototypes"
     if not problem.is_pictures:
-        return _for_rows(chosen, size, trees, reasons)
+        return _for_rows(chosen, size, n_neighbours(problem.number), trees, reasons)
     if size == SMALL:
         return "codes" if chosen.part.layer == PENULTIMATE else "earlier codes"
     accuracy = chosen.scores.get(score, 0.0)
@@ -193,7 +194,7 @@ def _strategy(
 
 
 def _for_rows(
-    chosen: ScoredLayer, size: str, trees: tuple[np.ndarray, np.ndarray] | None, reasons: list[str]
+    chosen: ScoredLayer, size: str, k: int, trees: tuple[np.ndarray, np.ndarray] | None, reasons: list[str]
 ) -> str:  # fmt: skip
     if not chosen.part.is_pretrained:
         reasons.append("Rows of features come without a pretrained network: there is nothing to transfer from.")
@@ -202,16 +203,21 @@ def _for_rows(
     gains = {}
     if "knn" in chosen.right:
         gains["neighbours"] = chosen.right["knn"].astype(float) - chosen.right["linear"]
+        if gains["neighbours"].mean() <= (SURE if k > 1 else 1) * standard_error(gains["neighbours"]):
+            del gains["neighbours"]
     if trees is not None:
         rows, right = trees
         gains["boosted trees"] = right.astype(float) - chosen.right["linear"][rows]
     best = max(gains, key=lambda name: gains[name].mean(), default=None)
     if best is None or gains[best].mean() <= standard_error(gains[best]):
         return "linear"
-    reasons.append(
-        f"{NAMED[best]} are {100 * gains[best].mean():.1f} points "
-        "ahead of a linear classifier: classes are not divided by planes."
-    )
+    ahead = f"{NAMED[best]} are {100 * gains[best].mean():.1f} points ahead of a linear classifier"
+    if best == "neighbours" and k == 1 and size != LARGE:
+        reasons.append(
+            f"{ahead}. One neighbour is no sure answer: the mean of a few rows is a better one."
+        )
+        return "prototypes"
+    reasons.append(f"{ahead}: classes are not divided by planes.")
     return "scratch" if best == "neighbours" and size == LARGE else best
 
 

@@ -38,6 +38,7 @@ FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "n_leep": n_leep,
 }
 SCORES = (*ACCURACIES, *FORMULAS)
+NEIGHBOURS = 5  # scikit-learn's default
 BOOSTED_FOLDS = 3
 FEWEST_BOOSTED = 50  # rows
 MOST_BOOSTED = 150_000  # rows times columns times trees an iteration, which take a second or two
@@ -140,8 +141,7 @@ def _scored(
     right: dict[str, np.ndarray] = {}
     if "knn" in scores:
         metric = "euclidean" if part.layer in (AS_THEY_ARE, PIXELS) else "cosine"
-        k = 5 if np.median(np.bincount(number)) > 5 else 1
-        right["knn"] = knn_leave_one_out(codes, number, n_neighbors=k, metric=metric) == number
+        right["knn"] = knn_leave_one_out(codes, number, n_neighbors=n_neighbours(number), metric=metric) == number
     if "linear" in scores and cv is None:
         right["linear"] = ridge_leave_one_out(codes, number).labels == number
     elif "linear" in scores:
@@ -151,6 +151,11 @@ def _scored(
         right["linear"] = cross_val_predict(model, codes, number, cv=folds) == number
     values = {name: float(right[name].mean()) if name in right else FORMULAS[name](codes, number) for name in scores}
     return ScoredLayer(part, values, right)
+
+
+def n_neighbours(number: np.ndarray) -> int:
+    """Return how many neighbours say the class of a row: one, where most classes have few rows."""
+    return NEIGHBOURS if np.median(np.bincount(number)) > NEIGHBOURS else 1
 
 
 def boosted(layers: Sequence[ScoredLayer], number: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -57,8 +57,9 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     large, unlike         all layers at once; from scratch, if plain pixels do as well as the network's codes
     unlabelled rows that  adaptation: statistics of each domain aligned, or `DomainAdaptedClassifier` if labels
     differ from labelled  are many
-    rows of features      linear, nearest neighbours or a network from scratch: what leave-one-out says; boosted
-                          trees where they are ahead of these in three folds
+    rows of features      linear; nearest neighbours (prototypes, with five a class or fewer; a network from scratch,
+                          if large) where leave-one-out says more than noise for them; boosted trees where they are
+                          ahead of these in three folds
     text                  a linear classifier on tf-idf, or on the codes of the transformers given; sparse codes are
                           not adapted
     ===================== ==================================================================================

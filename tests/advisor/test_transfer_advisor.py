@@ -22,6 +22,7 @@ from torch import nn
 from sktl import CNNCodesTransformer, TransferAdvisor
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import AS_THEY_ARE, LayerCodes
+from sktl.advisor._decision import _for_rows
 from sktl.advisor._layer_prior import LayerPrior, most_promising
 from sktl.advisor._made_codes import dense
 from sktl.advisor._scoring import ScoredLayer, boosted, score_layers
@@ -682,3 +683,27 @@ def test_texts_among_which_some_look_like_files(tmp_path, monkeypatch):
     paths = ["a.png", "b.png", "c.png", "a sentence"]
     with pytest.raises(BadImageError, match="None of 4 pictures"):
         TransferAdvisor().fit(paths, ["x", "y", "x", "y"])
+
+
+@pytest.mark.parametrize(("k", "n_better", "advised"), [(5, 8, "linear"), (5, 30, "neighbours"), (1, 8, "prototypes")])
+def test_neighbours_have_to_be_ahead_by_more_than_noise(k, n_better, advised):
+    linear, knn = np.zeros(100, bool), np.zeros(100, bool)
+    linear[:2] = True  # 2 rows that neighbours do not get, and some that only they do
+    knn[2 : 2 + n_better] = True
+    part = LayerCodes("none", None, AS_THEY_ARE, 0.0, np.zeros((100, 2)))
+    chosen = ScoredLayer(part, {"linear": 0.02, "knn": n_better / 100}, {"linear": linear, "knn": knn})
+    lead = (n_better - 2) / 100 / (np.r_[np.ones(n_better), -np.ones(2), np.zeros(98 - n_better)].std(ddof=1) / 10)
+    assert (lead > 3) == (advised == "neighbours")
+    assert lead > 1
+    assert _for_rows(chosen, "small", k, None, []) == advised
+
+
+def test_few_rows_a_class_of_no_planes_take_prototypes():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(30), 4)
+    X = rng.uniform(-10, 10, size=(30, 2))[y] + 0.3 * rng.normal(size=(120, 2))  # 30 places on a map
+    found = TransferAdvisor().fit(X, y)
+    assert steps(found.make_estimator()) == ["StandardScaler", "ProtoNetClassifier"]
+    assert "One neighbour is no sure answer" in str(found.report_)
+    tested = rng.permutation(120)
+    assert found.make_estimator().fit(X, y).score(X[tested], y[tested]) > 0.8
