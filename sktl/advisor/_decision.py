@@ -213,9 +213,7 @@ def _for_rows(
         return "linear"
     ahead = f"{NAMED[best]} are {100 * gains[best].mean():.1f} points ahead of a linear classifier"
     if best == "neighbours" and k == 1 and size != LARGE:
-        reasons.append(
-            f"{ahead}. One neighbour is no sure answer: the mean of a few rows is a better one."
-        )
+        reasons.append(f"{ahead}. One neighbour is no sure answer: the mean of a few rows is a better one.")
         return "prototypes"
     reasons.append(f"{ahead}: classes are not divided by planes.")
     return "scratch" if best == "neighbours" and size == LARGE else best
