@@ -45,7 +45,7 @@ class LayerPrior:
 
     def gain(self, one: ScoredLayer, similarity: float, rows_a_class: float) -> tuple[float, float]:
         """Return mean and standard deviation of a layer's gain, inner layers by their depth."""
-        known = self.all_layers
+        known: tuple[float, ...] = self.all_layers
         if one.part.layer != ALL:
             known = tuple(float(np.interp(one.part.depth, self.depths, values)) for values in zip(*self.inner))
         mean, *slopes, spread = known

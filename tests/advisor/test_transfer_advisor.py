@@ -562,7 +562,20 @@ def test_codes_of_few_sparse_rows_keep_all_inner_products():
     assert codes.shape == (30, 30)
     assert np.allclose(codes @ codes.T, (X @ X.T).toarray())
     assert np.allclose(dense(X[:, :20].tocsr(), 0), X[:, :20].toarray())
-    assert dense(sparse.random(600, 700, 0.05, format="csr", random_state=0), 0).shape == (600, 256)
+
+
+def test_codes_of_more_sparse_rows_are_their_largest_components(monkeypatch):
+    X = sparse.random(520, 700, 0.05, format="csr", random_state=0)
+    left, values, _ = np.linalg.svd(X.toarray(), full_matrices=False)
+    wanted = (left[:, :256] * values[:256] ** 2) @ left[:, :256].T
+    codes = dense(X, 0)
+    assert codes.shape == (520, 256)
+    assert np.allclose(codes @ codes.T, wanted)
+    assert np.allclose(np.linalg.norm(codes, axis=0), values[:256])  # the largest first
+    monkeypatch.setattr("sktl.advisor._made_codes.MOST_DECOMPOSED", 519)  # of more rows they are found by chance
+    near = dense(X, 0)
+    assert near.shape == (520, 256)
+    assert np.linalg.norm(near @ near.T - wanted) < 0.1 * np.linalg.norm(wanted)
 
 
 @pytest.mark.parametrize("n_each", [1, 2])
