@@ -213,7 +213,8 @@ def thumbnails(advisor: Any, problem: Problem, pairs: Sequence[Pair], doubtful: 
     kind = advisor._kind
     source = as_pictures(take_rows(problem.X, rows), image_shape=kind.image_shape, value_range=kind.value_range)
     found = {}
-    for which, batch in iter_batches(source, Preprocessing((THUMBNAIL,) * 2, crop_pct=1.0), batch_size=64):
+    whole = Preprocessing((THUMBNAIL,) * 2, crop_pct=1.0, crop_mode="border")
+    for which, batch in iter_batches(source, whole, batch_size=64):
         for i, picture in zip(which, batch.permute(0, 2, 3, 1).numpy()):
             file = io.BytesIO()
             Image.fromarray(picture).save(file, "JPEG", quality=80)

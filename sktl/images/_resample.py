@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from sktl._preprocessing import Preprocessing
+from sktl.exceptions import PictureWarning
+
+HARDLY_SEEN = 0.2  # of a picture
+LONG = 3  # times its shorter side, for the crop's proportions
 
 
 def placement(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -53,6 +58,7 @@ def write_scaled(
     """
     (scaled_height, scaled_width), (top, left) = placement(original_size or pixels.shape[1:3], preprocessing)
     height, width = preprocessing.size
+    _warn_if_hardly_seen(scaled_height / height, scaled_width / width)
     if scaled_height < height or scaled_width < width:
         out[...] = preprocessing.fill
         out = out[:, max(0, -top) : max(0, -top) + scaled_height, max(0, -left) : max(0, -left) + scaled_width]
@@ -74,6 +80,19 @@ def write_scaled(
         antialias=preprocessing.interpolation != "nearest",
     )
     out[...] = scaled[:, :, top : top + height, left : left + width].permute(0, 2, 3, 1).numpy()
+
+
+def _warn_if_hardly_seen(rows: float, columns: float) -> None:
+    """Warn where the scaled picture is so many times as large as the crop, along each axis, that little is left."""
+    share = 1 / (max(1.0, rows) * max(1.0, columns))
+    if share < HARDLY_SEEN and max(rows, columns) > LONG * min(rows, columns):
+        warnings.warn(
+            "Of long pictures, several times as wide as they are high or the other way round, less than a fifth is "
+            "seen: their centre. CNNCodesTransformer(preprocessing={'crop_mode': 'squash'}) sees them whole; 'border' "
+            "keeps their proportions. Estimators without this parameter take that transformer (as backbones, encoder).",
+            PictureWarning,
+            stacklevel=2,
+        )
 
 
 def _seen(length: int, scaled: int, start: int, kept: int) -> tuple[slice, int, int]:

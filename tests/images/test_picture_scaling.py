@@ -1,6 +1,7 @@
 """Geometry against torchvision, values against PIL, and one road for every form."""
 
 import contextlib
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from sktl._preprocessing import Preprocessing
+from sktl.exceptions import PictureWarning
 from sktl.images import _decode as decode_module
 from sktl.images import as_pictures
 from sktl.images._resample import placement, write_scaled
@@ -153,3 +155,21 @@ def test_original_size_decides_the_geometry():
     out = np.empty((1, 10, 10, 3), dtype=np.uint8)
     write_scaled(out, np.asarray(smooth(25, 51))[None], preprocessing, (99, 201))
     assert placement((99, 201), preprocessing) == ((10, 20), (0, 5))
+
+
+@pytest.mark.parametrize(("size", "crop_mode", "warns"), [
+    ((20, 200), "center", True), ((200, 20), "center", True), ((20, 70), "center", False), ((20, 200), "squash", False),
+    ((20, 200), "border", False),
+])  # fmt: skip
+def test_long_pictures_of_which_little_is_seen_are_told(size, crop_mode, warns):
+    long = np.arange(3 * size[0] * size[1], dtype=np.uint32).astype(np.uint8).reshape(1, *size, 3)
+    preprocessing = Preprocessing(size=(32, 32), crop_mode=crop_mode)
+    for X in (long, [Image.fromarray(long[0])]):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            as_pictures(X).batch([0], preprocessing)
+        assert [w.category for w in caught] == [PictureWarning] * warns
+        assert all("crop_mode" in str(w.message) for w in caught)
+    with warnings.catch_warnings():  # a long picture for a network that takes long ones
+        warnings.simplefilter("error")
+        as_pictures(long).batch([0], Preprocessing(size=tuple(side // 4 for side in size), crop_mode=crop_mode))
