@@ -67,9 +67,9 @@ def table_fastai(budget: int = 60) -> str:
     )
 
 
-def autogluon_cases(title: str = "autogluon") -> dict:
-    """Return what each case run beside AutoGluon, or "multimodal", gave; titles name times other than 60 seconds."""
-    return read("auto_transfer")["results"].get(title, {})
+def autogluon_cases(budget: int = 60) -> dict:
+    """Return what each case run beside AutoGluon gave, with so many seconds."""
+    return read("auto_transfer")["results"].get("autogluon" if budget == 60 else f"autogluon, {budget} s", {})
 
 
 def autogluon_version() -> str:
@@ -95,11 +95,11 @@ def table_multimodal() -> str:
     )
 
 
-def table_autogluon(title: str = "autogluon") -> str:
+def table_autogluon(budget: int = 60) -> str:
     """Return accuracies in per cent and seconds of fitting, by case."""
     names = {"automatic": "automatic", "simple": "logistic regression", "autogluon": "AutoGluon"}
     rows = []
-    for case, cell in autogluon_cases(title).items():
+    for case, cell in autogluon_cases(budget).items():
         values = [cell["accuracy"][name] for name in names]
         texts = bold_best([f"{100 * value:.1f}" for value in values], values, 3)
         seconds = [f"{cell['seconds'][name]:.0f}" for name in names]
@@ -109,6 +109,23 @@ def table_autogluon(title: str = "autogluon") -> str:
         ["data", "rows", "tested", *names.values(), *(f"{name}, s" for name in names.values()), "AutoGluon's choice"],
         rows,
     )
+
+
+def table_forests() -> str:
+    """Return what a random forest and other rules for the ensemble change for feature rows: points, over tables."""
+    results = read("forests_on_rows")["results"]
+    rows = []
+    for size in ("100 a class", "20 a class"):
+        cells = [(name.split(", ")[0], cell["contenders"]) for name, cell in results.items() if size in name]
+        for title in ("log-loss", "always", "forest", "forest, log-loss", "forest, always"):
+            gains: dict[str, list[float]] = {}
+            for name, found in cells:
+                gains.setdefault(name, []).append(100 * (found[title][0] - found["now"][0]))
+            means = np.array([np.mean(of) for of in gains.values()])
+            error = means.std(ddof=1) / np.sqrt(len(means))
+            ahead = f"{(means > 0).sum()} / {(means < 0).sum()}"
+            rows.append([size, title, str(len(means)), str(len(cells)), f"{means.mean():+.2f} ± {error:.2f}", ahead])
+    return table(["rows", "what", "tables", "draws", "points", "tables ahead / behind"], rows)
 
 
 def overruns() -> list[dict]:
