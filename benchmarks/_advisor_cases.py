@@ -34,8 +34,6 @@ class DataSet:
         Rows a class to learn from; each size is a case.
     read : callable
         Returns X and y.
-    is_trained : bool
-        Whether networks are trained on its largest size.
     is_ranked : bool
         Whether layers of several networks are ranked on it.
     """
@@ -45,7 +43,6 @@ class DataSet:
     kind: str
     sizes: tuple[int, ...]
     read: Callable[[], tuple[Any, np.ndarray]]
-    is_trained: bool = False
     is_ranked: bool = True
 
     def split(self) -> tuple[Any, np.ndarray, dict[int, np.ndarray], np.ndarray]:
@@ -116,15 +113,15 @@ def reviews(domain: str) -> tuple[list[str], np.ndarray]:
 def data_sets() -> list[DataSet]:
     """Return all of them, kinds in turn, so that a bounded run has some of each."""
     pacs = [
-        DataSet(f"PACS {name}", "PACS", PICTURES, (3, 12, 40), lambda name=name: paths_of(f"pacs/{name}"), True)
+        DataSet(f"PACS {name}", "PACS", PICTURES, (3, 12, 40), lambda name=name: paths_of(f"pacs/{name}"))
         for name in ("photo", "sketch", "cartoon", "art_painting")
     ]
     numerals = [
-        DataSet("USPS", "USPS", PICTURES, (4, 20, 100), lambda: digits("usps"), True),
-        DataSet("MNIST", "MNIST", PICTURES, (4, 20, 100), lambda: digits("mnist"), True),
-        DataSet("hymenoptera", "hymenoptera", PICTURES, (10, 100), hymenoptera, True),
+        DataSet("USPS", "USPS", PICTURES, (4, 20, 100), lambda: digits("usps")),
+        DataSet("MNIST", "MNIST", PICTURES, (4, 20, 100), lambda: digits("mnist")),
+        DataSet("hymenoptera", "hymenoptera", PICTURES, (10, 100), hymenoptera),
         DataSet("8x8 digits", "8x8 digits", PICTURES, (8, 40), eight_by_eight),
-        DataSet("glyphs", "glyphs", PICTURES, (3, 6), glyphs, True),
+        DataSet("glyphs", "glyphs", PICTURES, (3, 6), glyphs),
     ]
     omniglot = [
         DataSet(
@@ -138,9 +135,9 @@ def data_sets() -> list[DataSet]:
         for i, name in enumerate(alphabets())
     ]
     rows = [
-        DataSet("electricity", "electricity", ROWS, (50, 250, 1000), electricity, True),
-        DataSet("wine", "wine", ROWS, (8, 24), lambda: load_wine(return_X_y=True), True),
-        DataSet("breast cancer", "breast cancer", ROWS, (20, 100), lambda: load_breast_cancer(return_X_y=True), True),
+        DataSet("electricity", "electricity", ROWS, (50, 250, 1000), electricity),
+        DataSet("wine", "wine", ROWS, (8, 24), lambda: load_wine(return_X_y=True)),
+        DataSet("breast cancer", "breast cancer", ROWS, (20, 100), lambda: load_breast_cancer(return_X_y=True)),
     ]
     texts = [
         DataSet(f"Amazon {name}", f"Amazon {name}", TEXTS, (50, 300), lambda name=name: reviews(name))

@@ -47,9 +47,9 @@ def advice_test(control: str, kind: str | None = None) -> str:
 
 
 def ahead_of_controls() -> str:
-    """Return in words which controls the advice beats beyond chance."""
+    """Return in words against which controls the advice is ahead beyond chance."""
     beaten = [name for name in CONTROLS if _is_ahead(advised()["tests"][f"advice / {name}"], -1)]
-    return {0: "neither control", 1: f"only the control {beaten[0] if beaten else ''}", 2: "both controls"}[len(beaten)]
+    return ("against neither", f"against the {beaten[0]} only" if beaten else "", "against both")[len(beaten)]
 
 
 def cost_value(where: str, what: str = "cost_median") -> float:
