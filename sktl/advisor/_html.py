@@ -114,7 +114,7 @@ def _ranking(report: Any) -> str:
     )
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="Ranking"><table class="sortable">'
-        f"<caption>Scores by {_escaped(report.how)}. A heading sorts.</caption>"
+        f"<caption><span>Scores by {_escaped(report.how)}. A heading sorts.</span></caption>"
         f"<thead><tr>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -33,6 +33,7 @@ svg text{fill:var(--fg)}
 .here{fill:var(--b);stroke:var(--bg);stroke-width:2}
 .quadrant{stroke:var(--line)}.q0{fill:var(--q0)}.q1{fill:var(--q1)}.q2{fill:var(--q2)}.q3{fill:var(--q3)}
 .wide{overflow-x:auto;max-width:100%}
+caption span{display:inline-block;position:sticky;left:0;max-width:calc(100vw - 40px)}
 table{border-collapse:collapse;min-width:100%}
 th,td{padding:6px 10px;text-align:left;border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}
 th button{font:inherit;font-weight:700;color:inherit;background:none;border:0;padding:2px;cursor:pointer;

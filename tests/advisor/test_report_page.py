@@ -40,6 +40,7 @@ addEventListener("load", async () => {
     copied: copied,
     said: document.querySelector(".said").textContent,
     width: document.documentElement.scrollWidth,
+    caption: [...document.querySelectorAll("caption, caption > *")].pop().getBoundingClientRect().right,
   });
 });
 </script>
@@ -193,6 +194,7 @@ def test_in_a_browser(report, width, tmp_path):
     assert found["copied"].strip() == report.code.strip()
     assert found["said"] == "Copied."
     assert found["width"] <= max(width, 500)  # nothing but tables is wider than the window
+    assert found["caption"] <= max(width, 500)
 
 
 def test_no_shape_has_a_negative_size(network):
