@@ -194,11 +194,11 @@ def _influences(scores: np.ndarray, curvature: np.ndarray, C: float) -> np.ndarr
     return (1 - m) / (m * curvature)
 
 
-def is_gain(gains: np.ndarray, weight: np.ndarray) -> bool:
-    """Whether the weighted mean of the gains is above its standard error."""
+def is_gain(gains: np.ndarray, weight: np.ndarray, times: float = 1.0) -> bool:
+    """Whether the weighted mean of the gains is above so many times its standard error."""
     mean = float(np.average(gains, weights=weight))
     spread = float(np.average(np.square(gains - mean), weights=weight))
-    return mean > np.sqrt(spread * np.square(weight).sum()) / weight.sum()
+    return mean > times * np.sqrt(spread * np.square(weight).sum()) / weight.sum()
 
 
 def distinct(rows: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -125,6 +125,13 @@ class TestHeads:
         assert codes.std(0).max() > 10 * np.median(codes.std(0))
         assert np.ptp(chosen_scaler(codes, None, y).scale_) == 0
 
+    def test_ten_rows_of_codes_do_not_choose_their_columns_deviations_by_chance(self):
+        y = np.arange(10) % 2
+        for seed in range(30):
+            rng = np.random.default_rng(seed)
+            codes = np.maximum(rng.normal(size=(10, 300)) + 0.15 * np.outer(y, rng.normal(size=300)), 0)
+            assert np.ptp(chosen_scaler(codes, None, y).scale_) == 0, seed
+
     def test_a_few_rows_do_not_hide_all_columns_behind_one(self):
         for seed in range(20):
             rng = np.random.default_rng(seed)
