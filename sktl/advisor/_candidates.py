@@ -26,6 +26,7 @@ from sklearn.utils._param_validation import Interval
 from sktl._documented import Documented
 from sktl._inputs import ROWS
 from sktl.advisor._codes import EMBEDDED, PENULTIMATE, LayerCodes
+from sktl.advisor._linear_models import has_many_columns, linear_classifier
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
@@ -105,8 +106,8 @@ class CodesCandidates(CandidateFamily):
 
     For pictures: logistic regression on the network's last layer (`make_codes_classifier`), then logistic regression,
     support vector machines, nearest neighbours and prototypes on the layers that leave-one-out ranks highest. Codes
-    are computed once for all. For feature rows: the same on standardised columns, and boosted trees. For texts: the
-    same on tf-idf.
+    are computed once for all. For feature rows: the same on standardised columns, and boosted trees. Few rows with 64
+    columns or more may be codes: logistic regression chooses their scale there. For texts: the same on tf-idf.
 
     Parameters
     ----------
@@ -203,12 +204,14 @@ def _on_rows(owner: Any, material: Material, is_values: bool) -> list[Candidate]
         if len(material.problem.classes) > MOST_CLASSES_SOLVED:
             models = few
         else:
-            models = {"logistic regression": scaled(LogisticRegression(max_iter=1000))}
+            models = {"logistic regression": linear_classifier(material.X, len(material.problem.classes), owner.device)}
             if material.n >= 50:
                 models["boosted trees"] = HistGradientBoostingClassifier(random_state=seed)
             if material.n <= MOST_KERNEL_ROWS and _smallest(material) >= 2 * INNER_FOLDS:
                 models["SVM"] = scaled(_calibrated(SVC(random_state=seed)))
             models |= few
+            if has_many_columns(material.X) and "boosted trees" in models:  # of which trees take long to make much
+                models["boosted trees"] = models.pop("boosted trees")
     return _shallow(models, "linear")
 
 

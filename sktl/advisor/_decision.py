@@ -18,6 +18,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, transformer_of
 from sktl.advisor._layer_prior import most_promising
+from sktl.advisor._linear_models import chooses_scale, linear_classifier
 from sktl.advisor._problem import Problem
 from sktl.advisor._scoring import Lead, ScoredLayer, lead, n_neighbours, standard_error
 from sktl.advisor._shift import Shift, shifts
@@ -228,6 +229,9 @@ def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: s
     if strategy in ("fine-tune", "fine-tune all", "scratch"):
         how: dict[str, Any] = {} if strategy == "fine-tune" else {"strategy": FINE_TUNING[strategy]}
         model: Any = FineTunedClassifier(**network, **how, **pictures)
+        return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
+    if strategy == "linear" and part.item is None and chooses_scale(part.codes, len(problem.classes)):
+        model = linear_classifier(part.codes, len(problem.classes), advisor.device)
         return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
     before = _codes_steps(advisor, problem, part)
     if part.n_components is not None and strategy == "prototypes":  # which take no sparse rows

@@ -33,6 +33,7 @@ from sktl.advisor._tasks import ClassTask, ValueTask
 from sktl.exceptions import BadImageError
 from sktl.features import CNNCodesTransformer
 from sktl.fewshot import ProtoNetClassifier
+from sktl.finetuning import FineTunedClassifier
 from sktl.training import _trainer
 from tests.advisor.conftest import squares
 
@@ -917,3 +918,53 @@ def test_what_was_not_tried_says_why(clock):
     with pytest.warns(UserWarning, match="interrupted"):
         model = AutoTransferClassifier(given).fit(X, y)
     assert status(model, "k-NN") == "not tried: the search was interrupted"
+
+
+class TestManyColumns:
+    """Rows of 64 columns and more may be codes, whose unit is one."""
+
+    @staticmethod
+    def codes(n=60, seed=0):
+        """Return rows of 200 columns: ten loud ones tell the classes, the others are faint noise."""
+        rng = np.random.default_rng(seed)
+        y = np.arange(n) % 2
+        X = 0.05 * rng.normal(size=(n, 200))
+        X[:, :10] += rng.normal(size=(n, 10)) + np.where(y, 0.5, -0.5)[:, None]
+        return X, y
+
+    def test_the_scale_is_chosen(self):
+        (X, y), (others, z) = self.codes(), self.codes(400, seed=1)
+        model = AutoTransferClassifier(n_candidates=1).fit(X, y)
+        standardised = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(X, y)
+        assert model.best_candidate_ == "logistic regression"
+        assert isinstance(model.best_estimator_, FineTunedClassifier)
+        assert model.score(others, z) > standardised.score(others, z) + 0.05
+
+    @pytest.mark.parametrize("form", [pd.DataFrame, np.ndarray.tolist, np.asfortranarray])
+    def test_in_any_form(self, form):
+        X, y = self.codes()
+        assert AutoTransferClassifier(n_candidates=1).fit(form(X), y).score(form(X), y) > 0.9
+
+    def test_many_rows_are_standardised_for_choosing_takes_long(self):
+        rng = np.random.default_rng(0)
+        y = np.arange(800) % 4
+        X = rng.normal(size=(800, 64)) + 0.5 * rng.normal(size=(4, 64))[y]
+        model = AutoTransferClassifier(n_candidates=1).fit(X, y)
+        assert isinstance(model.best_estimator_, Pipeline)
+
+    def test_trees_come_last_of_the_shallow_ones(self):
+        X, y = self.codes()
+        for n_columns, is_early in ((200, False), (63, True)):
+            table = AutoTransferClassifier(["codes"], n_candidates=2).fit(X[:, :n_columns], y).leaderboard_
+            tried = set(table.loc[table["score"].notna(), "candidate"])
+            assert ("boosted trees" in tried) == is_early
+
+    def test_the_advice_is_the_same(self):
+        (X, y), (others, z) = self.codes(), self.codes(400, seed=1)
+        advisor = TransferAdvisor().fit(X, y)
+        assert advisor.strategy_ == "linear"
+        assert advisor.make_estimator().get_params()["strategy"] == "head"
+        assert "FineTunedClassifier(strategy='head')" in str(advisor.make_estimator())
+        assert advisor.make_estimator().fit(X, y).score(others, z) > 0.9
+        unlabelled = np.r_[y[:40], np.full(20, -1)]
+        assert TransferAdvisor().fit(X, unlabelled).make_estimator().fit(X, unlabelled).score(others, z) > 0.85
