@@ -1,9 +1,8 @@
 """How long to fine-tune on few pictures: 10 epochs, 3, or none, and whether the head's errors can tell.
 
-Fine-tuning starts from a solved head, whose leave-one-out error e over n pictures costs nothing more. Where e and its
-standard error leave less than two points, of which training takes away half at most, `FineTunedClassifier` trains 3
-epochs instead of 10. Here stand the head, 3 and 10 epochs side by side on the same pictures of 96 pixels, with what
-this rule decides, and with what one would decide that stops where a quarter of e is less than its standard error.
+Fine-tuning starts from a solved head, whose leave-one-out error e over n pictures costs nothing more. Where training
+could take away a quarter of e, and that is less than e's standard error, `FineTunedClassifier` trains 3 epochs instead
+of 10. Here stand the head, 3 and 10 epochs side by side on the same pictures of 96 pixels, with what the rule decides.
 
 Results are written after each case; ``--resume`` goes on from the file and ``--minutes`` bounds the run. Run
 ``python benchmarks/tuning_length.py --resume``; `SKTL_DATA` names the folder of the data.
@@ -23,7 +22,7 @@ from sklearn.preprocessing import normalize
 
 from sktl import CNNCodesTransformer, FineTunedClassifier
 from sktl.features import LogisticRegressionLOO
-from sktl.finetuning._budget import SHORT_EPOCHS, leaves_little
+from sktl.finetuning._budget import SHORT_EPOCHS, is_within_noise
 
 SIZE, LONG_EPOCHS = 96, 10
 DRAWS = {2: 2, 5: 2, 20: 2, 40: 2}  # of so many pictures a class
@@ -61,14 +60,12 @@ def one_draw(name: str, n_shots: int, draw: int) -> dict[str, Any]:
 
 
 def decided(results: dict[str, list]) -> dict[str, list]:
-    """Return the cases that have draws, with what each rule decides."""
-    found: dict[str, list] = {case: [] for case, draws in results.items() if draws}
-    for case, of in found.items():
-        for draw in results[case]:
-            e, n = (draw["error"] * draw["rows"] + 0.5) / (draw["rows"] + 1), draw["rows"]
-            within_noise = bool(e / 4 < np.sqrt(min(e, 0.5) * max(1 - e, 0.5) / n))
-            of.append(draw | {"is_short": leaves_little(draw["error"], n), "within_noise": within_noise})
-    return found
+    """Return the cases that have draws, with what today's rule decides for each."""
+    return {
+        case: [draw | {"is_short": is_within_noise(draw["error"], draw["rows"])} for draw in draws]
+        for case, draws in results.items()
+        if draws
+    }
 
 
 def report(results: dict[str, Any]) -> None:

@@ -106,26 +106,35 @@ def gain_of(ours: str) -> float:
 
 
 def table_lengths() -> str:
-    """Return what the head, 3 and 10 epochs reach by case, and which draws each rule would make short."""
+    """Return what the head, 3 and 10 epochs reach by case, and how many draws the rule makes short."""
     rows = []
     for case, draws in read("tuning_length")["results"].items():
         cells = [_mean(draws, length, "accuracy", 100, 1) for length in LENGTHS]
         cells += [_mean(draws, length, "log_loss", 1, 2) for length in LENGTHS]
         cells += [_mean(draws, length, "seconds", 1, 1) for length in LENGTHS]
-        short = [f"{sum(draw[rule] for draw in draws)} of {len(draws)}" for rule in ("is_short", "within_noise")]
         error = f"{100 * np.mean([draw['error'] for draw in draws]):.0f}"
-        rows.append([case, str(draws[0]["rows"]), error, *cells, *short])
-    header = ["pictures", "n", "head's error left out, %", "head, %", "3 epochs, %", "10 epochs, %", "head, log-loss",
-              "3 epochs, log-loss", "10 epochs, log-loss", "head, s", "3 epochs, s", "10 epochs, s", "made short",
-              "by noise"]  # fmt: skip
+        short = f"{sum(draw['is_short'] for draw in draws)} of {len(draws)}"
+        rows.append([case, str(draws[0]["rows"]), error, *cells, short])
+    header = ["pictures", "n", "error left out, %", "head, %", "3 epochs, %", "10 epochs, %", "head, log-loss",
+              "3 epochs, log-loss", "10 epochs, log-loss", "head, s", "3 epochs, s", "10 epochs, s",
+              "short"]  # fmt: skip
     return table(header, rows, left=1)
+
+
+def length_gain(what: str, first: str, second: str, *, is_short: bool) -> str:
+    """Return the mean difference of two lengths over draws, in points or log-loss, with its 95 % interval."""
+    draws = [draw for of in read("tuning_length")["results"].values() for draw in of if draw["is_short"] == is_short]
+    factor, digits = (100, 1) if what == "accuracy" else (1, 3)
+    gains = factor * np.array([draw[first][what] - draw[second][what] for draw in draws])
+    half = 1.96 * gains.std(ddof=1) / np.sqrt(len(gains))
+    return f"{gains.mean():+.{digits}f} ± {half:.{digits}f}"
+
+
+def n_short() -> str:
+    """Return how many draws are short, and how many there are."""
+    draws = [draw for of in read("tuning_length")["results"].values() for draw in of]
+    return f"{sum(draw['is_short'] for draw in draws)} of {len(draws)}"
 
 
 def _mean(draws: list[dict], length: str, what: str, factor: float, digits: int) -> str:
     return f"{factor * np.mean([draw[length][what] for draw in draws]):.{digits}f}"
-
-
-def length_mean(case: str, length: str) -> float:
-    """Return the accuracy of a length in per cent."""
-    draws = read("tuning_length")["results"][case]
-    return 100 * float(np.mean([draw[length]["accuracy"] for draw in draws]))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-SHORT_EPOCHS = 3  # where there is next to nothing to gain
-CURABLE = 0.5  # of the errors of the head that training starts from, at most: up to 0.45 was seen
-LITTLE = 0.01  # of accuracy
+SHORT_EPOCHS = 3  # where all that training could gain would be noise
+CURABLE = 0.25  # of the errors of the head that training starts from: what it takes away where pictures are unlike
 MAX_EPOCHS_OF_ROWS = 30  # feature rows are cheap
 SMALL_BATCH = 16  # below it, statistics of a batch are too noisy for batch norm
 FEW_STEPS = 200  # below it, running statistics (momentum 0.1) lag behind the weights that change under them
@@ -56,19 +55,19 @@ class Budget:
         return self.batch_size < SMALL_BATCH or self.n_steps < FEW_STEPS
 
 
-def leaves_little(error: float, n: int) -> bool:
-    """Whether a solved head is so good that training could gain no more than a point, as rows left out show it.
+def is_within_noise(error: float, n: int) -> bool:
+    """Whether what training could gain is less than the noise of the head's error, as rows left out show it.
 
     Parameters
     ----------
     error : float
-        Share of the rows that the head gets wrong when they are left out; NaN is False.
+        Share of the rows that the solved head gets wrong when they are left out; NaN is False.
     n : int
         Rows that differ.
     """
-    # e = (k + 1/2) / (n + 1);   (e + sqrt(e (1 - e) / n)) / 2 < 0.01
+    # e = (k + 1/2) / (n + 1),   v = e (1 - e) up to e = 1/2, and from there on 1/4:   e / 4 < sqrt(v / n)
     e = (error * n + 0.5) / (n + 1)
-    return CURABLE * (e + math.sqrt(e * max(1 - e, 0) / n)) < LITTLE
+    return CURABLE * e < math.sqrt(min(e, 0.5) * max(1 - e, 0.5) / n)
 
 
 def hyper_rule(n_rows: int) -> int:

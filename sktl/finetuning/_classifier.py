@@ -62,7 +62,7 @@ class FineTunedClassifier(LogitClassifierMixin, FineTuned):
     layer_decay : float, default=0.9
         Each layer further from the head learns at this multiple of the rate of the one above it.
     max_epochs : int or "auto", default="auto"
-        Passes through the data, at most: 10; 3 where the head is nearly always right; 30 for rows and "scratch".
+        Passes through the data, at most: 10; 3 where the head leaves only noise to gain; 30 for rows and "scratch".
     max_steps : int, default=None
         Updates, at most. None is BiT's rule [3]_: 500 below 20,000 examples, 10,000 below 500,000, else 20,000.
     batch_size : int or "auto", default="auto"

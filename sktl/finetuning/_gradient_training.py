@@ -11,7 +11,7 @@ from sktl._warn_once import warn_user
 from sktl.cache import MemoryCache
 from sktl.exceptions import CacheWarning
 from sktl.finetuning._averaging import chosen_share, head_and_share, kept_head, put_between, share_of, values_of
-from sktl.finetuning._budget import Budget, leaves_little
+from sktl.finetuning._budget import Budget, is_within_noise
 from sktl.finetuning._fitted_network import FittedNetwork
 from sktl.finetuning._frozen import Blocks, FrozenPart, RestNetwork, block_extractor, cuts_before, is_untouched
 from sktl.finetuning._heads import LinearHead
@@ -85,12 +85,12 @@ class Run:
         return values_of(self.net.module)
 
     def _shorten(self) -> None:
-        """Train less where the user leaves the length open, and the head leaves next to nothing to gain."""
+        """Train less where the user leaves the length open, and the head leaves no more than noise to gain."""
         training, asked, head = self.training, self.training.settings, self.head
         is_open = asked.max_epochs == "auto" and asked.max_steps is None and training.valid is None
         if head is None or not is_open or training.kind.is_rows or not training.freezes_bn(self.budget):
             return  # batch norm would not learn new statistics in so few steps
-        if leaves_little(head.error, head.n_distinct):
+        if is_within_noise(head.error, head.n_distinct):
             self.budget = self.budget.shortened()
             self.net = self._net(self.net.schedule, self.rest)
 

@@ -1,4 +1,4 @@
-"""Fine-tuning is short where the head that it starts from is right on nearly all rows that are left out."""
+"""Fine-tuning is short where the head that it starts from leaves no more than noise to gain."""
 
 import math
 
@@ -9,7 +9,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from sktl.features import LogisticRegressionLOO
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
-from sktl.finetuning._budget import leaves_little
+from sktl.finetuning._budget import is_within_noise
 
 
 def few(network, **options):
@@ -23,24 +23,23 @@ def unclear(striped):
 
 
 class TestRule:
-    # half of the error and its standard error, beside 0.01: by hand
+    # a quarter of the error beside its standard error: by hand
     @pytest.mark.parametrize(
         ("n_wrong", "n", "expected"),
         [
-            (0, 40, False),  # e = 0.5 / 41 = 0.0122, (0.0122 + 0.0174) / 2 = 0.015
-            (0, 100, True),  # e = 0.5 / 101 = 0.0050, (0.0050 + 0.0070) / 2 = 0.006
-            (1, 140, True),  # (0.0106 + 0.0087) / 2 = 0.0097
-            (2, 140, False),  # (0.0177 + 0.0112) / 2 = 0.0144
-            (10, 140, False),
-            (10, 900, True),  # (0.0117 + 0.0036) / 2 = 0.0076
-            (4, 4, False),
+            (4, 35, True),  # 0.125 / 4 = 0.031 < sqrt(0.125 * 0.875 / 35) = 0.056
+            (14, 35, False),  # 0.403 / 4 = 0.101 > sqrt(0.403 * 0.597 / 35) = 0.083
+            (18, 60, False),  # 0.303 / 4 = 0.076 > 0.059
+            (4, 4, True),  # 0.9 / 4 = 0.225 < sqrt(0.5 * 0.5 / 4) = 0.25: four rows tell nothing
+            (0, 600, True),
+            (30, 600, False),  # 0.051 / 4 = 0.0127 > 0.0090
         ],
     )
     def test_values(self, n_wrong, n, expected):
-        assert leaves_little(n_wrong / n, n) is expected
+        assert is_within_noise(n_wrong / n, n) is expected
 
     def test_an_unknown_error_says_nothing(self):
-        assert not leaves_little(math.nan, 10)
+        assert not is_within_noise(math.nan, 10)
 
 
 @pytest.fixture(scope="module")
