@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from sktl._preprocessing import Preprocessing
+from sktl._warn_once import warn_user
 from sktl.exceptions import PictureWarning
 
 HARDLY_SEEN = 0.2  # of a picture
@@ -86,12 +86,11 @@ def _warn_if_hardly_seen(rows: float, columns: float) -> None:
     """Warn where the scaled picture is so many times as large as the crop, along each axis, that little is left."""
     share = 1 / (max(1.0, rows) * max(1.0, columns))
     if share < HARDLY_SEEN and max(rows, columns) > LONG * min(rows, columns):
-        warnings.warn(
+        warn_user(
             "Of long pictures, several times as wide as they are high or the other way round, less than a fifth is "
             "seen: their centre. CNNCodesTransformer(preprocessing={'crop_mode': 'squash'}) sees them whole; 'border' "
             "keeps their proportions. Estimators without this parameter take that transformer (as backbones, encoder).",
             PictureWarning,
-            stacklevel=2,
         )
 
 

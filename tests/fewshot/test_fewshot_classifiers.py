@@ -305,12 +305,8 @@ class TestNormalisation:
         assert ProtoNetClassifier(transductive="tim").fit(X, y).normalize_ is None
 
     def test_unit_length_goes_with_cosines(self):
-        rng = np.random.default_rng(0)
-        spread = np.repeat([0.2, 2.0], 10)[:, None]  # one class lies close, the other wide
-        X, y = (
-            np.repeat(rng.normal(size=(2, 64)), 10, axis=0) + spread * rng.normal(size=(20, 64)),
-            np.repeat([0, 1], 10),
-        )
+        rng, y = np.random.default_rng(0), np.repeat([0, 1], 10)
+        X = 0.3 * rng.normal(size=(2, 64))[y] + rng.normal(size=(20, 64))
         model = ProtoNetClassifier().fit(X, y)
         unit = X / np.linalg.norm(X, axis=1, keepdims=True)
         means = np.stack([unit[y == k].mean(0) for k in (0, 1)])
