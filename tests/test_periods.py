@@ -31,7 +31,7 @@ def as_pandas(values):
 
 
 def as_polars(values):
-    polars = pytest.importorskip("polars")
+    polars = pytest.importorskip("polars", reason="the column is one of polars, an optional package")
     return polars.Series(values, dtype=polars.Enum(SIZES))
 
 

@@ -28,10 +28,14 @@ def linear_classifier(X: Any, n_classes: int, device: Any = "auto") -> Any:
 
 def chooses_scale(X: Any, n_classes: int) -> bool:
     """Whether rows that are left out choose the scale."""
-    return has_many_columns(X) and len(X) ** 3 * n_classes <= MOST_WORK
+    return has_many_columns(X) and _shape(X)[0] ** 3 * n_classes <= MOST_WORK
 
 
 def has_many_columns(X: Any) -> bool:
     """Whether rows may be codes."""
-    shape = getattr(X, "shape", None) or np.shape(X)
+    shape = _shape(X)
     return len(shape) > 1 and shape[1] >= MANY_COLUMNS
+
+
+def _shape(X: Any) -> tuple[int, ...]:
+    return getattr(X, "shape", None) or np.shape(X)

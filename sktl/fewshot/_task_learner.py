@@ -21,7 +21,7 @@ from sktl._magnitudes import check_finite
 from sktl._named import named_options
 from sktl._validation import did_you_mean
 from sktl._warn_once import warn_user
-from sktl.fewshot._chosen_ridge import chosen_ridge
+from sktl.fewshot._calibrated_ridge import calibrated_ridge
 from sktl.fewshot._encoding import (
     ENCODER_CONSTRAINTS,
     check_frozen,
@@ -83,7 +83,7 @@ class TaskLearner(CallbackSupportMixin, ModuleSharingMixin):
                 head, metric = self._of_few(codes, target.numpy())
                 codes = metric(codes)
             elif self._is_auto:
-                head = chosen_ridge(codes, target.numpy()).double()
+                head = calibrated_ridge(codes, target.numpy()).double()
             elif is_table:
                 self._warn_of_units(codes)
             state = self._solved(head, torch.from_numpy(codes), target, n_outputs)

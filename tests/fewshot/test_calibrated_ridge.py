@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktl.fewshot import FewShotClassifier
-from sktl.fewshot._chosen_ridge import chosen_ridge, leave_one_out_outputs
+from sktl.fewshot._calibrated_ridge import calibrated_ridge, leave_one_out_outputs
 
 
 @pytest.mark.parametrize("d", [5, 40])
@@ -39,7 +39,7 @@ def test_what_is_chosen_is_best_on_rows_left_out(noise):
         outputs = scale * np.concatenate([ridge.predict(X[[i]]) for i, ridge in enumerate(ridges)])
         return -(target * log_softmax(outputs, axis=1)).sum(1).mean()
 
-    found = chosen_ridge(X, y)
+    found = calibrated_ridge(X, y)
     penalty, scale = found.log_alpha.exp().item(), found.scale.item()
     assert penalty > (0.5 if noise == 3 else 0.05)
     for other in (penalty, 0.8 * scale), (penalty, 1.25 * scale), (0.1, scale), (0.1, 10.0):
@@ -49,14 +49,23 @@ def test_what_is_chosen_is_best_on_rows_left_out(noise):
 def test_few_rows_that_are_all_right_do_not_make_any_scale_right():
     rng = np.random.default_rng(0)
     y = np.arange(6) % 2
-    found = chosen_ridge(rng.normal(size=(6, 80)) + 3 * y[:, None], y)
+    found = calibrated_ridge(rng.normal(size=(6, 80)) + 3 * y[:, None], y)
     assert found.scale <= 10
+
+
+def test_copies_of_rows_do_not_give_each_other_away():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(6), 5)
+    X = rng.normal(size=(6, 100))[y] + 5 * rng.normal(size=(30, 100))
+    once, twice = calibrated_ridge(X, y), calibrated_ridge(np.vstack([X, X]), np.r_[y, y])
+    assert once.scale < 3  # little can be told
+    assert (once.log_alpha.item(), once.scale.item()) == (twice.log_alpha.item(), twice.scale.item())
 
 
 @pytest.mark.parametrize("kind", ["lone rows", "many rows"])
 def test_where_nothing_is_chosen(kind):
     y = np.arange(8) if kind == "lone rows" else np.arange(2001) % 2
-    found = chosen_ridge(np.random.default_rng(0).normal(size=(len(y), 70)), y)
+    found = calibrated_ridge(np.random.default_rng(0).normal(size=(len(y), 70)), y)
     assert np.isclose(found.log_alpha.exp().item(), 0.1)
     assert found.scale == (7 if kind == "lone rows" else 10)
 

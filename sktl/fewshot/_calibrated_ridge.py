@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
-from sktl._logistic import LOWEST, is_gain
+from sktl._logistic import LOWEST, distinct, is_gain
 from sktl.fewshot.heads import RidgeHead
 
 PENALTIES = np.array([0.1, 0.3, 1.0, 3.0, 10.0, 30.0])  # in units of the codes' mean squared length
@@ -14,13 +14,15 @@ SCALE_UNTOLD = 7.0  # where each class has one row
 MOST_ROWS = 2000  # beyond which what is chosen hardly matters
 
 
-def chosen_ridge(codes: np.ndarray, target: np.ndarray) -> RidgeHead:
+def calibrated_ridge(codes: np.ndarray, target: np.ndarray) -> RidgeHead:
     """Return the head for codes (n, d) of classes 0, 1, ...
 
     Each penalty takes the scale with the lowest loss. From the weakest penalty it goes on as long as the loss falls by
     more than its standard error. As in Platt's scaling, a label is taken to be another one in one of
-    n + 2 cases: a few rows that are all right do not make any scale right. A class's only row tells nothing.
+    n + 2 cases: a few rows that are all right do not make any scale right. A class's only row tells nothing. Rows
+    that are alike are left out together: a copy that stays would give the other away.
     """
+    codes, target, _ = distinct(codes, target, np.ones(len(codes)))
     told = np.bincount(target)[target] > 1
     if not told.any() or len(codes) > MOST_ROWS:
         return RidgeHead(scale=RidgeHead().scale.item() if told.any() else SCALE_UNTOLD)
