@@ -20,6 +20,28 @@ N_ALPHABETS = 12
 
 
 @dataclass(frozen=True)
+class Split:
+    """Rows of a data set: those to learn from, and those of the test.
+
+    Attributes
+    ----------
+    X, y : rows and labels of both
+    by_size : dict of int to ndarray
+        The rows to learn from by their number a class, each within the next; indices into X.
+    test : ndarray
+        The rows of the test; indices into X.
+    numbers : ndarray
+        Of the rows of the test in the whole data set: other draws test some of them, too.
+    """
+
+    X: Any
+    y: np.ndarray
+    by_size: dict[int, np.ndarray]
+    test: np.ndarray
+    numbers: np.ndarray
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set.
 
@@ -45,17 +67,18 @@ class DataSet:
     read: Callable[[], tuple[Any, np.ndarray]]
     is_ranked: bool = True
 
-    def split(self) -> tuple[Any, np.ndarray, dict[int, np.ndarray], np.ndarray]:
-        """Return X, y, the rows to learn from by size, each within the next, and those of the test; no others."""
+    def split(self, draw: int = 1) -> Split:
+        """Return rows to learn from and others to test on; each draw has its own."""
         X, y = self.read()
-        order = np.random.default_rng(0).permutation(len(y))
+        learned, tested = (0, 1) if draw == 1 else ([0, draw], [1, draw])
+        order = np.random.default_rng(learned).permutation(len(y))
         by_size = {n: np.concatenate([order[y[order] == label][:n] for label in np.unique(y)]) for n in self.sizes}
         test = np.setdiff1d(order, by_size[max(self.sizes)])
-        test = np.random.default_rng(1).permutation(test)[:MOST_TESTED]
+        test = np.random.default_rng(tested).permutation(test)[:MOST_TESTED]
         used = np.sort(np.r_[by_size[max(self.sizes)], test])
         X = X[used] if isinstance(X, np.ndarray) else [X[i] for i in used]
         by_size = {n: np.searchsorted(used, np.sort(rows)) for n, rows in by_size.items()}
-        return X, y[used], by_size, np.searchsorted(used, test)
+        return Split(X, y[used], by_size, np.searchsorted(used, test), test)
 
     @property
     def ranked_size(self) -> int:

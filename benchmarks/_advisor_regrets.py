@@ -14,10 +14,11 @@ PACS and all alphabets are left out at once; each domain of the reviews by itsel
 - probe: logistic regression on the layer that leave-one-out ranks first, without any rule.
 - list and probe: the mean gain of each layer on the others, as a normal prior, times what leave-one-out measures here.
 
-Regret is measured in two ways. "Raw" is the distance from the best of all candidates on the test. That one is better
-on the test than it is, for it is the best of many. "Fair" is the distance from what is best on one half of the test, on
-the other half: the mean over random halves. A case is "behind" where a candidate is more than a point ahead of the
-advice beyond chance: a one-sided paired test of the rows at 5 %, over the number of candidates.
+Regret is the mean over the draws of a case, measured in two ways. "Raw" is the distance from the best of all candidates
+on the rows that are tested. That one is better there than it is, for it is the best of many. "Fair" is the distance
+from what is best on one half of these rows, on the other half: the mean over random halves. A candidate counts over the
+draws that have it, beside what was taken in the same draws. A case is "behind" where a candidate is more than a point
+ahead of the advice beyond chance: a one-sided paired test of the rows at 5 %, over the number of candidates.
 
 Tests pair data sets, each the mean of its sizes. Both regrets have the same differences between methods.
 """
@@ -43,6 +44,7 @@ NETWORKS = ("lp-ft", "full", "last", "lora", "network from scratch")  # what is 
 RIDGE = 3.0  # of standardised traits
 LEAST_SPREAD = 0.003  # of a prior, in accuracy
 LEAST_LEFT = 0.03  # of a prior that knows traits
+DRAWN = ("cases", "trainings", "tests")  # of each draw
 FORMS = tuple((has_traits, inflation) for has_traits in (True, False) for inflation in (4.0, 1.0, 2.0, 8.0))
 HALVINGS = 200
 AHEAD, SURE = 0.01, 0.05
@@ -239,53 +241,86 @@ METHODS: dict[str, Callable[[Case, list[Case]], str]] = {
 }
 
 
-def rights(case: Case) -> np.ndarray:
-    """Return which rows of the test each candidate is right about, (n_candidates, n)."""
-    packed = [base64.b64decode(found["right"]) for found in case["candidates"].values()]
-    bits = np.array([np.frombuffer(one, dtype=np.uint8) for one in packed])
-    return np.unpackbits(bits, axis=1)[:, : case["tested"]].astype(bool)
+def rights(case: Case, name: str) -> np.ndarray:
+    """Return which rows of the test a candidate is right about, (n,)."""
+    packed = np.frombuffer(base64.b64decode(case["candidates"][name]["right"]), dtype=np.uint8)
+    return np.unpackbits(packed)[: case["tested"]].astype(float)
 
 
-def chosen_by_halves(case: Case) -> np.ndarray:
-    """Return the accuracy, on the other half, of what is best on one half; and of each candidate there.
+class Leads:
+    """How far each candidate is ahead of what was taken, row by row of the test, over all draws that have it.
 
-    The first column of (1 + n_candidates,) is that of the best; ties are shared. The mean over random halves.
+    Attributes
+    ----------
+    names : list of str
+        Of the candidates.
+    ahead, counts : ndarray (n_candidates, n_rows)
+        Right answers beyond those of what was taken, and in how many draws the row was tested with the candidate.
     """
-    right = rights(case).astype(float)
-    n, found, rng = right.shape[1], np.zeros(1 + len(right)), np.random.default_rng(0)
-    for _ in range(HALVINGS):
-        order = rng.permutation(n)
-        for chooses, judges in ((order[: n // 2], order[n // 2 :]), (order[n // 2 :], order[: n // 2])):
-            scores, judged = right[:, chooses].sum(axis=1), right[:, judges].mean(axis=1)
-            found += np.r_[judged[scores == scores.max()].mean(), judged] / (2 * HALVINGS)
-    return found
+
+    def __init__(self, draws: list[Case], taken: list[str]):
+        self.names = list(dict.fromkeys(name for case in draws for name in case["candidates"]))
+        number = {row: i for i, row in enumerate(np.unique(np.concatenate([case["numbers"] for case in draws])))}
+        self.ahead, self.counts = np.zeros((2, len(self.names), len(number)))
+        for case, own in zip(draws, taken):
+            rows, base = [number[row] for row in case["numbers"]], rights(case, own)
+            for i, name in enumerate(self.names):
+                if name in case["candidates"]:
+                    self.ahead[i, rows] += rights(case, name) - base
+                    self.counts[i, rows] += 1
+
+    def raw(self) -> np.ndarray:
+        """Return by how much each candidate is ahead, (n_candidates,)."""
+        return self.ahead.sum(axis=1) / self.counts.sum(axis=1)
+
+    def fair(self) -> float:
+        """Return how far what is best on one half of the rows is ahead on the other; the mean over random halves."""
+        rng, n = np.random.default_rng(0), self.ahead.shape[1]
+        first = np.array([np.isin(np.arange(n), rng.permutation(n)[: n // 2]) for _ in range(HALVINGS)])
+        chooses = np.concatenate([first, ~first])  # (2 * HALVINGS, n_rows)
+        scores, judged = (
+            (half @ self.ahead.T) / np.maximum(half @ self.counts.T, 1)
+            for half in (chooses.astype(float), (~chooses).astype(float))
+        )
+        best = scores >= scores.max(axis=1, keepdims=True) - 1e-12  # ties are shared
+        return float(np.mean((judged * best).sum(axis=1) / best.sum(axis=1)))
+
+    def errors(self) -> np.ndarray:
+        """Return the standard error of each lead, (n_candidates,); a row tested in several draws counts as one."""
+        left = self.ahead - self.raw()[:, None] * self.counts
+        n = self.ahead.shape[1]
+        return np.sqrt((left**2).sum(axis=1) * n / (n - 1)) / self.counts.sum(axis=1)
+
+    def is_behind(self) -> bool:
+        """Return whether some candidate is more than a point ahead beyond chance."""
+        bound = NormalDist().inv_cdf(1 - SURE / max(1, len(self.names) - 1))
+        return bool(np.any((self.raw() - AHEAD) / np.maximum(self.errors(), 1e-12) > bound))
+
+    def noise(self) -> float:
+        """Return the standard error of the best lead of candidates that differ from what was taken."""
+        differs = self.errors() > 0
+        return float(self.errors()[differs][self.raw()[differs].argmax()]) if differs.any() else 0.0
 
 
-def is_behind(case: Case, name: str) -> bool:
-    """Return whether some candidate is more than a point ahead beyond chance."""
-    right = rights(case).astype(float)
-    ahead = right - right[list(case["candidates"]).index(name)]
-    error = np.maximum(ahead.std(axis=1, ddof=1) / np.sqrt(ahead.shape[1]), 1e-12)
-    bound = NormalDist().inv_cdf(1 - SURE / max(1, len(right) - 1))
-    return bool(np.any((ahead.mean(axis=1) - AHEAD) / error > bound))
-
-
-def noise(case: Case, name: str) -> float:
-    """Return the standard error of the difference between a candidate and the best other one on the test."""
-    right = rights(case).astype(float)
-    own = list(case["candidates"]).index(name)
-    others_right = np.delete(right, own, axis=0)
-    difference = others_right[others_right.mean(axis=1).argmax()] - right[own]
-    return float(difference.std(ddof=1) / np.sqrt(len(difference)))
-
-
-def with_trainings(results: Mapping[str, Any]) -> dict[str, Case]:
-    """Return the cases, with the networks that were trained on them among the candidates."""
-    trained = results.get("trainings", {})
+def with_trainings(drawn: Mapping[str, Any]) -> dict[str, Case]:
+    """Return the cases of one draw, with the networks that were trained on them among the candidates."""
+    trained, tests = drawn.get("trainings", {}), drawn["tests"]
     return {
-        label: {**case, "candidates": {**case["candidates"], **trained.get(label, {})}}
-        for label, case in results["cases"].items()
-    }
+        label: {
+            **case, "candidates": {**case["candidates"], **trained.get(label, {})},
+            "numbers": np.frombuffer(base64.b64decode(tests[case["data"]]), dtype="<u2"),
+        }
+        for label, case in drawn["cases"].items()
+    }  # fmt: skip
+
+
+def draws_of(results: Mapping[str, Any]) -> dict[str, list[Case]]:
+    """Return each case as a list of its draws."""
+    found: dict[str, list[Case]] = {}
+    for drawn in (results, *results.get("draws", {}).values()):
+        for label, case in with_trainings(drawn).items():
+            found.setdefault(label, []).append(case)
+    return found
 
 
 def has_trainings(case: Case) -> bool:
@@ -301,48 +336,45 @@ def cost(case: Case, name: str) -> float:
 
 
 def summary(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return regrets by method and case, and tests over data sets; `results` has the trainings among the cases."""
-    cases = list(results["cases"].values())
+    """Return regrets by method and case, means over the draws, and tests over data sets."""
+    draws = draws_of(results)
+    cases = [case for drawn in draws.values() for case in drawn]
     regrets: dict[str, dict[str, float]] = {name: {} for name in METHODS}
     fair: dict[str, dict[str, float]] = {name: {} for name in METHODS}
-    taken: dict[str, dict[str, str]] = {name: {} for name in METHODS}
-    luck = []
-    for label, case in results["cases"].items():
-        rest = others(case, cases)
+    taken: dict[str, dict[str, list[str]]] = {name: {} for name in METHODS}
+    leads: dict[str, dict[str, Leads]] = {name: {} for name in METHODS}
+    for label, drawn in draws.items():
+        rest = others(drawn[0], cases)
         if not rest:
             continue
-        names = list(case["candidates"])
-        best = max(accuracy(case, name) for name in names)
-        halves = chosen_by_halves(case)
-        luck.append(100 * (best - halves[0]))
         for method, function in METHODS.items():
-            name = function(case, rest)
-            taken[method][label] = name
-            regrets[method][label] = round(100 * (best - accuracy(case, name)), 3)
-            fair[method][label] = round(100 * float(halves[0] - halves[1 + names.index(name)]), 3)
+            taken[method][label] = names = [function(case, rest) for case in drawn]
+            leads[method][label] = lead = Leads(drawn, names)
+            regrets[method][label] = round(100 * float(lead.raw().max()), 3)
+            fair[method][label] = round(100 * lead.fair(), 3)
     if not regrets["advice"]:
         return {"methods": {}}
-    judged = {label: results["cases"][label] for label in regrets["advice"]}
+    judged = {label: draws[label][0] for label in regrets["advice"]}
+    luck = np.mean([regrets["advice"][label] - fair["advice"][label] for label in judged])
     found: dict[str, Any] = {"methods": {}, "tests": {}, "regrets": regrets, "fair": fair, "taken": taken,
-                             "luck": round(float(np.mean(luck)), 3), "halvings": HALVINGS}  # fmt: skip
+                             "luck": round(float(luck), 3), "halvings": HALVINGS,
+                             "draws": {label: len(draws[label]) for label in judged}}  # fmt: skip
     for method in METHODS:
         raw, halved = (np.array([one[method][label] for label in judged]) for one in (regrets, fair))
-        shares = {label: cost(case, taken[method][label]) for label, case in judged.items()}
+        shares = {label: cost(case, taken[method][label][0]) for label, case in judged.items()}
         found["methods"][method] = {
             "cases": len(raw), "mean_regret": round(float(raw.mean()), 3),
             "within_1": round(float((raw <= 1).mean()), 4), "worst": round(float(raw.max()), 2),
             "fair_regret": round(float(halved.mean()), 3), "fair_within_1": round(float((halved <= 1).mean()), 4),
-            "behind": sum(is_behind(case, taken[method][label]) for label, case in judged.items()),
+            "behind": sum(lead.is_behind() for lead in leads[method].values()),
             **costs(list(shares.values())),
         }  # fmt: skip
         if method == "advice":
-            found["noise"] = round(100 * float(np.median([
-                noise(case, taken[method][label]) for label, case in judged.items()
-            ])), 3)  # fmt: skip
+            found["noise"] = round(100 * float(np.median([lead.noise() for lead in leads[method].values()])), 3)
             found["costs"] = {label: round(share, 4) for label, share in shares.items()}
     found["costs_by"] = {
         f"{kind}, {'with' if trained else 'without'} trainings": costs([found["costs"][label] for label in labels])
-        for kind in dict.fromkeys(case["kind"] for case in cases) for trained in (True, False)
+        for kind in dict.fromkeys(case["kind"] for case in judged.values()) for trained in (True, False)
         if (labels := [label for label, case in judged.items()
                        if case["kind"] == kind and has_trainings(case) == trained])
     }  # fmt: skip
@@ -357,7 +389,7 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
             control: paired(pictures["advice"] - pictures[control])
             for control in ("static list", "trivial meta-features")
         }
-        found["prior"] = vars(layer_prior([case for case in judged.values() if case["kind"] == "pictures"]))
+        found["prior"] = vars(layer_prior([case for case in cases if case["kind"] == "pictures"]))
     found["by_kind"] = {
         kind: {
             method: round(float(np.mean([v for label, v in values.items() if judged[label]["kind"] == kind])), 3)

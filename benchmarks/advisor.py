@@ -11,6 +11,8 @@ test each candidate is right about is kept, packed in base64, first row first.
 At one size of most data sets of pictures (small ones at 64 pixels), layers of five networks are scored by all scores of
 `sktl.metrics.transferability`, beside the accuracy of a logistic regression on them on up to 200 other rows.
 
+One draw of the rows says little about a few points, so that ``--draws`` repeats the cases on rows drawn anew.
+
 `benchmarks/_advisor_regrets.py` makes of it the regret of the advice, and of controls that know only other data sets,
 `benchmarks/_advisor_scores.py` the rank correlation of each score with the accuracy, beside the same controls.
 
@@ -21,15 +23,16 @@ says what is run. Run ``python benchmarks/advisor.py --resume``; `SKTL_DATA` nam
 from __future__ import annotations
 
 import base64
+import itertools
 import time
 import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from _advisor_cases import PICTURES, ROWS, DataSet, data_sets
+from _advisor_cases import PICTURES, ROWS, DataSet, Split, data_sets
 from _advisor_experience import saved
-from _advisor_regrets import summary, with_trainings
+from _advisor_regrets import DRAWN, summary, with_trainings
 from _advisor_scores import of_probes, of_scores
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.base import clone
@@ -160,9 +163,9 @@ def advice(X: Any, y: np.ndarray, is_pictures: bool) -> dict[str, Any]:
     return found
 
 
-def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None, seconds_a_picture: float) -> dict[str, Any]:
+def one_case(data: DataSet, n: int, split: Split, pool: Extraction | None, seconds_a_picture: float) -> dict[str, Any]:
     """Return everything of one size of one data set."""
-    X, y, by_size, test = parts
+    X, y, by_size, test = split.X, split.y, split.by_size, split.test
     rows, is_pictures = by_size[n], data.kind == PICTURES
     shape = np.shape(X[0]) if isinstance(X, np.ndarray) else ()
     sizes = np.unique(y[rows], return_counts=True)[1]
@@ -193,9 +196,9 @@ def one_case(data: DataSet, n: int, parts: tuple, pool: Extraction | None, secon
     return case
 
 
-def trainings(data: DataSet, n: int, parts: tuple) -> dict[str, Any]:
+def trainings(n: int, split: Split) -> dict[str, Any]:
     """Return what networks give that are trained on one size of a data set of pictures."""
-    X, y, by_size, test = parts
+    X, y, by_size, test = split.X, split.y, split.by_size, split.test
     rows, side = by_size[n], SMALL_SIZE if isinstance(X, np.ndarray) else SIZE
     found = {}
     for name, how in TRAINED.items():
@@ -209,9 +212,9 @@ def area(X: Any) -> int:
     return (SMALL_SIZE if isinstance(X, np.ndarray) else SIZE) ** 2
 
 
-def ranked_layers(data: DataSet, parts: tuple) -> list[dict[str, Any]]:
+def ranked_layers(data: DataSet, split: Split) -> list[dict[str, Any]]:
     """Return scores and accuracy of each layer of each network at one size."""
-    X, y, by_size, test = parts
+    X, y, by_size, test = split.X, split.y, split.by_size, split.test
     rows, test = by_size[data.ranked_size], test[:RANKED_TEST]
     every = np.r_[rows, test]
     size = SMALL_SIZE if isinstance(X, np.ndarray) else SIZE
@@ -242,58 +245,73 @@ def main() -> None:
     options.add_argument("--resume", action="store_true", help="keep what the output file holds, and do the rest")
     options.add_argument("--advise-anew", action="store_true", help="of cases that are in the file, renew the advice")
     options.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="of the run (default: all)")
+    options.add_argument("--draws", type=int, default=1, help="of the rows of each case (default: %(default)s)")
+    options.add_argument("--trained-draws", type=int, default=1, help="of them with trainings (default: %(default)s)")
     args = options.parse_args()
     start, described = time.monotonic(), machine()
-    results: dict[str, Any] = {"cases": {}, "layers": {}, "trainings": {}, **(earlier_results("advisor", args) or {})}
+    results: dict[str, Any] = {"layers": {}, **(earlier_results("advisor", args) or {})}
     every = [one for one in data_sets() if one.name == "glyphs"] if args.quick else data_sets()
 
-    def keep(what: str, name: str, found: Any) -> None:
-        results[what][name] = found
-        print(f"{time.monotonic() - start:.0f} s: {what}, {name}", flush=True)
+    def of_draw(draw: int) -> dict[str, Any]:
+        where = results if draw == 1 else results.setdefault("draws", {}).setdefault(str(draw), {})
+        for part in DRAWN:
+            where.setdefault(part, {})
+        return where
+
+    def keep(where: dict[str, Any], name: str, found: Any) -> None:
+        where[name] = found
+        print(f"{time.monotonic() - start:.0f} s: {name}", flush=True)
         write_results("advisor", {"machine": described, "results": results}, args)
 
     def is_late() -> bool:
         return time.monotonic() - start > 60 * args.minutes
 
-    for data in every if "cases" in args.parts else []:
+    for draw, data in itertools.product(range(1, args.draws + 1), every if "cases" in args.parts else []):
         names = {n: f"{data.name}, {n} a class" for n in data.sizes[: 1 if args.quick else None]}
-        if is_late() or all(name in results["cases"] for name in names.values()):
+        where = of_draw(draw)
+        if is_late() or all(name in where["cases"] for name in names.values()):
             continue
-        parts = data.split()
+        split = data.split(draw)
+        where["tests"][data.name] = base64.b64encode(split.numbers.astype("<u2").tobytes()).decode()
         begun = time.process_time()
-        pool = codes_of(parts[0], parts[1], "auto") if data.kind == PICTURES else None
-        seconds_a_picture = (time.process_time() - begun) / len(parts[1])
+        pool = codes_of(split.X, split.y, "auto") if data.kind == PICTURES else None
+        seconds_a_picture = (time.process_time() - begun) / len(split.y)
         for n, name in names.items():
-            if name not in results["cases"]:
-                keep("cases", name, one_case(data, n, parts, pool, seconds_a_picture))
-    for data in every if args.advise_anew else []:
-        X, y, by_size, _ = data.split()
-        most = by_size[max(data.sizes)]
+            if draw > 1 and name in results["cases"]:  # pictures of an earlier draw are in memory
+                seconds_a_picture = results["cases"][name]["extraction"] / len(split.by_size[n])
+            if name not in where["cases"]:
+                keep(where["cases"], name, one_case(data, n, split, pool, seconds_a_picture))
+    for draw, data in itertools.product(range(1, args.draws + 1), every if args.advise_anew else []):
+        split = data.split(draw)
+        most = split.by_size[max(data.sizes)]
         if data.kind == PICTURES:
-            codes_of(taken(X, most), y[most], "auto")  # kept in memory: the advice is timed without the network
-        for n, rows in by_size.items():
-            case = results["cases"].get(name := f"{data.name}, {n} a class")
+            codes_of(taken(split.X, most), split.y[most], "auto")  # in memory: the advice is timed without the network
+        for n, rows in split.by_size.items():
+            name = f"{data.name}, {n} a class"
+            case = of_draw(draw)["cases"].get(name)
             if case is not None:
-                keep("cases", name, {**case, "advice": advice(taken(X, rows), y[rows], data.kind == PICTURES)})
+                found = advice(taken(split.X, rows), split.y[rows], data.kind == PICTURES)
+                keep(of_draw(draw)["cases"], name, {**case, "advice": found})
     pictures = [data for data in every if data.kind == PICTURES]
     families = [data.family for data in pictures]  # one of each comes first, so that a bounded run has some of each
     pictures = [pictures[i] for i in sorted(range(len(pictures)), key=lambda i: families[:i].count(families[i]))]
     for data in pictures if "scores" in args.parts else []:
         if data.is_ranked and data.name not in results["layers"] and not is_late():
-            keep("layers", data.name, ranked_layers(data, data.split()))
-    if "trainings" in args.parts and not args.quick:
-        splits = {data.name: data.split() for data in pictures}
-        order = [(len(splits[data.name][2][n]) * area(splits[data.name][0]), data, n)
+            keep(results["layers"], data.name, ranked_layers(data, data.split()))
+    for draw in range(1, args.trained_draws + 1) if "trainings" in args.parts and not args.quick else []:
+        splits = {data.name: data.split(draw) for data in pictures}
+        order = [(len(splits[data.name].by_size[n]) * area(splits[data.name].X), data, n)
                  for data in pictures for n in data.sizes]  # fmt: skip
+        where = of_draw(draw)["trainings"]
         for _, data, n in sorted(order, key=lambda one: one[0]):
             name = f"{data.name}, {n} a class"
-            if name not in results["trainings"] and not is_late():
-                keep("trainings", name, trainings(data, n, splits[data.name]))
-    whole = {**results, "cases": with_trainings(results)}
-    results["summary"] = summary(whole)
+            if name not in where and not is_late():
+                keep(where, name, trainings(n, splits[data.name]))
+    whole = {"cases": with_trainings(of_draw(1))}
+    results["summary"] = summary(results)
     if results["summary"]["methods"]:
         results["summary"]["experience"] = saved(whole)
-        judged = [results["cases"][label] for label in results["summary"]["regrets"]["advice"]]
+        judged = [case for label, case in results["cases"].items() if label in results["summary"]["regrets"]["advice"]]
         results["summary"]["probes"] = of_probes([case for case in judged if case["kind"] == PICTURES])
         results["summary"]["scores"] = of_scores(results)
     rows = results["summary"]["methods"]

@@ -127,6 +127,35 @@ def warn_of_negatives(labels: np.ndarray, unlabelled: Any) -> None:
         )
 
 
+def warn_of_three_way_labels(y: np.ndarray, labelled: np.ndarray, unlabelled: Any) -> None:
+    """Say that rows of -1 are left out where they look like the first of the classes -1, 0 and 1.
+
+    That is, beside 0 and 1 alone, not all of them behind the labelled rows, and no more than two classes together.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        As `as_labels` returns it.
+    labelled : ndarray of bool, shape (n,)
+        What `is_labelled` returns.
+    unlabelled : scalar or None
+        The mark.
+    """
+    if not np.array_equal(unlabelled, MARK) or labelled.all() or not labelled.any():
+        return
+    classes, sizes = np.unique(known_labels(y, labelled), return_counts=True)
+    if classes.dtype.kind not in "iuf" or not np.array_equal(classes, [0, 1]):
+        return
+    marked = np.flatnonzero(_equals(y, unlabelled))
+    is_behind = len(marked) and marked[0] > np.flatnonzero(labelled)[-1]
+    if len(marked) and not is_behind and len(marked) <= 2 * sizes.max():
+        warn_user(
+            f"y holds -1, 0 and 1, and {len(marked)} rows of -1 among the others are taken for unlabelled ones: -1 is "
+            "never predicted. If it is a class, set unlabelled=None (every row is labelled) or unlabelled=np.nan "
+            "(missing values mark unlabelled rows)."
+        )
+
+
 def is_missing(y: np.ndarray) -> np.ndarray:
     """Return a mask of shape (n,): which labels are NaN, None, NaT or the like."""
     if y.dtype.kind in "mM":

@@ -14,7 +14,8 @@ from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import check_classes, check_length, domain_column, looks_continuous, sorted_names
 from sktl._domain_names import as_python
 from sktl._inputs import ROWS, InputKind, read, understand
-from sktl._unlabelled import as_labels, is_labelled, known_labels
+from sktl._unlabelled import as_labels, is_labelled, known_labels, warn_of_three_way_labels
+from sktl._unlabelled import is_missing as is_missing_label
 from sktl._validation import shorten
 from sktl.exceptions import BadImageError
 from sktl.images import picture_suffixes
@@ -126,10 +127,11 @@ def labelled_problem(advisor: Any, X: Any, kind: str, y: Any, sample_domain: Any
     classes, number = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         found = f"one class only, {classes.tolist()[0]!r}" if len(classes) else "no label at all"
-        raise ValueError(
-            f"{name} compares classes and needs labelled rows of two or more; y holds {found}"
-            f"{'' if has_label.all() else f' beside {(~has_label).sum()} unlabelled rows'}."
-        )
+        marked = "" if has_label.all() else f" beside {(~has_label).sum()} unlabelled rows"
+        if marked and not is_missing_label(y)[~has_label].all():
+            marked += f". If {advisor.unlabelled!r} is a class, set unlabelled=None (every row is labelled)"
+        raise ValueError(f"{name} compares classes and needs labelled rows of two or more; y holds {found}{marked}.")
+    warn_of_three_way_labels(y, has_label, advisor.unlabelled)
     names, domain = [], None
     if sample_domain is not None:
         values, domain = sorted_names(domain_column(sample_domain, n))

@@ -14,6 +14,7 @@ from sktl.adaptation import (
     SourceFreeAdaptedClassifier,
     TestTimeAdaptedClassifier,
 )
+from sktl.advisor import TransferAdvisor
 from sktl.metrics import DOMAIN_SCORERS, CheatingOracleScorer, get_domain_scorer
 from sktl.model_selection import SourceTargetShuffleSplit, StratifiedDomainKFold
 
@@ -144,3 +145,44 @@ def test_truth_values_are_no_numbers():
     assert is_labelled(np.array([True, False]), -1).all()
     assert is_labelled(np.array([0, 1, 2]), True).all()
     assert is_labelled(np.array([0.0, 1.0]), False).all()
+
+
+SIGNS = np.tile([-1, 0, 1], 12)  # such as opinions: against, none, for
+
+
+@pytest.mark.parametrize(
+    ("y", "is_said"),
+    [
+        (SIGNS, True),
+        (np.sort(SIGNS), True),
+        (SIGNS.astype(float), True),
+        (SIGNS.astype(object), True),
+        (np.r_[np.sort(SIGNS)[12:], [-1] * 12], False),  # a target's rows, behind those of the source
+        (np.r_[[-1] * 60, np.tile([0, 1], 12)], False),  # many more than any class
+        (SIGNS + 5, False),
+        (np.where(SIGNS == 1, 2, SIGNS), False),
+    ],
+)
+@pytest.mark.parametrize("make", [lambda: TransferAdvisor(), lambda: DomainAdaptedClassifier(max_epochs=1)])
+def test_minus_one_that_looks_like_a_class_is_left_out_aloud(make, y, is_said):
+    X = np.random.default_rng(0).normal(size=(len(y), 3))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make().fit(X, y)
+    said = [one for one in caught if "-1 is never predicted" in str(one.message)]
+    assert len(said) == is_said
+    assert all(one.filename == __file__ and "unlabelled=None" in str(one.message) for one in said)
+
+
+def test_three_way_labels_are_three_classes_if_every_row_is_labelled():
+    X = np.random.default_rng(0).normal(size=(len(SIGNS), 3)) + SIGNS[:, None]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "y holds")
+        assert TransferAdvisor(unlabelled=None).fit(X, SIGNS).classes_.tolist() == [-1, 0, 1]
+
+
+def test_two_classes_of_which_one_is_the_mark_are_told_what_to_set():
+    with pytest.raises(ValueError, match=r"one class only, 1 beside 18 unlabelled rows\. If -1 is a class, set unlab"):
+        TransferAdvisor().fit(np.random.default_rng(0).normal(size=(36, 3)), np.tile([-1, 1], 18))
+    with pytest.raises(ValueError, match=r"one class only, 1.0 beside 18 unlabelled rows\.$"):
+        TransferAdvisor().fit(np.random.default_rng(0).normal(size=(36, 3)), np.tile([np.nan, 1], 18))

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import assert_all_finite
 
 from sktl._columns import check_classes
-from sktl._unlabelled import as_labels, is_missing, known_labels, warn_of_negatives
+from sktl._unlabelled import as_labels, is_missing, known_labels, warn_of_negatives, warn_of_three_way_labels
 from sktl._unlabelled import is_labelled as labelled_rows
 
 UNLABELLED = -1  # the number of a row without label
@@ -59,6 +59,7 @@ def encode(y: Any, unlabelled: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     if len(classes) < 2:
         raise ValueError(_one_class(classes, is_labelled, unlabelled, name))
     warn_of_negatives(classes, unlabelled)
+    warn_of_three_way_labels(y, is_labelled, unlabelled)
     numbers = np.full(len(y), UNLABELLED, dtype=np.int64)
     numbers[is_labelled] = np.searchsorted(classes, labels)
     return numbers, classes
