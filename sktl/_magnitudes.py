@@ -28,6 +28,16 @@ def check_magnitude(rows: Any, largest: float = LARGEST_FLOAT32, name: str = "X"
         )
 
 
+def check_not_vanishing(rows: np.ndarray, name: str = "X") -> None:
+    """Raise a ValueError where all numbers are so small that squares of them are 0, and so are all distances."""
+    found = float(np.abs(rows).max()) if rows.size else 0.0
+    if 0 < found < 1 / LARGEST_FLOAT64:
+        raise ValueError(
+            f"All numbers in {name} are small, {found:.3g} at most: their squares are beyond what can be computed with "
+            "here. Scale the rows: divide by the largest."
+        )
+
+
 def standardiser(rows: np.ndarray, sample_weight: np.ndarray | None = None, name: str = "X") -> StandardScaler:
     """Return a fitted StandardScaler.
 
@@ -37,7 +47,24 @@ def standardiser(rows: np.ndarray, sample_weight: np.ndarray | None = None, name
         If the variance of a column is no finite number.
     """
     check_magnitude(rows, LARGEST_FLOAT64 if rows.dtype == np.float64 else LARGEST_FLOAT32, name)
-    return StandardScaler().fit(rows, sample_weight=sample_weight)
+    scaler = StandardScaler().fit(rows, sample_weight=sample_weight)
+    tiny = vanishing(rows, scaler.var_)
+    if tiny.any():
+        powers = exponents(rows[:, tiny])
+        larger = StandardScaler().fit(np.ldexp(rows[:, tiny], -powers), sample_weight=sample_weight)
+        scaler.scale_[tiny] = np.ldexp(larger.scale_, powers)
+    return scaler
+
+
+def vanishing(rows: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Return which columns vary though their squares are too small for the type, (n_columns,)."""
+    small = variances < np.finfo(rows.dtype if rows.dtype.kind == "f" else float).tiny
+    return small & (np.ptp(rows, axis=0) > 0) if small.any() else small
+
+
+def exponents(rows: np.ndarray) -> np.ndarray:
+    """Return the power of two of each column's largest number, (n_columns,); to divide by it changes no digit."""
+    return np.frexp(np.abs(rows).max(axis=0))[1]
 
 
 def length_scaler(rows: Any, sample_weight: np.ndarray | None = None) -> StandardScaler:

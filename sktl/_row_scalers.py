@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from sktl._logistic import distinct, held_out_losses, is_gain, looked_at
-from sktl._magnitudes import standardiser
+from sktl._magnitudes import standardiser, vanishing
 
 CHOOSES_FROM = 4  # rows a class, from which on rows held out choose
 OTHER_UNITS = 10.0  # times the middle column's deviation: a column with more may have a unit of its own
@@ -26,7 +26,11 @@ def column_scaler(rows: np.ndarray, weight: np.ndarray | None, target: Any = Non
 def common_scaler(rows: np.ndarray, weight: np.ndarray | None) -> StandardScaler:
     """Return a scaler by one deviation, that of all columns together."""
     scaler = column_scaler(rows, weight)
-    scaler.scale_ = np.full_like(scaler.scale_, np.sqrt(scaler.var_.mean()) or 1.0)
+    common = np.sqrt(scaler.var_.mean())
+    if vanishing(rows, scaler.var_).any():
+        own = np.where(np.ptp(rows, axis=0) > 0, scaler.scale_, 0.0)
+        common = own.max() * np.sqrt(np.mean((own / own.max()) ** 2))
+    scaler.scale_ = np.full_like(scaler.scale_, common or 1.0)
     return scaler
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sktl import DomainAdaptedClassifier, FineTunedClassifier, FineTunedRegressor, ProtoNetClassifier
 from sktl._device import resolve_device
-from sktl._magnitudes import check_finite
+from sktl._magnitudes import check_finite, standardiser
 from sktl.fewshot import FewShotClassifier, FewShotRegressor, MAMLLearner, ProtoNetLearner
 from sktl.fewshot.transductive import TIM
 from tests.stress import inputs
@@ -106,3 +107,19 @@ def test_folders_without_a_name():
             FineTunedClassifier(checkpoint_dir=name, max_steps=1, random_state=0).fit(ROWS, LABELS)
         with pytest.raises(ValueError, match="names no folder"):
             ProtoNetLearner(checkpoint_dir=name, **LIGHT).fit(ROWS, LABELS)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-290])
+def test_columns_whose_squares_vanish_are_standardised(scale):
+    rows = np.random.default_rng(0).normal(size=(50, 3)) * [1, 2, 3] + 5
+    rows[:, 2] = 7.0
+    small = standardiser(rows * [scale, 1, 1])
+    assert np.allclose(small.transform(rows * [scale, 1, 1]), StandardScaler().fit_transform(rows))
+
+
+@pytest.mark.parametrize("estimator", [ProtoNetClassifier(), FewShotClassifier(), FewShotRegressor()])
+def test_rows_whose_distances_are_all_nothing_are_refused(estimator):
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    with pytest.raises(ValueError, match=r"All numbers in X are small, .* Scale the rows"):
+        estimator.fit(X * 1e-170, y)
+    estimator.fit(np.r_[X, np.zeros((1, 3))], np.r_[y, 0]).predict(np.full((1, 3), 1e-170))

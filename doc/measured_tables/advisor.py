@@ -28,10 +28,23 @@ def advised() -> dict:
     return read("advisor")["results"]["summary"]
 
 
-def n_advised(strategy: str | None, kind: str) -> int:
-    """Return in how many cases of a kind a strategy was advised; None counts all of them."""
-    cases = [case for case in read("advisor")["results"]["cases"].values() if case["kind"] == kind]
-    return sum(strategy in (None, case["advice"]["strategy"]) for case in cases)
+def draws() -> list[dict]:
+    """Return the draws of the rows, each with its cases and trainings."""
+    results = read("advisor")["results"]
+    return [results, *results.get("draws", {}).values()]
+
+
+def n_draws(kind: str | None = None) -> int:
+    """Return the number of draws of each case; of a kind, the number of all draws of its cases."""
+    if kind is None:
+        return max(advised()["draws"].values())
+    return sum(case["kind"] == kind for draw in draws() for case in draw["cases"].values())
+
+
+def n_advised(strategy: str, kind: str) -> int:
+    """Return in how many draws of a kind's cases a strategy was advised."""
+    cases = [case for draw in draws() for case in draw["cases"].values() if case["kind"] == kind]
+    return sum(strategy == case["advice"]["strategy"] for case in cases)
 
 
 def advice_value(method: str, what: str) -> float:
@@ -154,18 +167,24 @@ def n_cases() -> int:
 
 def trained_ahead() -> tuple[int, int, float]:
     """Return in how many cases of pictures a trained network is best of all, of how many, and how far ahead there."""
-    results, leads = read("advisor")["results"], []
-    for label, trained in results["trainings"].items():
-        values = {name: np.mean(one["accuracy"]) for name, one in results["cases"][label]["candidates"].items()}
-        best = max(np.mean(one["accuracy"]) for one in trained.values())
-        leads.append(100 * float(best - max(values.values())))
-    ahead = [lead for lead in leads if lead > 0]
-    return len(ahead), len(leads), float(np.mean(ahead)) if ahead else 0.0
+    leads: dict[str, list[dict[str, float]]] = {}
+    for draw in draws():
+        for label, trained in draw["trainings"].items():
+            every = {**draw["cases"][label]["candidates"], **trained}
+            leads.setdefault(label, []).append({name: float(np.mean(one["accuracy"])) for name, one in every.items()})
+    networks = {name for draw in draws() for trained in draw["trainings"].values() for name in trained}
+    found = []
+    for values in leads.values():
+        means = {name: float(np.mean([one[name] for one in values])) for name in values[0]}
+        best = {of: max(v for name, v in means.items() if (name in networks) == of) for of in (True, False)}
+        found.append(100 * (best[True] - best[False]))
+    ahead = [lead for lead in found if lead > 0]
+    return len(ahead), len(found), float(np.mean(ahead)) if ahead else 0.0
 
 
 def n_of_kind(kind: str) -> int:
     """Return the number of cases of a kind."""
-    return n_advised(None, kind)
+    return sum(case["kind"] == kind for case in read("advisor")["results"]["cases"].values())
 
 
 def n_halvings() -> int:

@@ -13,7 +13,7 @@ import xxhash
 from scipy import sparse
 
 from sktl._array_api import check_array
-from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
+from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude, exponents, vanishing
 from sktl._saving import Codec, read_model, write_model
 from sktl._validation import shorten
 from sktl.exceptions import WeightsError
@@ -247,7 +247,12 @@ def opened_index(path: str | os.PathLike | None) -> SourceIndex:
 def _moments(rows: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the standard deviation of each column."""
     if not sparse.issparse(rows):
-        return rows.mean(axis=0), rows.std(axis=0)
+        deviation = rows.std(axis=0)
+        tiny = vanishing(rows, deviation**2)
+        if tiny.any():
+            powers = exponents(rows[:, tiny])
+            deviation[tiny] = np.ldexp(np.ldexp(rows[:, tiny], -powers).std(axis=0), powers)
+        return rows.mean(axis=0), deviation
     mean = np.asarray(rows.mean(axis=0)).ravel()
     square = np.asarray(rows.multiply(rows).mean(axis=0)).ravel()
     return mean, np.sqrt(np.maximum(square - mean**2, 0.0))

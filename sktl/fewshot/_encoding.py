@@ -19,7 +19,7 @@ from sktl._array_api import check_array, n_rows
 from sktl._device import resolve_device, resolve_precision
 from sktl._extraction import Extractor, cache_for
 from sktl._inputs import InputKind, is_2d, read, understand
-from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
+from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude, check_not_vanishing
 from sktl._preprocessing import Preprocessing
 from sktl._progress import stage
 from sktl.backbones import CodeRecipe, Normalisation, Pooling, cut_head, load_backbone, resolve_layers
@@ -167,6 +167,8 @@ def codes_of(
         X = read(estimator, X, kind, reset=reset)
         if kind.is_rows:
             check_magnitude(X, LARGEST_FLOAT64)
+            if reset:
+                check_not_vanishing(X)
             return X
         with stage(estimator, context, "codes", len(X), "pictures") as watch:
             codes = encoder.transform(X, watch)
@@ -180,6 +182,8 @@ def codes_of(
         )
     codes = check_array(codes, dtype=np.float64, input_name="encoder.transform(X)")
     check_magnitude(codes, LARGEST_FLOAT64, "encoder.transform(X)")
+    if reset:
+        check_not_vanishing(codes, "encoder.transform(X)")
     if not reset and codes.shape[1] != estimator.n_codes_:
         raise ValueError(
             f"encoder returned {codes.shape[1]} codes a row, but {estimator.n_codes_} in fit: {_name(encoder)} was "

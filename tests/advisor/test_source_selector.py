@@ -364,3 +364,14 @@ def test_regressors_and_domains_that_read_alike_are_refused():
     mixed = np.array([{"s0": 1, "s1": "1"}.get(name, name) for name in domain], dtype=object)
     with pytest.raises(ValueError, match="two domains that read '1'"):
         selector().fit(X, y, sample_domain=mixed)
+
+
+@pytest.mark.parametrize("distance", ["proxy_a", "moments", "mmd"])
+def test_rows_whose_squares_vanish_are_ranked_as_others(distance):
+    X, y, domain, _ = domains()
+    model = SourceSelector(make_pipeline(StandardScaler(), LogisticRegression()), distance=distance, random_state=0)
+    usual = clone(model).fit(X, y, sample_domain=domain)
+    small = clone(model).fit(np.ldexp(X, -600), y, sample_domain=domain)
+    assert column(small, "source") == column(usual, "source")
+    assert np.allclose(column(small, "distance"), column(usual, "distance"))
+    assert list(small.sources_) == list(usual.sources_)
