@@ -6,6 +6,7 @@ PACS and all alphabets are left out at once; each domain of the reviews by itsel
 - advice: what `TransferAdvisor` advises. Its prior of the layers is the library's code, fitted on the other families.
 - advice, form from other data: whether the prior knows traits, and how much leave-one-out counts, is chosen by the
   other families too. The form that ships was chosen with all of them in sight.
+- advice, one layer: the same without the mean of two classifiers.
 - quadrants: prototypes below five rows a class; else the last layer where rows are like the source, and the layer that
   leave-one-out ranks first where they are not.
 - static list: what is best on the others on average.
@@ -26,13 +27,15 @@ Tests pair data sets, each the mean of its sizes. Both regrets have the same dif
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from scipy.stats import wilcoxon
 
+from sktl.advisor._candidates import WORDS_AND_LETTERS
 from sktl.advisor._codes import ALL, EMBEDDED, PENULTIMATE, LayerCodes
 from sktl.advisor._layer_prior import SHIPPED, LayerPrior, most_promising
 from sktl.advisor._scoring import ScoredLayer
@@ -59,35 +62,50 @@ def gain(case: Case, name: str) -> float:
     return accuracy(case, name) - accuracy(case, FIRST[case["kind"]])
 
 
-def others(case: Case, cases: list[Case]) -> list[Case]:
+class Others(list):
+    """Cases that may be learned from. Each object is a key of its own, so that what is made of it once is kept."""
+
+    __hash__ = object.__hash__
+
+
+def others(case: Case, cases: Sequence[Case]) -> Others:
     """Return the cases of the same kind that may be learned from."""
-    return [one for one in cases if one["kind"] == case["kind"] and one["family"] != case["family"]]
+    return Others(one for one in cases if one["kind"] == case["kind"] and one["family"] != case["family"])
 
 
-def weights(cases: list[Case]) -> np.ndarray:
+def weights(cases: Sequence[Case]) -> np.ndarray:
     """Return weights by which each family counts alike, within it each data set."""
     families = [one["family"] for one in cases]
     found = np.array([1 / sum(one["family"] == other for other in families) for one in cases])
     return found / found.sum()
 
 
-def named(strategy: str, layer: str, case: Case) -> str:
+def named(strategy: str, layer: str, case: Case, beside: str | None = None) -> str:
     """Return the candidate that advice means; where it was not fitted, the nearest that was."""
     if case["kind"] != "pictures":
         known = {"neighbours": "k-NN", "scratch": "network from scratch"}
+        known |= {"codes": WORDS_AND_LETTERS} if case["kind"] == "text" else {}
         name = known.get(strategy, strategy)
         return name if name in case["candidates"] else "logistic regression"
     trained = {"fine-tune": "lp-ft", "fine-tune all": "full", "scratch": "full"}.get(strategy)
     if trained in case["candidates"]:
         return str(trained)
-    return f"{'prototypes' if strategy == 'prototypes' else 'logistic regression'} on {layer}"
+    if strategy == "prototypes":
+        return f"prototypes on {layer}"
+    pairs = [] if beside is None else [f"logistic regression on {both}" for both in joined(layer, beside)]
+    return next((name for name in pairs if name in case["candidates"]), f"logistic regression on {layer}")
+
+
+def joined(layer: str, other: str) -> tuple[str, str]:
+    """Return how two layers are called together, in either order."""
+    return f"{layer} and {other}", f"{other} and {layer}"
 
 
 def rows_a_class(case: Case) -> float:
     return case["rows"] / 10 ** case["traits"]["log_classes"]
 
 
-def quadrants(case: Case, rest: list[Case]) -> str:
+def quadrants(case: Case, rest: Others) -> str:
     if case["kind"] != "pictures":
         return advised(case, rest)
     linear = {layer: value for layer, value in case["advice"]["linear"].items() if layer in DEPTHS}
@@ -95,7 +113,7 @@ def quadrants(case: Case, rest: list[Case]) -> str:
     return f"{'prototypes' if rows_a_class(case) < 5 else 'logistic regression'} on {layer}"
 
 
-def means(rest: list[Case], case: Case) -> dict[str, float]:
+def means(rest: Others, case: Case) -> dict[str, float]:
     """Return the mean gain of each candidate of the case on others, those that have it."""
     found = {}
     for name in case["candidates"]:
@@ -105,12 +123,12 @@ def means(rest: list[Case], case: Case) -> dict[str, float]:
     return found
 
 
-def static(case: Case, rest: list[Case]) -> str:
+def static(case: Case, rest: Others) -> str:
     found = means(rest, case)
     return max(found, key=lambda name: found[name])
 
 
-def trivial(case: Case, rest: list[Case]) -> str:
+def trivial(case: Case, rest: Others) -> str:
     """Return the candidate that ridge regression from trivial meta-features expects most of."""
     found = {}
     for name in means(rest, case):
@@ -139,7 +157,8 @@ def fitted_line(rows: list, values: list, share: np.ndarray) -> tuple[float, np.
     return float(share @ y), slope, centre, width
 
 
-def layer_prior(rest: list[Case], has_traits: bool = True, inflation: float = SHIPPED.inflation) -> LayerPrior:
+@cache
+def layer_prior(rest: Others, has_traits: bool = True, inflation: float = SHIPPED.inflation) -> LayerPrior:
     """Return what layers gain on the last one over other cases, as the library keeps it; no slopes without traits."""
     share = weights(rest)
     traits = [[one["advice"]["similarity"], float(np.log10(rows_a_class(one)))] for one in rest]
@@ -163,28 +182,38 @@ def layer_prior(rest: list[Case], has_traits: bool = True, inflation: float = SH
     )
 
 
-def advised(case: Case, rest: list[Case], **form: Any) -> str:
+def advised(case: Case, rest: Others, **form: Any) -> str:
     """Return what the library advises, with a prior of the other families."""
     if case["kind"] != "pictures":
         return named(case["advice"]["strategy"], case["advice"]["layer"], case)
     return by_prior(case, layer_prior(rest, **form))
 
 
-def advised_in_another_form(case: Case, rest: list[Case]) -> str:
+def advised_alone(case: Case, rest: Others) -> str:
+    return advised(case, rest) if case["kind"] != "pictures" else by_prior(case, layer_prior(rest), averages=False)
+
+
+def advised_in_another_form(case: Case, rest: Others) -> str:
     """Return the same with the form of the prior that loses least on the other families, each left out in turn."""
     if case["kind"] != "pictures":
         return advised(case, rest)
+    return by_prior(case, layer_prior(rest, *best_form(rest)))
+
+
+@cache
+def best_form(rest: Others) -> tuple[bool, float]:
+    """Return the form of the prior that loses least on these cases, the prior from other families than each."""
     lost, share = dict.fromkeys(FORMS, 0.0), weights(rest)
     for family in dict.fromkeys(one["family"] for one in rest):
-        apart = [one for one in rest if one["family"] != family]
+        apart = Others(one for one in rest if one["family"] != family)
         for form in FORMS:
             prior = layer_prior(apart, *form)
             lost[form] -= sum(w * gain(one, by_prior(one, prior)) for w, one in zip(share, rest)
                               if one["family"] == family)  # fmt: skip
-    return by_prior(case, layer_prior(rest, *min(FORMS, key=lambda form: lost[form])))
+    return min(FORMS, key=lambda form: lost[form])
 
 
-def by_prior(case: Case, prior: LayerPrior) -> str:
+def by_prior(case: Case, prior: LayerPrior, averages: bool = True) -> str:
     found = case["advice"]
     layers = [
         ScoredLayer(
@@ -193,12 +222,13 @@ def by_prior(case: Case, prior: LayerPrior) -> str:
         )
         for layer, value in found["linear"].items() if layer in DEPTHS
     ]  # fmt: skip
-    best = most_promising(layers, "linear", {EMBEDDED: found["similarity"]}, rows_a_class(case), prior)
+    best, beside = most_promising(layers, "linear", {EMBEDDED: found["similarity"]}, rows_a_class(case), prior)
     assert best is not None
-    return named(found["strategy"], best.part.layer, case)
+    other = None if beside is None or not averages else beside.part.layer
+    return named(found["strategy"], best.part.layer, case, other)
 
 
-def probed(case: Case, rest: list[Case]) -> str:
+def probed(case: Case, rest: Others) -> str:
     if case["kind"] != "pictures":
         return advised(case, rest)
     linear = case["advice"]["linear"]
@@ -206,7 +236,7 @@ def probed(case: Case, rest: list[Case]) -> str:
     return f"logistic regression on {max(layers, key=lambda layer: linear[layer])}"
 
 
-def both(case: Case, rest: list[Case]) -> str:
+def both(case: Case, rest: Others) -> str:
     """Return the layer with the highest posterior gain on the last one: a normal prior from other data sets."""
     if case["kind"] != "pictures":
         return advised(case, rest)
@@ -229,9 +259,10 @@ def spread_of(case: Case, layer: str) -> float:
     return float(np.sqrt(p * (1 - p) / case["rows"]))
 
 
-METHODS: dict[str, Callable[[Case, list[Case]], str]] = {
+METHODS: dict[str, Callable[[Case, Others], str]] = {
     "advice": advised,
     "advice, form from other data": advised_in_another_form,
+    "advice, one layer": advised_alone,
     "list and probe": both,
     "probe": probed,
     "quadrants": quadrants,
@@ -343,8 +374,9 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
     fair: dict[str, dict[str, float]] = {name: {} for name in METHODS}
     taken: dict[str, dict[str, list[str]]] = {name: {} for name in METHODS}
     leads: dict[str, dict[str, Leads]] = {name: {} for name in METHODS}
+    known: dict[tuple[str, str], Others] = {}
     for label, drawn in draws.items():
-        rest = others(drawn[0], cases)
+        rest = known.setdefault((drawn[0]["kind"], drawn[0]["family"]), others(drawn[0], cases))
         if not rest:
             continue
         for method, function in METHODS.items():
@@ -389,7 +421,7 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
             control: paired(pictures["advice"] - pictures[control])
             for control in ("static list", "trivial meta-features")
         }
-        found["prior"] = vars(layer_prior([case for case in cases if case["kind"] == "pictures"]))
+        found["prior"] = vars(layer_prior(Others(case for case in cases if case["kind"] == "pictures")))
     found["by_kind"] = {
         kind: {
             method: round(float(np.mean([v for label, v in values.items() if judged[label]["kind"] == kind])), 3)

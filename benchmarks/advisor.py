@@ -2,7 +2,8 @@
 
 Each data set is cut into rows to learn from, in up to three sizes, and up to 1,000 others to test on. Everything that
 can be tried is fitted in full once: for pictures logistic regression, a support vector machine, nearest neighbours and
-prototypes on all layers of the embedded network, seen at 96 pixels, and all trainings that `AutoTransferClassifier`
+prototypes on all layers of the embedded network, seen at 96 pixels, the mean of logistic regressions on two of them,
+and all trainings that `AutoTransferClassifier`
 tries, of 6 epochs, small pictures at 64 pixels (the smallest cases first, as many as the time allows); for rows and
 texts what `AutoTransferClassifier` tries on them. Beside it stands what the advisor says of the rows to learn from, and
 what that took. Costs are seconds of the processor, so that other work on the machine does not count. Which rows of the
@@ -37,7 +38,6 @@ from _advisor_scores import of_probes, of_scores
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import ComplementNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -47,9 +47,11 @@ from sklearn.svm import SVC, LinearSVC
 
 from sktl import CNNCodesTransformer, FineTunedClassifier, ProtoNetClassifier
 from sktl.advisor import TransferAdvisor
+from sktl.advisor._candidates import WORDS_AND_LETTERS
 from sktl.advisor._codes import Extraction, LayerCodes, extract
 from sktl.advisor._problem import read_problem
 from sktl.advisor._scoring import SCORES, score_layers
+from sktl.advisor._text_models import letters, pairs_of_words, words, words_and_letters
 from sktl.features import LogisticRegressionLOO
 from sktl.metrics.transferability import leep, nce
 
@@ -62,6 +64,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "last": {"strategy": "last"}, "lp-ft": {"strategy": "lp-ft"}, "full": {"strategy": "full"},
     "lora": {"adapter": "lora"},
 }  # fmt: skip
+AVERAGED = (("penultimate", "all"), ("all", "blocks.4"), ("penultimate", "blocks.4"))
 PARTS = ("cases", "scores", "trainings")
 
 
@@ -78,6 +81,10 @@ def tried(model: Any, X: Any, y: np.ndarray, others: Any, z: np.ndarray) -> dict
         model = clone(model).fit(X, y)
         seconds = time.process_time() - start
         right = model.predict(others) == z
+    return outcome(right, seconds)
+
+
+def outcome(right: np.ndarray, seconds: float) -> dict[str, Any]:
     packed = base64.b64encode(np.packbits(right).tobytes()).decode()
     return {"accuracy": halves(right), "seconds": round(seconds, 3), "right": packed}
 
@@ -89,6 +96,21 @@ def heads(y: np.ndarray) -> dict[str, Any]:
         "logistic regression": LogisticRegressionLOO(), "SVM": LinearSVC(C=1.0, random_state=0),
         "k-NN": KNeighborsClassifier(neighbours), "prototypes": ProtoNetClassifier(),
     }  # fmt: skip
+
+
+def means_of_two(layers: dict[str, np.ndarray], rows: np.ndarray, y: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    """Return what the mean of logistic regressions on two layers gives."""
+    fitted: dict[str, tuple[LogisticRegressionLOO, float]] = {}
+    for layer in {layer for pair in AVERAGED for layer in pair}:
+        start = time.process_time()
+        fitted[layer] = LogisticRegressionLOO().fit(layers[layer][rows], y[rows]), time.process_time() - start
+    found = {}
+    for pair in AVERAGED:
+        shares = sum(fitted[layer][0].predict_proba(layers[layer][test]) for layer in pair)
+        right = fitted[pair[0]][0].classes_[shares.argmax(axis=1)] == y[test]
+        seconds = sum(fitted[layer][1] for layer in pair)
+        found[f"logistic regression on {' and '.join(pair)}"] = outcome(right, seconds)
+    return found
 
 
 def on_rows(y: np.ndarray) -> dict[str, Any]:
@@ -107,13 +129,13 @@ def on_rows(y: np.ndarray) -> dict[str, Any]:
 
 def on_texts(y: np.ndarray) -> dict[str, Any]:
     """Return what is tried on texts."""
-    letters = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5), max_features=100_000)
-    words = TfidfVectorizer(sublinear_tf=True)
+    logistic = LogisticRegression(C=10.0, max_iter=1000)
     return {
-        "logistic regression": make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000)),
-        "SVM on pairs of words": make_pipeline(clone(words).set_params(ngram_range=(1, 2)), LinearSVC(random_state=0)),
-        "naive Bayes": make_pipeline(words, ComplementNB(alpha=0.3)),
-        "logistic regression on letters": make_pipeline(letters, LogisticRegression(C=10.0, max_iter=1000)),
+        WORDS_AND_LETTERS: make_pipeline(words_and_letters(), logistic),
+        "logistic regression": make_pipeline(words(), logistic),
+        "SVM on pairs of words": make_pipeline(pairs_of_words(), LinearSVC(random_state=0)),
+        "naive Bayes": make_pipeline(words(), ComplementNB(alpha=0.3)),
+        "logistic regression on letters": make_pipeline(letters(), logistic),
     }
 
 
@@ -184,10 +206,11 @@ def one_case(data: DataSet, n: int, split: Split, pool: Extraction | None, secon
     if is_pictures:
         assert pool is not None
         case["extraction"] = round(seconds_a_picture * len(rows), 3)
-        for part in (p for p in pool.layers if p.is_pretrained):
+        layers = {part.layer: part.codes for part in pool.layers if part.is_pretrained}
+        for layer, codes in layers.items():
             for name, head in heads(y[rows]).items():
-                found = tried(head, part.codes[rows], y[rows], part.codes[test], z)
-                candidates[f"{name} on {part.layer}"] = found
+                candidates[f"{name} on {layer}"] = tried(head, codes[rows], y[rows], codes[test], z)
+        candidates |= means_of_two(layers, rows, y, test)
     else:
         case["extraction"] = 0.0
         for name, model in (on_rows if data.kind == ROWS else on_texts)(y[rows]).items():

@@ -56,7 +56,15 @@ OVERRUN_CASES = ("rows 300", "rows 2000", "texts 400", "digits 60", "digits 120"
 MOST_TESTED = 200
 TABLE_CASES = ("electricity rows", "books reviews", "kitchen reviews")
 WEIGHTS = "efficientnet-lite0-57934424.pth"
-PEER_CASES = ("hymenoptera", "sketches", "USPS 20 a class", "Greek letters", "photographs", "paintings")
+PEER_CASES = (
+    "hymenoptera",
+    "sketches",
+    "USPS 20 a class",
+    "Greek letters",
+    "photographs",
+    "MNIST 20 a class",
+    "paintings",
+)
 
 
 def split(X: Any, y: Any, n_each: int, seed: int = 0) -> tuple[Any, np.ndarray, Any, np.ndarray]:

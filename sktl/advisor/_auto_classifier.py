@@ -25,12 +25,13 @@ from sktl.cache import CodeCache
 class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     """Try what is plausible with pictures, feature rows or texts and their labels, and become the best of it.
 
-    The networks run over the rows once. `make_codes_classifier` is fitted first, so that there is an answer early.
-    Then come other shallow models on codes of several layers, by successive halving over rows [1]_, and then trainings
-    of the network, by racing over the folds; the rules of `TransferAdvisor` say in which order. What is dearer takes
-    the place of what is simpler only if it is ahead under cross-validation by more than the standard error of the
-    difference [2]_. A greedy ensemble of what was scored [3]_ is taken if it is ahead in the same way, on rows that
-    its weights were not chosen by.
+    The networks run over the rows once. A linear classifier on the layer that `TransferAdvisor` expects most of is
+    fitted first, so that there is an answer early. Then come other shallow models on codes of several layers, by
+    successive halving over rows [1]_, and then trainings of the network, by racing over the folds; the rules of
+    `TransferAdvisor` say in which order. Another takes the place of the first, and what is dearer that of what is
+    simpler, only if it is ahead under cross-validation by more than the standard error of the difference [2]_. A greedy
+    ensemble of what was scored [3]_ is taken if it is ahead in the same way, on rows that its weights were not chosen
+    by.
 
     Where y has unlabelled rows that differ from the labelled ones, labels are carried over: adaptations are compared,
     and the choice is made by `sktl.metrics.InformationMaximizationScorer`, which needs no labels of the target.
@@ -111,7 +112,7 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     See Also
     --------
     TransferAdvisor : Looks, advises and reports, without a search.
-    sktl.make_codes_classifier : The simplest candidate.
+    sktl.make_codes_classifier : The simplest candidate, on the last layer.
 
     References
     ----------

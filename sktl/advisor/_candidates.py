@@ -12,14 +12,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, VotingClassifier
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.naive_bayes import ComplementNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils._param_validation import Interval
 
@@ -29,6 +28,7 @@ from sktl.advisor._codes import EMBEDDED, PENULTIMATE, LayerCodes
 from sktl.advisor._linear_models import has_many_columns, linear_classifier
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
+from sktl.advisor._text_models import are_short, letters, pairs_of_words, words, words_and_letters
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
 from sktl.fewshot import ProtoNetClassifier
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
@@ -41,6 +41,8 @@ FEWEST_TRAINED = 5  # rows a class, the median, below which no network is traine
 SMALL_SIDE, SMALL_SIZE = 80, 64  # pictures of so many pixels are trained on at a smaller size than the network's own
 USUAL_SIZE = 224
 EPOCHS = (10, 6, 3)  # of a training, the first that the time allows
+LOGISTIC = "logistic regression"
+WORDS_AND_LETTERS = "logistic regression on words and letters"
 SLOWER = 2.0  # a pass in training, beside one that computes codes alone
 
 
@@ -104,15 +106,17 @@ class CandidateFamily(Documented, BaseEstimator, ABC):
 class CodesCandidates(CandidateFamily):
     """Shallow models: on a fixed network's codes of several layers, on feature rows, or on texts.
 
-    For pictures: logistic regression on the network's last layer (`make_codes_classifier`), then logistic regression,
-    support vector machines, nearest neighbours and prototypes on the layers that leave-one-out ranks highest. Codes
-    are computed once for all. For feature rows: the same on standardised columns, and boosted trees. Few rows with 64
-    columns or more may be codes: logistic regression chooses their scale there. For texts: the same on tf-idf.
+    For pictures: logistic regression on the layer that the rules of `TransferAdvisor` expect most of, then logistic
+    regression on other layers, those that leave-one-out ranks highest and the last one, and support vector machines,
+    nearest neighbours and prototypes on the first. Codes are computed once for all. For feature rows: the same on
+    standardised columns, and boosted trees. Few rows with 64 columns or more may be codes: logistic regression chooses
+    their scale there. For texts: logistic regression on tf-idf of words, pairs of words and letters together, where all
+    texts have up to five million characters; then other linear models on one of these.
 
     Parameters
     ----------
     n_layers : int, default=3
-        Layers tried beside the last one. Start with the default.
+        Layers tried beside the first one. Start with the default.
 
     Examples
     --------
@@ -141,19 +145,63 @@ class CodesCandidates(CandidateFamily):
 
     def _on_layers(self, owner: Any, material: Material, is_values: bool) -> list[Candidate]:
         last = next((part for part in material.layers if part.layer == PENULTIMATE), material.layers[0])
-        others = [part for part in material.layers if part is not last][: int(self.n_layers)]
+        usual, beside = _advised(material)
+        usual = usual or last
+        others = [part for part in material.layers if part is not usual][: int(self.n_layers)]
+        if last is not usual and others and not any(part is last for part in others):
+            others[-1] = last
         heads = _heads(owner, material, is_values)
         first = next(iter(heads))
-        order = [(first, last)] + [(first, part) for part in others] + [(name, last) for name in heads if name != first]
+        order = (
+            [(first, usual)] + [(first, part) for part in others] + [(name, usual) for name in heads if name != first]
+        )
         order += [(name, part) for part in others[:1] for name in heads if name != first]
         several = len({part.backbone for part in material.layers}) > 1
         found: list[Candidate] = []
-        for name, part in order:
+
+        def add(name: str, head: Any, part: LayerCodes) -> None:
             where = f"{part.backbone} {part.layer}" if several else part.layer
             strategy = "codes" if part.layer == PENULTIMATE else "earlier codes"
             tier = SHALLOW if found else SIMPLE
-            found.append(Candidate(f"{name} on {where}", strategy, tier, heads[name], part))
+            found.append(Candidate(f"{name} on {where}", strategy, tier, head, part))
+
+        if beside is not None and first == LOGISTIC:
+            add(first, _on_each(heads[first], (usual, beside)), _side_by_side((usual, beside)))
+        for name, part in order:
+            add(name, heads[name], part)
         return found
+
+
+def _advised(material: Material) -> tuple[LayerCodes | None, LayerCodes | None]:
+    """Return the layer that the advisor expects most of, and the one whose classifier is asked beside it, if any."""
+    decision, found = material.decision, []
+    for one in (None, None) if decision is None else (decision.chosen, decision.beside):
+        same = (
+            part
+            for part in material.layers
+            if one is not None and (part.backbone, part.layer) == (one.part.backbone, one.part.layer)
+        )
+        found.append(next(same, None))
+    return found[0], found[1]
+
+
+def _side_by_side(parts: tuple[LayerCodes, LayerCodes]) -> LayerCodes:
+    names, codes = " and ".join(part.layer for part in parts), np.hstack([part.codes for part in parts])
+    return LayerCodes(parts[0].backbone, parts[0].item, names, parts[0].depth, codes, parts=parts)
+
+
+def _on_each(head: Any, parts: tuple[LayerCodes, LayerCodes]) -> Any:
+    """Return the mean of a classifier on each of two layers, side by side in the rows."""
+    models, start = [], 0
+    for part in parts:
+        own = FunctionTransformer(_columns, kw_args={"start": start, "stop": start + part.codes.shape[1]})
+        models.append((part.layer.replace("__", "_"), make_pipeline(own, clone(head))))
+        start += part.codes.shape[1]
+    return VotingClassifier(models, voting="soft")
+
+
+def _columns(rows: np.ndarray, start: int, stop: int) -> np.ndarray:
+    return rows[:, start:stop]
 
 
 def _calibrated(model: Any) -> Any:
@@ -179,7 +227,7 @@ def _heads(owner: Any, material: Material, is_values: bool) -> dict[str, Any]:
     few = {"prototypes": ProtoNetClassifier(), "k-NN": KNeighborsClassifier(_neighbours(material))}
     if len(material.problem.classes) > MOST_CLASSES_SOLVED:
         return few
-    found = {"logistic regression": LogisticRegressionLOO()}
+    found = {LOGISTIC: LogisticRegressionLOO()}
     if _smallest(material) >= 2 * INNER_FOLDS:
         found["SVM"] = _calibrated(LinearSVC(C=1.0, random_state=owner.random_state))
     return {**found, **few}
@@ -216,21 +264,22 @@ def _on_rows(owner: Any, material: Material, is_values: bool) -> list[Candidate]
 
 
 def _on_text(material: Material, is_values: bool) -> list[Candidate]:
-    def on_words(model: Any, **options: Any) -> Any:
-        return make_pipeline(TfidfVectorizer(sublinear_tf=True, **options), model)
-
-    letters = {"analyzer": "char_wb", "ngram_range": (2, 5), "max_features": 100_000}
+    logistic = LogisticRegression(C=10.0, max_iter=1000)
     if is_values:
-        models = {"ridge": on_words(RidgeCV(ALPHAS)), "ridge on letters": on_words(RidgeCV(ALPHAS), **letters)}
+        models = {"ridge": (words(), RidgeCV(ALPHAS)), "ridge on letters": (letters(), RidgeCV(ALPHAS))}
     elif len(material.problem.classes) > MOST_CLASSES_SOLVED:
-        models = {"k-NN": on_words(KNeighborsClassifier(_neighbours(material)))}
+        models = {"k-NN": (words(), KNeighborsClassifier(_neighbours(material)))}
     else:
-        models = {"logistic regression": on_words(LogisticRegression(C=10.0, max_iter=1000))}
+        models = {"logistic regression": (words(), logistic)}
         if _smallest(material) >= 2 * INNER_FOLDS:
-            models["SVM on pairs of words"] = on_words(_calibrated(LinearSVC(random_state=0)), ngram_range=(1, 2))
-        models["naive Bayes"] = on_words(ComplementNB(alpha=0.3))
-        models["logistic regression on letters"] = on_words(LogisticRegression(C=10.0, max_iter=1000), **letters)
-    return _shallow(models, "linear")
+            models["SVM on pairs of words"] = (pairs_of_words(), _calibrated(LinearSVC(random_state=0)))
+        models["naive Bayes"] = (words(), ComplementNB(alpha=0.3))
+        models["logistic regression on letters"] = (letters(), logistic)
+        if are_short(material.X):
+            models = {WORDS_AND_LETTERS: (words_and_letters(), logistic), **models}
+    return _shallow(
+        {name: make_pipeline(features, clone(model)) for name, (features, model) in models.items()}, "linear"
+    )
 
 
 def _on_given(owner: Any, material: Material, is_values: bool) -> list[Candidate]:

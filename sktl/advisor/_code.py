@@ -61,6 +61,10 @@ def _value(value: Any, imports: dict[str, set[str]], indent: int) -> str:
         return _call(value, imports, indent)
     if isinstance(value, nn.Module) or (callable(value) and not isinstance(value, type)):
         return FOR_MODULES
+    if isinstance(value, list) and any(isinstance(item, tuple) for item in value):  # named steps, each on a line
+        inside = " " * (indent + 4)
+        lines = [f"{inside}{_value(item, imports, indent + 4)},\n" for item in value]
+        return f"[\n{''.join(lines)}{' ' * indent}]"
     if isinstance(value, (list, tuple)):
         inner = ", ".join(_value(item, imports, indent) for item in value)
         return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import StandardScaler, normalize
 from torch import nn
 
@@ -24,6 +23,7 @@ from sktl._validation import shorten
 from sktl._warn_once import warn_user
 from sktl.advisor._made_codes import checked_codes, n_components_of
 from sktl.advisor._problem import TEXT, Problem
+from sktl.advisor._text_models import words
 from sktl.backbones import Backbone, installed_networks, layer_info, load_backbone, resolve_layers
 from sktl.exceptions import BadImageError, PictureWarning
 from sktl.features import CNNCodesTransformer, TextCodesTransformer
@@ -54,6 +54,8 @@ class LayerCodes:
         Of unit length; feature rows and pixels standardised.
     n_components : int or None
         How many principal components sparse codes can be brought to, by what takes no sparse rows; None of dense ones.
+    parts : tuple of LayerCodes
+        Layers that stand side by side in `codes`, each with a classifier of its own; empty for one layer.
     """
 
     backbone: str
@@ -62,6 +64,7 @@ class LayerCodes:
     depth: float
     codes: np.ndarray
     n_components: int | None = None
+    parts: tuple[LayerCodes, ...] = ()
 
     @property
     def is_pretrained(self) -> bool:
@@ -189,10 +192,10 @@ def transformer_of(advisor: Any, item: Any, layers: Any, **options: Any) -> CNNC
 
 def _items(backbones: Any, problem: Problem) -> list[tuple[Any, str]]:
     if isinstance(backbones, str) and backbones == "auto":
-        auto = {ROWS: [], TEXT: [TfidfVectorizer(sublinear_tf=True)]}
+        auto = {ROWS: [], TEXT: [words()]}
         items = auto.get(problem.kind, [EMBEDDED])
     elif isinstance(backbones, str) and backbones == "installed":
-        texts = [TfidfVectorizer(sublinear_tf=True), *map(TextCodesTransformer, installed_encoders())]
+        texts = [words(), *map(TextCodesTransformer, installed_encoders())]
         items = {ROWS: [], TEXT: texts}.get(problem.kind, installed_networks())
     else:
         items = list(backbones) if isinstance(backbones, (list, tuple)) else [backbones]

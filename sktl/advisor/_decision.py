@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier
-from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, transformer_of
+from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, LayerCodes, transformer_of
 from sktl.advisor._layer_prior import most_promising
 from sktl.advisor._linear_models import chooses_scale, linear_classifier
-from sktl.advisor._problem import Problem
+from sktl.advisor._problem import TEXT, Problem
 from sktl.advisor._scoring import Lead, ScoredLayer, lead, n_neighbours, standard_error
 from sktl.advisor._shift import Shift, shifts
 from sktl.advisor._similarity import Similarity, in_words, similarity
+from sktl.advisor._text_models import are_short, words_and_letters
 from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO, make_codes_classifier
 from sktl.fewshot import ProtoNetClassifier
@@ -63,6 +65,8 @@ class Decision:
         A key of `STRATEGIES`.
     chosen : ScoredLayer
         Whose layer is advised.
+    beside : ScoredLayer or None
+        Of the same network: the mean of a classifier on each is advised.
     runner_up : ScoredLayer or None
         The best other layer.
     lead : Lead or None
@@ -80,6 +84,7 @@ class Decision:
     quadrant: str | None
     strategy: str
     chosen: ScoredLayer
+    beside: ScoredLayer | None
     runner_up: ScoredLayer | None
     lead: Lead | None
     shifts: list[Shift]
@@ -88,10 +93,11 @@ class Decision:
 
     def light(self) -> Decision:
         """Return what can be read, without codes, networks and the estimator."""
-        other = self.runner_up
-        return replace(
-            self, chosen=self.chosen.light(), runner_up=None if other is None else other.light(), estimator=None
-        )
+        light = {
+            name: None if one is None else one.light()
+            for name, one in (("chosen", self.chosen), ("beside", self.beside), ("runner_up", self.runner_up))
+        }
+        return replace(self, **light, estimator=None)
 
 
 def decide(
@@ -119,15 +125,27 @@ def decide(
         reasons += in_words(alike)
     among = networks or list(layers)
     known = {name: one.value for name, one in likeness.items() if one is not None}
-    chosen = most_promising(among, score, known, float(np.median(problem.sizes)))
+    chosen, beside = most_promising(among, score, known, float(np.median(problem.sizes)))
     chosen = chosen or max(among, key=lambda one: one.scores[score])
     others = [one for one in layers if one is not chosen]
     runner_up = max(others, key=lambda one: one.scores[score], default=None)
     ahead = None if runner_up is None else lead(chosen, runner_up, score)
     between = shifts(problem, found, chosen.part, advisor.random_state)
     strategy = _strategy(problem, layers, chosen, score, size, is_similar, between, trees, reasons)
-    estimator = _estimator(advisor, problem, chosen.part, strategy, size)
-    return Decision(size, alike, quadrant, strategy, chosen, runner_up, ahead, between, estimator, reasons)
+    if strategy in ("codes", "linear") and _looks_at_letters(advisor, problem, chosen.part):
+        reasons.append(
+            "Words were looked at. The estimator takes pairs of words and letters beside them: on reviews and topics a "
+            "linear classifier of few texts is a point or two better by all three."
+        )
+    if problem.n_unlabelled or not problem.is_pictures or strategy not in ("codes", "earlier codes"):
+        beside = None
+    if beside is not None:
+        reasons.append(
+            f"Nearly as much is expected of {beside.part.layer} as of {chosen.part.layer}. The mean of a classifier on "
+            "each is mostly better than either."
+        )
+    estimator = _estimator(advisor, problem, chosen.part, strategy, size, None if beside is None else beside.part)
+    return Decision(size, alike, quadrant, strategy, chosen, beside, runner_up, ahead, between, estimator, reasons)
 
 
 def _size(advisor: Any, problem: Problem) -> tuple[str, list[str]]:
@@ -220,8 +238,13 @@ def _for_rows(
     return "scratch" if best == "neighbours" and size == LARGE else best
 
 
-def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: str) -> Any:
+def _estimator(
+    advisor: Any, problem: Problem, part: LayerCodes, strategy: str, size: str, beside: LayerCodes | None
+) -> Any:
     """Return the unfitted estimator of a strategy; rows without a label never reach a classifier as a class."""
+    if beside is not None:
+        each = [(one.layer, _estimator(advisor, problem, one, strategy, size, None)) for one in (part, beside)]
+        return VotingClassifier([(name.replace("__", "_"), model) for name, model in each], voting="soft")
     pictures = _picture_options(advisor, part.item) if problem.is_pictures else {}
     network: dict[str, Any] = {} if part.item is None or not problem.is_pictures else {"backbone": _backbone(part.item)}
     if strategy == "adapt" and size == LARGE and (problem.is_pictures or not part.is_pretrained):
@@ -233,7 +256,7 @@ def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: s
     if strategy == "linear" and part.item is None and chooses_scale(part.codes, len(problem.classes)):
         model = linear_classifier(part.codes, len(problem.classes), advisor.device)
         return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
-    before = _codes_steps(advisor, problem, part)
+    before = _codes_steps(advisor, problem, part, strategy)
     if part.n_components is not None and strategy == "prototypes":  # which take no sparse rows
         before.insert(1, TruncatedSVD(part.n_components, random_state=advisor.random_state))
     if problem.is_pictures and strategy in ("codes", "earlier codes") and not problem.n_unlabelled:
@@ -256,11 +279,18 @@ def _estimator(advisor: Any, problem: Problem, part: Any, strategy: str, size: s
     return make_pipeline(*before, classifier)
 
 
-def _codes_steps(advisor: Any, problem: Problem, part: Any) -> list:
+def _looks_at_letters(advisor: Any, problem: Problem, part: Any) -> bool:
+    """Whether the words are those of "auto" or "installed", beside which pairs and letters are taken."""
+    is_own = isinstance(advisor.backbones, str) and isinstance(part.item, TfidfVectorizer)
+    return problem.kind == TEXT and is_own and are_short(problem.X)
+
+
+def _codes_steps(advisor: Any, problem: Problem, part: Any, strategy: str) -> list:
     if part.item is None:
         return [StandardScaler()]
     if not problem.is_pictures:
-        return [clone(part.item), Normalizer()]
+        has_letters = _looks_at_letters(advisor, problem, part) and strategy in ("codes", "linear")
+        return [words_and_letters() if has_letters else clone(part.item), Normalizer()]
     layers = {} if part.layer == PENULTIMATE else {"layers": ALL if part.layer == ALL else part.layer}
     transformer = transformer_of(advisor, part.item, layers.get("layers", PENULTIMATE))
     return [transformer, Normalizer()]
@@ -285,5 +315,8 @@ def advice_in_words(decision: Decision) -> str:
     """Return the advice in one sentence."""
     part = decision.chosen.part
     on_codes = decision.strategy in ("codes", "earlier codes", "prototypes", "adapt") and part.layer != CODES
-    where = (f" ({part.backbone}, layer {part.layer})" if on_codes else f" ({part.backbone})") * part.is_pretrained
+    layers = f"layer {part.layer}"
+    if decision.beside is not None:
+        layers = f"the mean of layers {part.layer} and {decision.beside.part.layer}"
+    where = (f" ({part.backbone}, {layers})" if on_codes else f" ({part.backbone})") * part.is_pretrained
     return f"{decision.strategy}: {STRATEGIES[decision.strategy]}{where}."

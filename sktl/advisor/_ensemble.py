@@ -50,13 +50,14 @@ def out_of_sample(task: Task, outputs: Sequence[np.ndarray], rows: np.ndarray, s
     return out
 
 
-def voting(models: Sequence[tuple[str, Any]], weights: Sequence[int], classes: np.ndarray | None) -> Any:
+def voting(models: Sequence[tuple[str, Any]], weights: Sequence[int] | None, classes: np.ndarray | None) -> Any:
     """Return scikit-learn's vote of fitted models: mean probabilities, or mean values."""
     names, fitted = [name for name, _ in models], [model for _, model in models]
+    weights = None if weights is None else list(weights)
     if classes is None:
-        vote: Any = VotingRegressor(list(models), weights=list(weights))
+        vote: Any = VotingRegressor(list(models), weights=weights)
     else:
-        vote = VotingClassifier(list(models), voting="soft", weights=list(weights))
+        vote = VotingClassifier(list(models), voting="soft", weights=weights)
         vote.le_ = LabelEncoder().fit(classes)
         vote.classes_ = vote.le_.classes_
     vote.estimators_ = fitted

@@ -90,13 +90,12 @@ def _ranking(report: Any) -> str:
     scores = list(report.layers[0].scores)
     heads = ["backbone", "layer", "depth", *map(name_of, scores)]
     has_interval = report.score in ACCURACIES
+    both = (report.decision.chosen, report.decision.beside)
+    advised = [(one.part.backbone, one.part.layer) for one in both if one is not None]
     rows = []
     for one in report.layers:
         part = one.part
-        is_chosen = (part.backbone, part.layer) == (
-            report.decision.chosen.part.backbone,
-            report.decision.chosen.part.layer,
-        )
+        is_chosen = (part.backbone, part.layer) in advised
         cells = [
             _cell(part.backbone),
             _cell(part.layer + (" (advised)" if is_chosen else "")),

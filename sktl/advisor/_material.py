@@ -15,6 +15,7 @@ from sktl._validation import shorten
 from sktl.advisor._clock import TimeBudget
 from sktl.advisor._codes import ALL, AS_THEY_ARE, PENULTIMATE, PIXELS, Extraction, LayerCodes, extract, transformer_of
 from sktl.advisor._decision import Decision, decide
+from sktl.advisor._ensemble import voting
 from sktl.advisor._problem import TEXT, Problem, stratified
 from sktl.advisor._scoring import score_layers
 from sktl.exceptions import BadImageError
@@ -143,7 +144,13 @@ def _sampled(found: Extraction, problem: Problem, seed: int) -> tuple[Extraction
 
 
 def assembled(owner: Any, part: LayerCodes, head: Any, X: Any) -> Any:
-    """Return the pipeline of pictures whose last step has been fitted on codes; none is computed anew."""
+    """Return the pipeline of pictures whose last step has been fitted on codes; none is computed anew.
+
+    Of several layers it is a vote of such pipelines.
+    """
+    if part.parts:
+        models = [assembled(owner, one, own[-1], X) for one, own in zip(part.parts, head.estimators_)]
+        return voting([(name, model) for (name, _), model in zip(head.estimators, models)], None, head.classes_)
     layers = part.layer if part.layer in (PENULTIMATE, ALL) else [part.layer]
     transformer = transformer_of(owner, part.item, layers).fit(X)
     unit_length = Normalizer().fit(part.codes[:1])

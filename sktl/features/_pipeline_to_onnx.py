@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 from types import SimpleNamespace
 from typing import Any
@@ -293,6 +293,10 @@ class _Vote(nn.Module):
 def _vote_of(model: VotingClassifier) -> tuple[nn.Module, Preprocessing | int]:
     if model.voting != "soft":
         raise TypeError("A VotingClassifier can be written as one network with voting='soft'.")
+    weights = np.ones(len(model.estimators_)) if model.weights is None else model.weights
+    codes = _of_one_network(model.estimators_)
+    if codes:
+        return _vote_on_layers(model.estimators_, codes, weights)
     parts = [part_of(member) for member in model.estimators_]
     given = parts[0][1]
     if any(other != given for _, other in parts):
@@ -300,5 +304,48 @@ def _vote_of(model: VotingClassifier) -> tuple[nn.Module, Preprocessing | int]:
             "Members of the vote see pictures at different sizes, which one network cannot do. Write one of them: "
             "best_estimator_.estimators_[0], or search with ensemble=False."
         )
-    weights = np.ones(len(parts)) if model.weights is None else model.weights
     return _Vote([network for network, _ in parts], weights), given
+
+
+class _VoteOnLayers(nn.Module):
+    """Logarithm of the mean probabilities of classifiers on layers of one network, which runs once."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str], heads: list[tuple[tuple[str, ...], nn.Module]],
+                 weights: Any):  # fmt: skip
+        super().__init__()
+        self.network, self.names = network, tuple(names)
+        self.layers, self.heads = [own for own, _ in heads], nn.ModuleList(head for _, head in heads)
+        self.weights = [float(weight) / float(np.sum(weights)) for weight in weights]
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        codes = dict(zip(self.names, self.network(pictures)))
+        rows = (torch.cat([codes[name] for name in own], dim=1) for own in self.layers)
+        shares = [w * head(own).softmax(1) for w, head, own in zip(self.weights, self.heads, rows)]
+        return torch.stack(shares).sum(0).log()
+
+
+def _of_one_network(members: Sequence[Any]) -> list[CNNCodesTransformer]:
+    """Return the members' first steps, if all are codes of one network that differ in their layers alone."""
+    firsts = [member.steps[0][1] if isinstance(member, Pipeline) else None for member in members]
+    codes = [first for first in firsts if isinstance(first, CNNCodesTransformer)]
+    if len(codes) < len(members) or any(getattr(one, "_has_gaps", False) for one in codes):
+        return []
+    recipes = [one._extractor().recipe for one in codes]
+    same = {repr((r.backbone.fingerprint, r.pooling, r.preprocessing, r.dtype, r.calibration)) for r in recipes}
+    return codes if len(same) == 1 else []
+
+
+def _vote_on_layers(
+    members: Sequence[Any], codes: list[CNNCodesTransformer], weights: Any
+) -> tuple[nn.Module, Preprocessing]:
+    recipes = [one._extractor().recipe for one in codes]
+    wanted = {name for recipe in recipes for name in recipe.layers}
+    order = [call.name for call in recipes[0].backbone.trace(recipes[0].preprocessing.size).calls]
+    every = recipes[0].with_layers(tuple(name for name in dict.fromkeys(order) if name in wanted))
+    with every.backbone.lock:
+        network = copy.deepcopy(CodeNetwork(every, torch.device("cpu")))
+    heads = []
+    for member, recipe in zip(members, recipes):
+        steps = [step for _, step in member.steps[1:] if step is not None and step != "passthrough"]
+        heads.append((recipe.layers, nn.Sequential(*map(module_of, steps))))
+    return _VoteOnLayers(network.float(), every.layers, heads, weights), every.preprocessing

@@ -173,7 +173,55 @@ def test_texts():
     texts = [f"{a} thing number {i}" for i in range(20) for a in ("good", "bad")]
     model = AutoTransferClassifier().fit(texts, ["yes", "no"] * 20)
     assert model.predict(["a good one", "bad, bad"]).tolist() == ["yes", "no"]
+    assert model.best_candidate_ == "logistic regression on words and letters"
+
+
+def test_long_texts_are_seen_by_words_first(monkeypatch):
+    texts = [f"{a} thing number {i}" for i in range(20) for a in ("good", "bad")]
+    monkeypatch.setattr("sktl.advisor._text_models.MOST_CHARACTERS", sum(map(len, texts)) - 1)
+    model = AutoTransferClassifier().fit(texts, ["yes", "no"] * 20)
     assert model.best_candidate_ == "logistic regression"
+
+
+@pytest.fixture
+def advises(monkeypatch):
+    """Have the advisor expect most of one layer, and nearly as much of another."""
+
+    def these(layer, second=None):
+        def chosen(layers, *_, **__):
+            by_name = {one.part.layer: one for one in layers}
+            return by_name[layer], by_name.get(second)
+
+        monkeypatch.setattr("sktl.advisor._decision.most_promising", chosen)
+
+    return these
+
+
+@pytest.mark.parametrize("layer", ["penultimate", "all"])
+def test_the_layer_that_is_advised_comes_first(advises, network, pictures, layer):
+    advises(layer)
+    options = {"backbones": network, "image_size": 24}
+    model = AutoTransferClassifier("codes", n_candidates=1, **options).fit(*pictures)
+    assert model.best_candidate_ == f"logistic regression on {layer}"
+    model = AutoTransferClassifier([CodesCandidates(n_layers=1)], **options).fit(*pictures)
+    tried = set(model.leaderboard_["candidate"])
+    assert {"logistic regression on penultimate", f"logistic regression on {layer}", f"k-NN on {layer}"} <= tried
+
+
+def test_of_two_layers_the_mean_comes_first(advises, network, pictures, tmp_path):
+    advises("all", "penultimate")
+    (X, y), options = pictures, {"backbones": network, "image_size": 24}
+    model = AutoTransferClassifier("codes", n_candidates=1, **options).fit(X, y)
+    assert model.best_candidate_ == "logistic regression on all and penultimate"
+    members = [make_codes_classifier(CNNCodesTransformer(network, layers=layers, image_size=24))
+               for layers in ("all", "penultimate")]  # fmt: skip
+    expected = np.mean([member.fit(X, y).predict_proba(X) for member in members], axis=0)
+    assert np.allclose(model.predict_proba(X), expected, atol=1e-5)
+    assert model.classes_.tolist() == ["noise", "square"]
+    assert np.allclose(clone(model.best_estimator_).fit(X, y).predict_proba(X), expected, atol=1e-5)
+    table = AutoTransferClassifier("codes", **options).fit(X, y).leaderboard_
+    first = "logistic regression on "
+    assert {first + "all and penultimate", first + "all", first + "penultimate"} <= set(table["candidate"])
 
 
 def test_a_transformer_of_ones_own():
@@ -413,7 +461,7 @@ def test_training_is_stopped_in_the_middle(clock, network, monkeypatch):
     assert clock.seconds <= 62
     assert len(n_steps) > 5
     assert status(model, "full") == "stopped: no time"
-    assert "penultimate" in model.best_candidate_
+    assert model.best_candidate_.startswith("logistic regression on ")
 
 
 def test_an_interrupt_gives_the_best_so_far(clock):

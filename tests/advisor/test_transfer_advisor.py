@@ -3,6 +3,7 @@
 import builtins
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,15 +16,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler, normalize
 from torch import nn
 
-from sktl import CNNCodesTransformer, TransferAdvisor
+from sktl import CNNCodesTransformer, TransferAdvisor, make_codes_classifier
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import AS_THEY_ARE, LayerCodes
 from sktl.advisor._decision import _for_rows
-from sktl.advisor._layer_prior import LayerPrior, most_promising
+from sktl.advisor._layer_prior import LayerPrior, expected_accuracies, most_promising
 from sktl.advisor._made_codes import dense
 from sktl.advisor._scoring import ScoredLayer, boosted, score_layers
 from sktl.aligners import LabelledOnly
@@ -88,7 +89,7 @@ def test_advice_is_fitted_as_given(network, pictures):
         ({"few_below": 100}, 40, "Pipeline", "prototypes"),
         ({"large_from": 30, "similar_from": 0.0}, 40, "FineTunedClassifier", "fine-tune"),
         ({"large_from": 30, "similar_from": 1.0}, 40, "FineTunedClassifier", "fine-tune all"),
-        ({"similar_from": 1.0}, 40, "Pipeline", "earlier codes"),
+        ({"similar_from": 1.0}, 40, "VotingClassifier", "earlier codes"),
     ],
 )
 def test_rules(network, params, n, kind, strategy):
@@ -134,21 +135,69 @@ def test_the_layer_is_chosen_by_prior_and_leave_one_out():
     variance = 16 * 0.6 * 0.4 / 20  # four times the standard error of a share
     gain = (0.03 / 0.04**2 - 0.05 / variance) / (1 / 0.04**2 + 1 / variance)
     assert gain > 0
-    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR) is every  # five points behind, of twenty rows
-    assert most_promising([last, every], "linear", alike, 10.0, PRIOR) is last  # elsewhere it lost three points there
-    assert most_promising([last, every], "linear", {}, 10.0, PRIOR) is last  # undecided, 0.5: it gains nothing
+    assert (
+        most_promising([last, every], "linear", unlike, 10.0, PRIOR)[0] is every
+    )  # five points behind, of twenty rows
+    assert (
+        most_promising([last, every], "linear", alike, 10.0, PRIOR)[0] is last
+    )  # elsewhere it lost three points there
+    assert most_promising([last, every], "linear", {}, 10.0, PRIOR)[0] is last  # undecided, 0.5: it gains nothing
     last, every = scored("penultimate", 1.0, 1300, 2000), scored("all", 1.0, 1100, 2000)
-    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR) is last
+    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR)[0] is last
     inner = scored("inner", 0.2, 1900, 2000)
-    assert most_promising([last, inner], "linear", unlike, 10.0, PRIOR) is inner
-    assert most_promising([every, inner], "linear", unlike, 10.0, PRIOR) is None  # no last layer to compare with
+    assert most_promising([last, inner], "linear", unlike, 10.0, PRIOR) == (inner, None)
+    assert most_promising([every, inner], "linear", unlike, 10.0, PRIOR) == (
+        None,
+        None,
+    )  # no last layer to compare with
 
 
 def test_photographs_keep_the_last_layer_and_characters_do_not():
     """What ships: few characters, unlike the source, are told by an inner layer; photographs by the last one."""
     layers = [scored("penultimate", 1.0, 60, 100), scored("all", 1.0, 60, 100), scored("inner", 0.67, 60, 100)]
     for similarity, rows_a_class, layer in ((0.7, 12, "penultimate"), (0.42, 20, "all"), (0.25, 4, "inner")):
-        assert most_promising(layers, "linear", {"network": similarity}, rows_a_class).part.layer == layer
+        assert most_promising(layers, "linear", {"network": similarity}, rows_a_class)[0].part.layer == layer
+
+
+def test_a_second_layer_is_asked_where_nearly_as_much_is_expected_of_it():
+    last, every = scored("penultimate", 1.0, 1300, 2000), scored("all", 1.0, 1290, 2000)
+    unlike = {"network": 0.4}
+    assert expected_accuracies([last, every], "linear", unlike, 10.0, PRIOR) == pytest.approx([0.65, 0.656], abs=0.01)
+    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR) == (every, last)
+    other = replace(last, part=replace(last.part, backbone="other"))
+    assert most_promising([last, every, other], "linear", unlike, 10.0, PRIOR) == (every, last)
+    assert most_promising([other, every], "linear", unlike, 10.0, PRIOR)[1] is None  # of another network
+    sure = scored("penultimate", 1.0, 1990, 2000)
+    assert most_promising([sure, every], "linear", unlike, 10.0, PRIOR) == (sure, None)  # nothing is left to gain
+
+
+@pytest.mark.parametrize("second", ["penultimate", None])
+def test_the_mean_of_two_layers_is_advised_and_fitted(monkeypatch, network, pictures, second):
+    def chosen(layers, *_, **__):
+        by_name = {one.part.layer: one for one in layers}
+        return by_name["all"], by_name.get(second)
+
+    monkeypatch.setattr("sktl.advisor._decision.most_promising", chosen)
+    X, y = pictures
+    found = TransferAdvisor(network, image_size=24).fit(X, y)
+    assert (found.layer_, found.second_layer_) == ("all", second)
+    model = found.make_estimator()
+    if second is None:
+        assert "the mean of layers" not in str(found.report_)
+        assert isinstance(model, Pipeline)
+        return
+    assert "the mean of layers all and penultimate" in str(found.report_)
+    assert found.report_.html().count("(advised)") == 2
+    members = [
+        make_codes_classifier(CNNCodesTransformer(network, layers=layers, image_size=24)) for layers in ("all", second)
+    ]
+    mean = np.mean([member.fit(X, y).predict_proba(X) for member in members], axis=0)
+    assert np.allclose(model.fit(X, y).predict_proba(X), mean, atol=1e-5)
+    few = TransferAdvisor(network, image_size=24).fit(X[:4], y[:4])  # prototypes: of one layer
+    assert few.second_layer_ is None
+    marked = np.where(np.arange(len(y)) % 4 == 0, "-1", y)
+    assert TransferAdvisor(network, image_size=24).fit(X, marked).second_layer_ is None
+    assert pickle.loads(pickle.dumps(found)).second_layer_ == second
 
 
 def test_scratch_where_pixels_do_as_well(network):
@@ -246,10 +295,29 @@ def test_boosted_trees_are_scored_by_rows_left_out():
 def test_text():
     texts = [f"{'a fine' if i % 2 else 'a poor'} film, number {i}" for i in range(40)]
     found = TransferAdvisor().fit(texts, np.arange(40) % 2)
-    assert steps(found.make_estimator()) == ["TfidfVectorizer", "Normalizer", "LogisticRegression"]
+    assert steps(found.make_estimator()) == ["FeatureUnion", "Normalizer", "LogisticRegression"]
     assert found.make_estimator().fit(texts, np.arange(40) % 2).score(texts, np.arange(40) % 2) == 1
     two = TransferAdvisor([CountVectorizer(), CountVectorizer(analyzer="char")]).fit(np.array(texts), np.arange(40) % 2)
     assert set(two.ranking_["backbone"]) == {"CountVectorizer (1)", "CountVectorizer (2)"}
+
+
+def test_letters_stand_beside_words_where_texts_are_short_and_nobody_chose(monkeypatch):
+    texts, y = [f"{'a fine' if i % 2 else 'a poor'} film, number {i}" for i in range(40)], np.arange(40) % 2
+    found = TransferAdvisor().fit(texts, y)
+    assert "Words were looked at." in str(found.report_)
+    assert "FeatureUnion(transformer_list=[\n" in found.code_
+    scope = {"X": texts, "y": y}
+    exec(found.code_, scope)
+    assert repr(scope["model"]) == repr(found.make_estimator())
+    model = found.make_estimator().fit(texts, y)
+    assert {"fine", "fine film"} <= set(model[0].named_transformers["words"].vocabulary_)
+    assert {" fi", "fine"} <= set(model[0].named_transformers["letters"].vocabulary_)
+    own = TransferAdvisor(TfidfVectorizer()).fit(texts, y)
+    assert steps(own.make_estimator()) == ["TfidfVectorizer", "Normalizer", "LogisticRegression"]
+    monkeypatch.setattr("sktl.advisor._text_models.MOST_CHARACTERS", sum(map(len, texts)) - 1)
+    long = TransferAdvisor().fit(texts, y)
+    assert steps(long.make_estimator()) == ["TfidfVectorizer", "Normalizer", "LogisticRegression"]
+    assert "Words were looked at." not in str(long.report_)
 
 
 def test_what_is_installed_is_compared(pictures):

@@ -121,6 +121,25 @@ def test_votes(network, pictures):
         part_of(vote)
 
 
+def test_a_vote_on_layers_runs_the_network_once(network, pictures):
+    members = [
+        (str(i), make_codes_classifier(CNNCodesTransformer(network, layers=layers, image_size=32)))
+        for i, layers in enumerate(("all", "penultimate", [0.3]))
+    ]
+    vote = VotingClassifier(members, voting="soft", weights=[2, 1, 1]).fit(*pictures)
+    whole, given = part_of(vote)
+    assert sum(isinstance(module, nn.Conv2d) for module in whole.modules()) == 2
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    parts = [part_of(member) for member in vote.estimators_]
+    assert given == parts[0][1]
+    with torch.no_grad():
+        expected = sum(w * part(pixels).softmax(1) for w, (part, _) in zip((0.5, 0.25, 0.25), parts))
+        assert torch.allclose(whole(pixels).exp(), expected, atol=1e-6)
+    other = make_codes_classifier(CNNCodesTransformer(network, layers="all", image_size=32, pooling="max"))
+    mixed = VotingClassifier([members[1], ("other", other)], voting="soft").fit(*pictures)
+    assert sum(isinstance(module, nn.Conv2d) for module in part_of(mixed)[0].modules()) == 4
+
+
 def test_the_network_is_a_copy(network, pictures):
     model = make_codes_classifier(CNNCodesTransformer(network, image_size=32)).fit(*pictures)
     before = model.predict_proba(pictures[0])
