@@ -8,7 +8,7 @@ from measured_tables._write import read, table
 
 TITLES = {
     "advice": "the advice", "advice, form from other data": "the same, the form of its prior chosen on other data",
-    "list and probe": "mean gain elsewhere and leave-one-out (the earlier default)",
+    "advice, one layer": "the same, of one layer", "list and probe": "mean gain elsewhere and leave-one-out",
     "probe": "the layer that leave-one-out ranks first", "quadrants": "the rules of the quadrants",
     "static list": "control: static list", "trivial meta-features": "control: trivial meta-features",
     "the first candidate": "always the first candidate",
@@ -39,6 +39,11 @@ def n_draws(kind: str | None = None) -> int:
     if kind is None:
         return max(advised()["draws"].values())
     return sum(case["kind"] == kind for draw in draws() for case in draw["cases"].values())
+
+
+def trained_draws() -> int:
+    """Return in how many draws of the cases of pictures networks were trained."""
+    return sum(len(draw["trainings"]) for draw in draws())
 
 
 def n_advised(strategy: str, kind: str) -> int:

@@ -66,7 +66,7 @@ class Decision:
     chosen : ScoredLayer
         Whose layer is advised.
     beside : ScoredLayer or None
-        Of the same network: the mean of a classifier on each is advised.
+        Of the same network, of which nearly as much is expected.
     runner_up : ScoredLayer or None
         The best other layer.
     lead : Lead or None
@@ -90,6 +90,11 @@ class Decision:
     shifts: list[Shift]
     estimator: Any
     reasons: list[str] = field(default_factory=list)
+
+    @property
+    def second(self) -> ScoredLayer | None:
+        """The layer beside the chosen one, where the mean of a classifier on each is advised."""
+        return self.beside if self.strategy in ("codes", "earlier codes") else None
 
     def light(self) -> Decision:
         """Return what can be read, without codes, networks and the estimator."""
@@ -137,14 +142,15 @@ def decide(
             "Words were looked at. The estimator takes pairs of words and letters beside them: on reviews and topics a "
             "linear classifier of few texts is a point or two better by all three."
         )
-    if problem.n_unlabelled or not problem.is_pictures or strategy not in ("codes", "earlier codes"):
+    if problem.n_unlabelled or not problem.is_pictures:
         beside = None
-    if beside is not None:
+    second = beside if strategy in ("codes", "earlier codes") else None
+    if second is not None:
         reasons.append(
-            f"Nearly as much is expected of {beside.part.layer} as of {chosen.part.layer}. The mean of a classifier on "
+            f"Nearly as much is expected of {second.part.layer} as of {chosen.part.layer}. The mean of a classifier on "
             "each is mostly better than either."
         )
-    estimator = _estimator(advisor, problem, chosen.part, strategy, size, None if beside is None else beside.part)
+    estimator = _estimator(advisor, problem, chosen.part, strategy, size, None if second is None else second.part)
     return Decision(size, alike, quadrant, strategy, chosen, beside, runner_up, ahead, between, estimator, reasons)
 
 
@@ -316,7 +322,7 @@ def advice_in_words(decision: Decision) -> str:
     part = decision.chosen.part
     on_codes = decision.strategy in ("codes", "earlier codes", "prototypes", "adapt") and part.layer != CODES
     layers = f"layer {part.layer}"
-    if decision.beside is not None:
-        layers = f"the mean of layers {part.layer} and {decision.beside.part.layer}"
+    if decision.second is not None:
+        layers = f"the mean of layers {part.layer} and {decision.second.part.layer}"
     where = (f" ({part.backbone}, {layers})" if on_codes else f" ({part.backbone})") * part.is_pretrained
     return f"{decision.strategy}: {STRATEGIES[decision.strategy]}{where}."

@@ -90,7 +90,7 @@ def _ranking(report: Any) -> str:
     scores = list(report.layers[0].scores)
     heads = ["backbone", "layer", "depth", *map(name_of, scores)]
     has_interval = report.score in ACCURACIES
-    both = (report.decision.chosen, report.decision.beside)
+    both = (report.decision.chosen, report.decision.second)
     advised = [(one.part.backbone, one.part.layer) for one in both if one is not None]
     rows = []
     for one in report.layers:

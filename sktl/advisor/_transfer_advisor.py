@@ -328,7 +328,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
         self.similarity_evidence_ = {} if alike is None else dict(as_mapping(alike))
         self.size_, self.quadrant_, self.strategy_ = decision.size, decision.quadrant, decision.strategy
         self.backbone_, self.layer_ = decision.chosen.part.backbone, decision.chosen.part.layer
-        self.second_layer_ = None if decision.beside is None else decision.beside.part.layer
+        self.second_layer_ = None if decision.second is None else decision.second.part.layer
         self.confidence_ = {} if ahead is None else {
             "lead": ahead.difference, "low": ahead.low, "high": ahead.high, "probability": ahead.probability,
         }  # fmt: skip

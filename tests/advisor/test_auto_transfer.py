@@ -224,6 +224,16 @@ def test_of_two_layers_the_mean_comes_first(advises, network, pictures, tmp_path
     assert {first + "all and penultimate", first + "all", first + "penultimate"} <= set(table["candidate"])
 
 
+def test_large_data_begin_with_two_layers_too(advises, network):
+    advises("all", "penultimate")
+    X, y = squares(1000)
+    hard = np.where(np.random.default_rng(0).random(1000) < 0.2, np.roll(y, 1), y)
+    model = AutoTransferClassifier("codes", backbones=network, image_size=24, n_candidates=1).fit(X, hard)
+    assert model.best_candidate_ == "logistic regression on all and penultimate"
+    advice = TransferAdvisor(network, image_size=24, similar_from=0).fit(X, hard)
+    assert (advice.strategy_, advice.second_layer_) == ("fine-tune", None)  # a training has the layers that it has
+
+
 def test_a_transformer_of_ones_own():
     texts = [f"{a} thing number {i}" for i in range(20) for a in ("good", "bad")]
     model = AutoTransferClassifier(backbones=CountVectorizer()).fit(texts, ["yes", "no"] * 20)
