@@ -98,11 +98,9 @@ class Decision:
 
     def light(self) -> Decision:
         """Return what can be read, without codes, networks and the estimator."""
-        light = {
-            name: None if one is None else one.light()
-            for name, one in (("chosen", self.chosen), ("beside", self.beside), ("runner_up", self.runner_up))
-        }
-        return replace(self, **light, estimator=None)
+        beside = None if self.beside is None else self.beside.light()
+        other = None if self.runner_up is None else self.runner_up.light()
+        return replace(self, chosen=self.chosen.light(), beside=beside, runner_up=other, estimator=None)
 
 
 def decide(

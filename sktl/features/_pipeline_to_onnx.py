@@ -310,7 +310,7 @@ def _vote_of(model: VotingClassifier) -> tuple[nn.Module, Preprocessing | int]:
 class _VoteOnLayers(nn.Module):
     """Logarithm of the mean probabilities of classifiers on layers of one network, which runs once."""
 
-    def __init__(self, network: nn.Module, names: Sequence[str], heads: list[tuple[tuple[str, ...], nn.Module]],
+    def __init__(self, network: nn.Module, names: Sequence[str], heads: Sequence[tuple[tuple[str, ...], nn.Module]],
                  weights: Any):  # fmt: skip
         super().__init__()
         self.network, self.names = network, tuple(names)
