@@ -339,7 +339,7 @@ def with_trainings(drawn: Mapping[str, Any]) -> dict[str, Case]:
     return {
         label: {
             **case, "candidates": {**case["candidates"], **trained.get(label, {})},
-            "numbers": np.frombuffer(base64.b64decode(tests[case["data"]]), dtype="<u2"),
+            "numbers": np.frombuffer(base64.b64decode(tests[case["data"] + case["seen"]]), dtype="<u2"),
         }
         for label, case in drawn["cases"].items()
     }  # fmt: skip

@@ -9,6 +9,9 @@ texts what `AutoTransferClassifier` tries on them. Beside it stands what the adv
 what that took. Costs are seconds of the processor, so that other work on the machine does not count. Which rows of the
 test each candidate is right about is kept, packed in base64, first row first.
 
+Pictures are seen once more at the network's own size, 224 pixels, in cases of up to 400 rows, in up to three draws: for
+photographs layers gain other things there. Nothing is trained at that size.
+
 At one size of most data sets of pictures (small ones at 64 pixels), layers of five networks are scored by all scores of
 `sktl.metrics.transferability`, beside the accuracy of a logistic regression on them on up to 200 other rows.
 
@@ -56,6 +59,9 @@ from sktl.features import LogisticRegressionLOO
 from sktl.metrics.transferability import leep, nce
 
 SIZE, SMALL_SIZE = 96, 64  # pixels; the second of small pictures where several networks, or trainings, see them
+WHOLE, OWN_SIZE = ", at full size", 224
+SEEN: dict[str, int | None] = {"": SIZE, WHOLE: None}  # None: the network's own size
+MOST_AT_FULL_SIZE, TESTED_AT_FULL_SIZE, DRAWS_AT_FULL_SIZE = 400, 400, 3
 RANKED_TEST = 200  # rows by which layers of all networks are compared
 EPOCHS = 6
 EMBEDDED = "efficientnet_lite0"
@@ -152,7 +158,7 @@ def networks(size: int) -> list[Any]:
     return found
 
 
-def codes_of(X: Any, y: np.ndarray, backbones: Any, size: int = SIZE) -> Extraction:
+def codes_of(X: Any, y: np.ndarray, backbones: Any, size: int | None = SIZE) -> Extraction:
     """Return the codes of all rows, in their order."""
     advisor = TransferAdvisor(backbones, image_size=size, max_samples=10**9)
     return extract(advisor, read_problem(advisor, X, y, None, None))
@@ -162,9 +168,9 @@ def subset(part: LayerCodes, rows: np.ndarray) -> LayerCodes:
     return replace(part, codes=part.codes[rows])
 
 
-def advice(X: Any, y: np.ndarray, is_pictures: bool) -> dict[str, Any]:
+def advice(X: Any, y: np.ndarray, is_pictures: bool, size: int | None = SIZE) -> dict[str, Any]:
     """Return what the advisor says, by which scores, and what it took."""
-    options = {"image_size": SIZE} if is_pictures else {}
+    options = {"image_size": size} if is_pictures else {}
     start = time.process_time()
     advisor = TransferAdvisor(**options).fit(X, y)
     seconds = time.process_time() - start
@@ -185,18 +191,36 @@ def advice(X: Any, y: np.ndarray, is_pictures: bool) -> dict[str, Any]:
     return found
 
 
-def one_case(data: DataSet, n: int, split: Split, pool: Extraction | None, seconds_a_picture: float) -> dict[str, Any]:
-    """Return everything of one size of one data set."""
+def fewer(split: Split) -> dict[str, Any]:
+    """Return of a split what is seen at the network's own size: the smaller sizes, and fewer rows of the test."""
+    test = slice(TESTED_AT_FULL_SIZE)
+    by_size = {n: rows for n, rows in split.by_size.items() if len(rows) <= MOST_AT_FULL_SIZE}
+    return {"by_size": by_size, "test": split.test[test], "numbers": split.numbers[test]}
+
+
+def spread(codes: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
+    """Return codes of some of n rows at their places, NaN elsewhere."""
+    found = np.full((n, codes.shape[1]), np.nan, dtype=codes.dtype)
+    found[rows] = codes
+    return found
+
+
+def one_case(
+    data: DataSet, n: int, split: Split, pool: Extraction | None, seconds_a_picture: float, seen: str
+) -> dict[str, Any]:
+    """Return everything of one size of one data set; `seen` is a key of `SEEN`."""
     X, y, by_size, test = split.X, split.y, split.by_size, split.test
     rows, is_pictures = by_size[n], data.kind == PICTURES
     shape = np.shape(X[0]) if isinstance(X, np.ndarray) else ()
     sizes = np.unique(y[rows], return_counts=True)[1]
     case: dict[str, Any] = {
-        "data": data.name, "family": data.family, "kind": data.kind, "rows": len(rows), "tested": len(test),
+        "data": data.name, "family": data.family, "kind": data.kind, "seen": seen, "rows": len(rows),
+        "tested": len(test),
         "traits": {
             "log_rows": float(np.log10(len(rows))), "log_classes": float(np.log10(len(sizes))),
             "balance": float(sizes.min() / sizes.max()),
             "log_side": float(np.log10(shape[0] if is_pictures and shape else 227 if is_pictures else 1)),
+            "log_seen": float(np.log10(SEEN[seen] or OWN_SIZE) if is_pictures else 0),
             "channels": float(3 if is_pictures and not shape else 1),
             "log_columns": float(np.log10(shape[0]) if data.kind == ROWS else 0),
         },
@@ -215,7 +239,7 @@ def one_case(data: DataSet, n: int, split: Split, pool: Extraction | None, secon
         case["extraction"] = 0.0
         for name, model in (on_rows if data.kind == ROWS else on_texts)(y[rows]).items():
             candidates[name] = tried(model, taken(X, rows), y[rows], taken(X, test), z)
-    case["advice"] = advice(taken(X, rows), y[rows], is_pictures)
+    case["advice"] = advice(taken(X, rows), y[rows], is_pictures, SEEN[seen])
     return case
 
 
@@ -289,21 +313,30 @@ def main() -> None:
     def is_late() -> bool:
         return time.monotonic() - start > 60 * args.minutes
 
-    for draw, data in itertools.product(range(1, args.draws + 1), every if "cases" in args.parts else []):
-        names = {n: f"{data.name}, {n} a class" for n in data.sizes[: 1 if args.quick else None]}
-        where = of_draw(draw)
-        if is_late() or all(name in where["cases"] for name in names.values()):
+    looks = [seen for seen in SEEN if not (args.quick and seen)]
+    for seen, draw, data in itertools.product(looks, range(1, args.draws + 1), every if "cases" in args.parts else []):
+        if seen and (draw > DRAWS_AT_FULL_SIZE or data.kind != PICTURES):
+            continue
+        where, sizes = of_draw(draw), data.sizes[: 1 if args.quick else None]
+        known = [f"{data.name}, {n} a class{seen}" in where["cases"] for n in sizes]
+        if is_late() or all(known) or (seen and f"{data.name}{seen}" in where["tests"]):
             continue
         split = data.split(draw)
-        where["tests"][data.name] = base64.b64encode(split.numbers.astype("<u2").tobytes()).decode()
+        if seen:
+            split = replace(split, **fewer(split))
+        where["tests"][f"{data.name}{seen}"] = base64.b64encode(split.numbers.astype("<u2").tobytes()).decode()
         begun = time.process_time()
-        pool = codes_of(split.X, split.y, "auto") if data.kind == PICTURES else None
-        seconds_a_picture = (time.process_time() - begun) / len(split.y)
-        for n, name in names.items():
+        used = np.unique(np.concatenate([*split.by_size.values(), split.test]))
+        pool = codes_of(taken(split.X, used), split.y[used], "auto", SEEN[seen]) if data.kind == PICTURES else None
+        seconds_a_picture = (time.process_time() - begun) / len(used)
+        if pool is not None:
+            pool.layers = [replace(part, codes=spread(part.codes, used, len(split.y))) for part in pool.layers]
+        for n in split.by_size:
+            name = f"{data.name}, {n} a class{seen}"
             if draw > 1 and name in results["cases"]:  # pictures of an earlier draw are in memory
                 seconds_a_picture = results["cases"][name]["extraction"] / len(split.by_size[n])
-            if name not in where["cases"]:
-                keep(where["cases"], name, one_case(data, n, split, pool, seconds_a_picture))
+            if name not in where["cases"] and n in sizes:
+                keep(where["cases"], name, one_case(data, n, split, pool, seconds_a_picture, seen))
     for draw, data in itertools.product(range(1, args.draws + 1), every if args.advise_anew else []):
         split = data.split(draw)
         most = split.by_size[max(data.sizes)]
