@@ -37,7 +37,7 @@ from scipy.stats import wilcoxon
 
 from sktl.advisor._candidates import WORDS_AND_LETTERS
 from sktl.advisor._codes import ALL, EMBEDDED, PENULTIMATE, LayerCodes
-from sktl.advisor._layer_prior import SHIPPED, LayerPrior, most_promising
+from sktl.advisor._layer_prior import FAR, SHIPPED, LayerPrior, most_promising
 from sktl.advisor._scoring import ScoredLayer
 
 FIRST = {"pictures": "logistic regression on penultimate", "feature rows": "logistic regression",
@@ -48,7 +48,7 @@ RIDGE = 3.0  # of standardised traits
 LEAST_SPREAD = 0.003  # of a prior, in accuracy
 LEAST_LEFT = 0.03  # of a prior that knows traits
 DRAWN = ("cases", "trainings", "tests")  # of each draw
-FORMS = tuple((has_traits, inflation) for has_traits in (True, False) for inflation in (4.0, 1.0, 2.0, 8.0))
+FORMS = tuple((has_traits, inflation) for has_traits in (True, False) for inflation in (2.0, 1.0, 4.0, 8.0))
 HALVINGS = 200
 AHEAD, SURE = 0.01, 0.05
 Case = Mapping[str, Any]
@@ -161,15 +161,20 @@ def fitted_line(rows: list, values: list, share: np.ndarray) -> tuple[float, np.
 def layer_prior(rest: Others, has_traits: bool = True, inflation: float = SHIPPED.inflation) -> LayerPrior:
     """Return what layers gain on the last one over other cases, as the library keeps it; no slopes without traits."""
     share = weights(rest)
-    traits = [[one["advice"]["similarity"], float(np.log10(rows_a_class(one)))] for one in rest]
-    known, centre, width = {}, np.zeros(2), np.ones(2)
+    traits = np.array([[one["advice"]["similarity"], np.log10(rows_a_class(one))] for one in rest])
+    centre = share @ traits
+    width = np.sqrt(share @ (traits - centre) ** 2)
+    near = np.clip((traits - centre) / width, -FAR, FAR)
+    X = np.column_stack([near, near[:, 0] * near[:, 1]])
+    apart = X - share @ X
+    inner_products = (apart.T * (share * len(X))) @ apart + RIDGE * np.eye(3)
+    known = {}
     for layer in DEPTHS:
         gains = np.array([gain(one, f"logistic regression on {layer}") for one in rest])
-        mean, slope, centre, width = fitted_line(traits, gains, share)
-        slope = slope * has_traits
-        left = gains - mean - np.clip((np.asarray(traits) - centre) / width, -2, 2) @ slope
-        spread = max(float(np.sqrt(share @ left**2)), LEAST_LEFT)
-        known[layer] = tuple(round(float(value), 3) for value in (mean, *slope, spread))
+        slope = np.linalg.solve(inner_products, (apart.T * (share * len(X))) @ (gains - share @ gains)) * has_traits
+        middle = share @ gains - (share @ X) @ slope
+        spread = max(float(np.sqrt(share @ (gains - middle - X @ slope) ** 2)), LEAST_LEFT)
+        known[layer] = tuple(round(float(value), 3) for value in (middle, *slope, spread))
     inner = [layer for layer in DEPTHS if layer != ALL]
     pair = [tuple(round(float(value), 2) for value in values) for values in (centre, width)]
     return LayerPrior(
@@ -423,13 +428,24 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
         }
         found["prior"] = vars(layer_prior(Others(case for case in cases if case["kind"] == "pictures")))
     found["by_kind"] = {
-        kind: {
-            method: round(float(np.mean([v for label, v in values.items() if judged[label]["kind"] == kind])), 3)
+        group: {
+            method: round(float(np.mean([v for label, v in values.items() if group_of(judged[label]) == group])), 3)
             for method, values in regrets.items()
         }
-        for kind in dict.fromkeys(case["kind"] for case in judged.values())
+        for group in dict.fromkeys(map(group_of, judged.values()))
     }
+    found["by_kind_within_1"] = {
+        group: round(float(np.mean([
+            value <= 1 for label, value in regrets["advice"].items() if group_of(judged[label]) == group
+        ])), 4)
+        for group in found["by_kind"]
+    }  # fmt: skip
     return found
+
+
+def group_of(case: Case) -> str:
+    """Return the kind of rows, and at which size pictures are seen."""
+    return case["kind"] if case["kind"] != "pictures" else f"pictures{case['seen'] or ', at 96 pixels'}"
 
 
 def costs(shares: list[float]) -> dict[str, Any]:

@@ -58,6 +58,11 @@ def advice_value(method: str, what: str) -> float:
     return 100 * value if "within" in what else value
 
 
+def regret_of(kind: str, method: str = "advice") -> float:
+    """Return the raw regret of a method on one kind of rows; of pictures with ", at 96 pixels" or ", at full size"."""
+    return advised()["by_kind"][kind][method]
+
+
 def advice_test(control: str, kind: str | None = None) -> str:
     """Return the mean difference of the advice's regret from a control's, with its p-value; of "pictures" alone."""
     tests = advised()["tests"] if kind is None else advised()[f"tests on {kind}"]

@@ -114,16 +114,18 @@ def scored(layer, depth, n_right, n):
     return ScoredLayer(part, {"linear": float(right.mean())}, {"linear": right})
 
 
-PRIOR = LayerPrior((0.4, 1.0), (0.1, 0.5), (0.03, -0.03, -0.01, 0.04), (0.2, 0.6, 1.0),
-                   ((-0.2, -0.04, 0.04, 0.1), (0.02, -0.06, -0.02, 0.06), (0.0, 0.0, 0.0, 0.03)))  # fmt: skip
+PRIOR = LayerPrior((0.4, 1.0), (0.1, 0.5), (0.03, -0.03, -0.01, 0.005, 0.04), (0.2, 0.6, 1.0),
+                   ((-0.2, -0.04, 0.04, 0.0, 0.1), (0.02, -0.06, -0.02, 0.02, 0.06), (0.0, 0.0, 0.0, 0.0, 0.03)),
+                   inflation=4.0)  # fmt: skip
 
 
 def test_what_a_layer_gains_elsewhere_depends_on_similarity_and_rows():
-    """By hand: the mean, and a slope for each trait in its standard deviations, at most two of them."""
+    """By hand: a slope for each trait in its standard deviations, at most three of them, and one for their product."""
     every, inner = scored("all", 1.0, 12, 20), scored("inner", 0.4, 12, 20)
     mean, spread = PRIOR.gain(every, 0.5, 10**1.5)  # one standard deviation above in both
-    assert (mean, spread) == (pytest.approx(0.03 - 0.03 - 0.01), 0.04)
-    assert PRIOR.gain(every, 0.9, 10.0)[0] == pytest.approx(0.03 - 2 * 0.03)
+    assert (mean, spread) == (pytest.approx(0.03 - 0.03 - 0.01 + 0.005), 0.04)
+    assert PRIOR.gain(every, 0.6, 10**0.5)[0] == pytest.approx(0.03 - 2 * 0.03 + 0.01 - 2 * 0.005)
+    assert PRIOR.gain(every, 0.9, 10.0)[0] == pytest.approx(0.03 - 3 * 0.03)
     mean, spread = PRIOR.gain(inner, 0.3, 10.0)  # halfway between the two depths
     assert (mean, spread) == (pytest.approx(-0.09 + 0.05), pytest.approx(0.08))
 
@@ -134,6 +136,7 @@ def test_the_layer_is_chosen_by_prior_and_leave_one_out():
     unlike, alike = {"network": 0.4}, {"network": 0.6}
     variance = 16 * 0.6 * 0.4 / 20  # four times the standard error of a share
     gain = (0.03 / 0.04**2 - 0.05 / variance) / (1 / 0.04**2 + 1 / variance)
+    assert expected_accuracies([last, every], "linear", unlike, 10.0, PRIOR) == pytest.approx([0.65, 0.65 + gain])
     assert gain > 0
     assert (
         most_promising([last, every], "linear", unlike, 10.0, PRIOR)[0] is every
