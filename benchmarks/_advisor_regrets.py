@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -113,13 +113,20 @@ def quadrants(case: Case, rest: Others) -> str:
     return f"{'prototypes' if rows_a_class(case) < 5 else 'logistic regression'} on {layer}"
 
 
+@cache
+def with_candidate(rest: Others, name: str) -> tuple[Others, np.ndarray, np.ndarray]:
+    """Return the cases that have a candidate, their weights, and what it gains there."""
+    found = Others(one for one in rest if name in one["candidates"])
+    return found, weights(found), np.array([gain(one, name) for one in found])
+
+
 def means(rest: Others, case: Case) -> dict[str, float]:
     """Return the mean gain of each candidate of the case on others, those that have it."""
     found = {}
     for name in case["candidates"]:
-        with_it = [one for one in rest if name in one["candidates"]]
+        with_it, share, gains = with_candidate(rest, name)
         if len(with_it) > len(rest) / 4:
-            found[name] = float(weights(with_it) @ [gain(one, name) for one in with_it])
+            found[name] = float(share @ gains)
     return found
 
 
@@ -128,22 +135,31 @@ def static(case: Case, rest: Others) -> str:
     return max(found, key=lambda name: found[name])
 
 
+def traits_of(case: Case) -> list[float]:
+    return [case["traits"][name] for name in sorted(case["traits"])]
+
+
+@cache
+def trait_line(rest: Others, name: str) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the ridge regression from trivial meta-features to what a candidate gains."""
+    with_it, share, gains = with_candidate(rest, name)
+    return fitted_line([traits_of(one) for one in with_it], list(gains), share)
+
+
 def trivial(case: Case, rest: Others) -> str:
     """Return the candidate that ridge regression from trivial meta-features expects most of."""
-    found = {}
-    for name in means(rest, case):
-        with_it = [one for one in rest if name in one["candidates"]]
-        found[name] = foretold(
-            [list(one["traits"].values()) for one in with_it], [gain(one, name) for one in with_it], weights(with_it),
-            list(case["traits"].values()),
-        )  # fmt: skip
+    found = {name: value_of(trait_line(rest, name), traits_of(case)) for name in means(rest, case)}
     return max(found, key=lambda name: found[name])
+
+
+def value_of(line: tuple[float, np.ndarray, np.ndarray, np.ndarray], row: list) -> float:
+    mean, slope, centre, width = line
+    return float(mean + np.clip((np.asarray(row, float) - centre) / width, -2, 2) @ slope)
 
 
 def foretold(rows: list, values: list, share: np.ndarray, row: list) -> float:
     """Return the weighted ridge regression's value."""
-    mean, slope, centre, width = fitted_line(rows, values, share)
-    return float(mean + np.clip((np.asarray(row, float) - centre) / width, -2, 2) @ slope)
+    return value_of(fitted_line(rows, values, share), row)
 
 
 def fitted_line(rows: list, values: list, share: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
@@ -251,8 +267,8 @@ def both(case: Case, rest: Others) -> str:
         head, _, layer = name.partition(" on ")
         if head != "logistic regression" or layer not in linear:
             continue
-        gains = np.array([gain(one, name) for one in rest])
-        variance = max(float(weights(rest) @ (gains - known[name]) ** 2), LEAST_SPREAD**2)
+        _, share, gains = with_candidate(rest, name)
+        variance = max(float(share @ (gains - known[name]) ** 2), LEAST_SPREAD**2)
         measured, error = linear[layer] - linear["penultimate"], spread_of(case, layer)
         found[name] = (known[name] / variance + measured / error**2) / (1 / variance + 1 / error**2)
     return max(found, key=lambda name: found[name])
@@ -283,6 +299,16 @@ def rights(case: Case, name: str) -> np.ndarray:
     return np.unpackbits(packed)[: case["tested"]].astype(float)
 
 
+@lru_cache(maxsize=2)
+def halves_of(n: int) -> np.ndarray:
+    """Return random halves of n rows, each followed by what it leaves, as 0 and 1, (2 * HALVINGS, n)."""
+    rng = np.random.default_rng(0)
+    first = np.zeros((HALVINGS, n))
+    for row in first:
+        row[rng.permutation(n)[: n // 2]] = 1
+    return np.concatenate([first, 1 - first])
+
+
 class Leads:
     """How far each candidate is ahead of what was taken, row by row of the test, over all draws that have it.
 
@@ -296,10 +322,10 @@ class Leads:
 
     def __init__(self, draws: list[Case], taken: list[str]):
         self.names = list(dict.fromkeys(name for case in draws for name in case["candidates"]))
-        number = {row: i for i, row in enumerate(np.unique(np.concatenate([case["numbers"] for case in draws])))}
+        number = np.unique(np.concatenate([case["numbers"] for case in draws]))
         self.ahead, self.counts = np.zeros((2, len(self.names), len(number)))
         for case, own in zip(draws, taken):
-            rows, base = [number[row] for row in case["numbers"]], rights(case, own)
+            rows, base = np.searchsorted(number, case["numbers"]), rights(case, own)
             for i, name in enumerate(self.names):
                 if name in case["candidates"]:
                     self.ahead[i, rows] += rights(case, name) - base
@@ -311,12 +337,9 @@ class Leads:
 
     def fair(self) -> float:
         """Return how far what is best on one half of the rows is ahead on the other; the mean over random halves."""
-        rng, n = np.random.default_rng(0), self.ahead.shape[1]
-        first = np.array([np.isin(np.arange(n), rng.permutation(n)[: n // 2]) for _ in range(HALVINGS)])
-        chooses = np.concatenate([first, ~first])  # (2 * HALVINGS, n_rows)
+        chooses = halves_of(self.ahead.shape[1])
         scores, judged = (
-            (half @ self.ahead.T) / np.maximum(half @ self.counts.T, 1)
-            for half in (chooses.astype(float), (~chooses).astype(float))
+            (half @ self.ahead.T) / np.maximum(half @ self.counts.T, 1) for half in (chooses, 1 - chooses)
         )
         best = scores >= scores.max(axis=1, keepdims=True) - 1e-12  # ties are shared
         return float(np.mean((judged * best).sum(axis=1) / best.sum(axis=1)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from _advisor_cases import data_sets
-from _advisor_regrets import LEAST_SPREAD, Case, accuracy, foretold, gain, others, paired, weights
+from _advisor_regrets import LEAST_SPREAD, Case, accuracy, foretold, gain, others, paired, traits_of, weights
 from scipy.stats import spearmanr
 
 FORMULAS = ("linear", "knn", "logme", "h_score", "gbc", "trans_rate", "n_leep", "leep", "nce")
@@ -25,15 +25,13 @@ def of_probes(cases: list[Case]) -> dict[str, Any]:
         names = [name for name in case["candidates"] if name.startswith("logistic regression on ")]
         layers = [name.removeprefix("logistic regression on ") for name in names]
         truth, rest = np.array([accuracy(case, name) for name in names]), others(case, cases)
-        share, traits = weights(rest), [list(one["traits"].values()) for one in rest]
+        share, traits = weights(rest), [traits_of(one) for one in rest]
         gains = {name: [gain(one, name) for one in rest] for name in names}
         values = {
             "linear": [case["advice"]["linear"][layer] for layer in layers],
             "knn": [case["advice"]["knn"][layer] for layer in layers],
             "static list": [float(share @ gains[name]) for name in names],
-            "trivial meta-features": [
-                foretold(traits, gains[name], share, list(case["traits"].values())) for name in names
-            ],
+            "trivial meta-features": [foretold(traits, gains[name], share, traits_of(case)) for name in names],
         }
         for score, value in values.items():
             correlations.setdefault(score, {}).setdefault(case["data"], []).append(correlation(np.array(value), truth))
@@ -83,7 +81,7 @@ def of_set(name: str, layers: Mapping[str, list], cases: Mapping[str, Case]) -> 
     share = np.array([1 / sum(layers_family(one) == layers_family(other) for one in rest) for other in rest])
     share /= share.sum()
     elsewhere = np.array([[relative_accuracy(layers[other]).get(key, 0.0) for other in rest] for key in keys])
-    traits = {other: list(cases[other]["traits"].values()) for other in (*rest, name)}
+    traits = {other: traits_of(cases[other]) for other in (*rest, name)}
     values = {score: np.array([row["scores"].get(score, np.nan) for row in found]) for score in FORMULAS}
     values["static list"] = elsewhere @ share
     values["trivial meta-features"] = np.array(
