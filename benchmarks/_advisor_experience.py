@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from _advisor_regrets import NETWORKS, accuracy, others, paired, rows_a_class
+from _advisor_regrets import NETWORKS, Others, accuracy, by_prior, layer_prior, others, paired, rows_a_class
 
 from sktl.advisor._candidates import INNER_FOLDS, SHALLOW, SIMPLE, SMALL_SIDE, SMALL_SIZE, TRAINED, Candidate
 from sktl.advisor._experience import Past, by_experience
@@ -50,18 +50,19 @@ def has_svm(case: Case) -> bool:
     return rows_a_class(case) >= 2 * INNER_FOLDS
 
 
-def in_order(case: Case) -> list[str]:
-    """Return the candidates in the order in which they are tried without experience."""
+def in_order(case: Case, rest: Others) -> list[str]:
+    """Return the candidates in the order in which they are tried without experience, by a prior of other cases."""
     if case["kind"] != "pictures":
         return [name for name in case["candidates"] if name not in NETWORKS] + [
             name for name in NETWORKS if name in case["candidates"]
         ]  # fmt: skip
-    linear = {layer: value for layer, value in case["advice"]["linear"].items() if layer not in ("pixels",)}
-    best = sorted((layer for layer in linear if layer != "penultimate"), key=lambda layer: -linear[layer])[:N_LAYERS]
+    linear = {layer: value for layer, value in case["advice"]["linear"].items() if layer != "pixels"}
+    best = sorted(linear, key=lambda layer: -linear[layer])[:N_LAYERS]
     heads = [head for head in HEADS if head != "SVM" or has_svm(case)]
-    order = [(heads[0], "penultimate")] + [(heads[0], layer) for layer in best]
-    order += [(head, "penultimate") for head in heads[1:]] + [(head, best[0]) for head in heads[1:]]
-    return [f"{head} on {layer}" for head, layer in order] + [n for n in NETWORKS if n in case["candidates"]]
+    order = [by_prior(case, layer_prior(rest))]
+    order += [f"{heads[0]} on {layer}" for layer in (*best, "penultimate")]
+    order += [f"{head} on {layer}" for layer in best[:1] for head in heads[1:]]
+    return list(dict.fromkeys([*order, *(name for name in NETWORKS if name in case["candidates"])]))
 
 
 def until_good(case: Case, order: list[str]) -> tuple[int, float]:
@@ -79,10 +80,11 @@ def saved(results: Mapping[str, Any]) -> dict[str, Any]:
     cases = [case for case in results["cases"].values() if others(case, list(results["cases"].values()))]
     found: dict[str, dict[str, list]] = {"without": {}, "with": {}}
     for case in cases:
-        order = in_order(case)
+        rest = others(case, list(results["cases"].values()))
+        order = in_order(case, rest)
         tiers = [TRAINED if name in NETWORKS else SHALLOW if i else SIMPLE for i, name in enumerate(order)]
         candidates = [Candidate(shown(case, name), "", tier, None) for name, tier in zip(order, tiers)]
-        known = [past(one) for one in others(case, list(results["cases"].values()))]
+        known = [past(one) for one in rest]
         names = {shown(case, name): name for name in order}
         changed = [names[one.name] for one in by_experience(candidates, traits(case), known)[0]]
         for way, names_in_order in (("without", order), ("with", changed)):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from _advisor_cases import data_sets
-from _advisor_regrets import LEAST_SPREAD, Case, accuracy, foretold, gain, others, paired, traits_of, weights
+from _advisor_regrets import DEPTHS, LEAST_SPREAD, Case, accuracy, foretold, gain, others, paired, traits_of, weights
 from scipy.stats import spearmanr
 
 FORMULAS = ("linear", "knn", "logme", "h_score", "gbc", "trans_rate", "n_leep", "leep", "nce")
@@ -22,8 +22,8 @@ def of_probes(cases: list[Case]) -> dict[str, Any]:
     """Return the rank correlation of both probes with the accuracy over layers of one network, beside the controls."""
     correlations: dict[str, dict[str, list[float]]] = {}
     for case in cases:
-        names = [name for name in case["candidates"] if name.startswith("logistic regression on ")]
-        layers = [name.removeprefix("logistic regression on ") for name in names]
+        layers = [layer for layer in DEPTHS if f"logistic regression on {layer}" in case["candidates"]]
+        names = [f"logistic regression on {layer}" for layer in layers]
         truth, rest = np.array([accuracy(case, name) for name in names]), others(case, cases)
         share, traits = weights(rest), [traits_of(one) for one in rest]
         gains = {name: [gain(one, name) for one in rest] for name in names}
