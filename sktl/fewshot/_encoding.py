@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import TransformerMixin, clone
+from sklearn.base import TransformerMixin, clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval
@@ -167,7 +167,7 @@ def codes_of(
         X = read(estimator, X, kind, reset=reset)
         if kind.is_rows:
             check_magnitude(X, LARGEST_FLOAT64)
-            if reset:
+            if reset and is_classifier(estimator):
                 check_not_vanishing(X)
             return X
         with stage(estimator, context, "codes", len(X), "pictures") as watch:
@@ -182,7 +182,7 @@ def codes_of(
         )
     codes = check_array(codes, dtype=np.float64, input_name="encoder.transform(X)")
     check_magnitude(codes, LARGEST_FLOAT64, "encoder.transform(X)")
-    if reset:
+    if reset and is_classifier(estimator):
         check_not_vanishing(codes, "encoder.transform(X)")
     if not reset and codes.shape[1] != estimator.n_codes_:
         raise ValueError(
