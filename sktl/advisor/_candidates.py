@@ -12,13 +12,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.naive_bayes import ComplementNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils._param_validation import Interval
 
@@ -29,6 +29,7 @@ from sktl.advisor._linear_models import has_many_columns, linear_classifier
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
 from sktl.advisor._text_models import are_short, letters, pairs_of_words, words, words_and_letters
+from sktl.advisor._two_layers import advised_layers, on_each, side_by_side
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
 from sktl.fewshot import ProtoNetClassifier
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
@@ -145,7 +146,7 @@ class CodesCandidates(CandidateFamily):
 
     def _on_layers(self, owner: Any, material: Material, is_values: bool) -> list[Candidate]:
         last = next((part for part in material.layers if part.layer == PENULTIMATE), material.layers[0])
-        usual, beside = _advised(material)
+        usual, beside = advised_layers(material)
         usual = usual or last
         others = [part for part in material.layers if part is not usual][: int(self.n_layers)]
         if last is not usual and others and not any(part is last for part in others):
@@ -166,42 +167,10 @@ class CodesCandidates(CandidateFamily):
             found.append(Candidate(f"{name} on {where}", strategy, tier, head, part))
 
         if beside is not None and first == LOGISTIC:
-            add(first, _on_each(heads[first], (usual, beside)), _side_by_side((usual, beside)))
+            add(first, on_each(heads[first], (usual, beside)), side_by_side((usual, beside)))
         for name, part in order:
             add(name, heads[name], part)
         return found
-
-
-def _advised(material: Material) -> tuple[LayerCodes | None, LayerCodes | None]:
-    """Return the layer that the advisor expects most of, and the one whose classifier is asked beside it, if any."""
-    decision, found = material.decision, []
-    for one in (None, None) if decision is None else (decision.chosen, decision.beside):
-        same = (
-            part
-            for part in material.layers
-            if one is not None and (part.backbone, part.layer) == (one.part.backbone, one.part.layer)
-        )
-        found.append(next(same, None))
-    return found[0], found[1]
-
-
-def _side_by_side(parts: tuple[LayerCodes, LayerCodes]) -> LayerCodes:
-    names, codes = " and ".join(part.layer for part in parts), np.hstack([part.codes for part in parts])
-    return LayerCodes(parts[0].backbone, parts[0].item, names, parts[0].depth, codes, parts=parts)
-
-
-def _on_each(head: Any, parts: tuple[LayerCodes, LayerCodes]) -> Any:
-    """Return the mean of a classifier on each of two layers, side by side in the rows."""
-    models, start = [], 0
-    for part in parts:
-        own = FunctionTransformer(_columns, kw_args={"start": start, "stop": start + part.codes.shape[1]})
-        models.append((part.layer.replace("__", "_"), make_pipeline(own, clone(head))))
-        start += part.codes.shape[1]
-    return VotingClassifier(models, voting="soft")
-
-
-def _columns(rows: np.ndarray, start: int, stop: int) -> np.ndarray:
-    return rows[:, start:stop]
 
 
 def _calibrated(model: Any) -> Any:

@@ -53,7 +53,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     one or two a class    prototypes, on the best layer
     small                 a linear classifier on the layer, or on all of them, of which leave-one-out here and what was
                           best on other data sets, as similar and with as many rows a class, expect most together;
-                          where nearly as much is expected of another layer, the mean of a classifier on each
+                          of two that are about as good, the mean of a classifier on each
     large, similar        fine-tuning: the head first, then all layers; codes, if they are right in 99 %
     large, unlike         all layers at once; from scratch, if plain pixels do as well as the network's codes
     unlabelled rows that  adaptation: statistics of each domain aligned, or `DomainAdaptedClassifier` if labels
@@ -61,8 +61,8 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     rows of features      linear; nearest neighbours (prototypes, with five a class or fewer; a network from scratch,
                           if large) where leave-one-out says more than noise for them; boosted trees where they are
                           ahead of these in three folds
-    text                  a linear classifier on tf-idf of words, pairs of words and letters (of long texts of words
-                          alone), or on the codes of the transformers given; sparse codes are not adapted
+    text                  a linear classifier on tf-idf of words, their pairs and letters (if long: words), or on
+                          codes of the transformers given; sparse codes are not adapted
     ===================== ==================================================================================
 
     Parameters
@@ -122,10 +122,8 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
         Of the labelled rows.
     quadrant_ : str or None
         "small, similar", "small, unlike", "large, similar" or "large, unlike".
-    backbone_, layer_ : str
-        The best.
-    second_layer_ : str or None
-        Of the same network, where the mean of a classifier on each of both layers is advised.
+    backbone_, layer_, second_layer_ : str
+        The best. The second is None, unless the mean of a classifier on each of two layers is advised.
     ranking_ : DataFrame, or list of dict without pandas
         Backbone, layer, depth, scores, and a 95 % interval of the one that decides; the best first.
     confidence_ : dict of str to float
@@ -329,9 +327,8 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
         self.size_, self.quadrant_, self.strategy_ = decision.size, decision.quadrant, decision.strategy
         self.backbone_, self.layer_ = decision.chosen.part.backbone, decision.chosen.part.layer
         self.second_layer_ = None if decision.second is None else decision.second.part.layer
-        self.confidence_ = {} if ahead is None else {
-            "lead": ahead.difference, "low": ahead.low, "high": ahead.high, "probability": ahead.probability,
-        }  # fmt: skip
+        names = {"lead": "difference", "low": "low", "high": "high", "probability": "probability"}
+        self.confidence_ = {} if ahead is None else {name: getattr(ahead, of) for name, of in names.items()}
         self.shifts_ = decision.shifts
         self.unreadable_, self.failed_backbones_ = found.unreadable, found.failed
         self._estimator = decision.estimator

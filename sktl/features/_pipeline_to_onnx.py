@@ -310,8 +310,7 @@ def _vote_of(model: VotingClassifier) -> tuple[nn.Module, Preprocessing | int]:
 class _VoteOnLayers(nn.Module):
     """Logarithm of the mean probabilities of classifiers on layers of one network, which runs once."""
 
-    def __init__(self, network: nn.Module, names: Sequence[str], heads: Sequence[tuple[tuple[str, ...], nn.Module]],
-                 weights: Any):  # fmt: skip
+    def __init__(self, network: nn.Module, names: Any, heads: list[tuple[Any, nn.Module]], weights: Any):
         super().__init__()
         self.network, self.names = network, tuple(names)
         self.layers, self.heads = [own for own, _ in heads], nn.ModuleList(head for _, head in heads)
@@ -319,7 +318,7 @@ class _VoteOnLayers(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         codes = dict(zip(self.names, self.network(pictures)))
-        rows = (torch.cat([codes[name] for name in own], dim=1) for own in self.layers)
+        rows = [torch.cat([codes[name] for name in own], dim=1) for own in self.layers]
         shares = [w * head(own).softmax(1) for w, head, own in zip(self.weights, self.heads, rows)]
         return torch.stack(shares).sum(0).log()
 
@@ -327,8 +326,8 @@ class _VoteOnLayers(nn.Module):
 def _of_one_network(members: Sequence[Any]) -> list[CNNCodesTransformer]:
     """Return the members' first steps, if all are codes of one network that differ in their layers alone."""
     firsts = [member.steps[0][1] if isinstance(member, Pipeline) else None for member in members]
-    codes = [first for first in firsts if isinstance(first, CNNCodesTransformer)]
-    if len(codes) < len(members) or any(getattr(one, "_has_gaps", False) for one in codes):
+    codes = [one for one in firsts if isinstance(one, CNNCodesTransformer) and not getattr(one, "_has_gaps", False)]
+    if len(codes) < len(members):
         return []
     recipes = [one._extractor().recipe for one in codes]
     same = {repr((r.backbone.fingerprint, r.pooling, r.preprocessing, r.dtype, r.calibration)) for r in recipes}
@@ -343,9 +342,9 @@ def _vote_on_layers(
     order = [call.name for call in recipes[0].backbone.trace(recipes[0].preprocessing.size).calls]
     every = recipes[0].with_layers(tuple(name for name in dict.fromkeys(order) if name in wanted))
     with every.backbone.lock:
-        network = copy.deepcopy(CodeNetwork(every, torch.device("cpu")))
-    heads = []
+        network = copy.deepcopy(CodeNetwork(every, torch.device("cpu"))).float()
+    heads: list[tuple[Any, nn.Module]] = []
     for member, recipe in zip(members, recipes):
-        steps = [step for _, step in member.steps[1:] if step is not None and step != "passthrough"]
-        heads.append((recipe.layers, nn.Sequential(*map(module_of, steps))))
-    return _VoteOnLayers(network.float(), every.layers, heads, weights), every.preprocessing
+        steps = (module_of(step) for _, step in member.steps[1:] if step is not None and step != "passthrough")
+        heads.append((recipe.layers, nn.Sequential(*steps)))
+    return _VoteOnLayers(network, every.layers, heads, weights), every.preprocessing
