@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sktl._device import cpu_has_bfloat16
 from sktl.fewshot import ProtoNetLearner
 from sktl.fewshot.heads import HEADS, MatchingHead, RelationHead
 from sktl.fewshot.transductive import BDCSPN, PTMAP, TIM, LaplacianShot, power_transformed, smoothed_assignments
@@ -114,6 +115,7 @@ def test_autocast_of_the_callers_changes_no_head(codes):
             torch.testing.assert_close(head(support, Y, query, 3), wanted)
 
 
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16 of its own, and is refused")
 @pytest.mark.parametrize("head", ["prototypes", "ridge", "logistic"])
 def test_meta_training_in_half_precision_solves_heads_in_float32(head):
     rng = np.random.default_rng(0)
