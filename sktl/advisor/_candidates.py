@@ -29,7 +29,7 @@ from sktl.advisor._linear_models import has_many_columns, linear_classifier
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
 from sktl.advisor._text_models import are_short, letters, pairs_of_words, words, words_and_letters
-from sktl.advisor._two_layers import advised_layers, on_each, side_by_side
+from sktl.advisor._two_layers import advised_layers, mean_of_two, side_by_side
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
 from sktl.fewshot import ProtoNetClassifier
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
@@ -167,7 +167,8 @@ class CodesCandidates(CandidateFamily):
             found.append(Candidate(f"{name} on {where}", strategy, tier, head, part))
 
         if beside is not None and first == LOGISTIC:
-            add(first, on_each(heads[first], (usual, beside)), side_by_side((usual, beside)))
+            both = side_by_side(usual, beside)
+            add(first, mean_of_two(heads[first], both), both)
         for name, part in order:
             add(name, heads[name], part)
         return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ class LayerCodes:
         How many principal components sparse codes can be brought to, by what takes no sparse rows; None of dense ones.
     parts : tuple of LayerCodes
         Layers that stand side by side in `codes`, each with a classifier of its own; empty for one layer.
+    alias : str or None
+        Of the last layer: the one among "all" with the same codes, if there is one.
     """
 
     backbone: str
@@ -65,6 +68,7 @@ class LayerCodes:
     codes: np.ndarray
     n_components: int | None = None
     parts: tuple[LayerCodes, ...] = ()
+    alias: str | None = None
 
     @property
     def is_pretrained(self) -> bool:
@@ -320,11 +324,24 @@ def _layers(one: _Pass, rows: np.ndarray) -> list[LayerCodes]:
     stages = [layer for layer in slices if layer != PENULTIMATE]
     last = next((part for part in found if part.layer == PENULTIMATE), None)
     if last is not None:  # the mean of the deepest map may be the same
-        found = [part for part in found if part is last or not _same(part.codes, last.codes)]
+        same = [part.layer for part in found if part is not last and _same(part.codes, last.codes)]
+        alias = same[0] if same and one.has_all else None
+        found = [replace(part, alias=alias) if part is last else part for part in found if part.layer not in same]
     if one.has_all and len(stages) > 1:
         together = np.concatenate([codes[:, slices[layer]] for layer in stages], axis=1)
         found.append(LayerCodes(one.name, one.item, ALL, 1.0, normalize(together)))
     return found
+
+
+def in_one_pass(parts: Sequence[LayerCodes]) -> dict[str, LayerCodes]:
+    """Return layers by their names, in an order in which a network runs once: what follows is in the store by then.
+
+    "all" comes first, and the last layer is asked for by the name that it has among them.
+    """
+    ordered = sorted(parts, key=lambda part: part.layer != ALL)
+    has_all = ordered[0].layer == ALL
+    known = {part.layer.replace("__", "_"): part for part in ordered}  # as names of members
+    return {name: replace(part, layer=part.alias) if has_all and part.alias else part for name, part in known.items()}
 
 
 def _same(codes: np.ndarray, others: np.ndarray) -> bool:

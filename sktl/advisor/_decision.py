@@ -17,11 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier
-from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, LayerCodes, transformer_of
+from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, LayerCodes, in_one_pass, transformer_of
 from sktl.advisor._layer_prior import most_promising
 from sktl.advisor._linear_models import chooses_scale, linear_classifier
 from sktl.advisor._problem import TEXT, Problem
-from sktl.advisor._scoring import Lead, ScoredLayer, lead, n_neighbours, standard_error
+from sktl.advisor._scoring import GOOD_ENOUGH, Lead, ScoredLayer, lead, n_neighbours, standard_error
 from sktl.advisor._shift import Shift, shifts
 from sktl.advisor._similarity import Similarity, in_words, similarity
 from sktl.advisor._text_models import are_short, words_and_letters
@@ -32,7 +32,6 @@ from sktl.finetuning import FineTunedClassifier
 
 FEW, SMALL, LARGE = "few", "small", "large"
 SURE = 3  # standard errors: on 23 tables nearest neighbours that led by less were no better on new rows
-GOOD_ENOUGH = 0.99  # accuracy of codes beyond which training the network can win next to nothing
 FINE_TUNING = {"fine-tune all": "full", "scratch": "scratch"}  # by the names of `FineTunedClassifier`
 NAMED = {"neighbours": "Nearest neighbours", "boosted trees": "Boosted trees"}
 STRATEGIES = {
@@ -247,8 +246,9 @@ def _estimator(
 ) -> Any:
     """Return the unfitted estimator of a strategy; rows without a label never reach a classifier as a class."""
     if beside is not None:
-        each = [(one.layer, _estimator(advisor, problem, one, strategy, size, None)) for one in (part, beside)]
-        return VotingClassifier([(name.replace("__", "_"), model) for name, model in each], voting="soft")
+        parts = in_one_pass((part, beside)).items()
+        each = [(name, _estimator(advisor, problem, one, strategy, size, None)) for name, one in parts]
+        return VotingClassifier(each, voting="soft")
     pictures = _picture_options(advisor, part.item) if problem.is_pictures else {}
     network: dict[str, Any] = {} if part.item is None or not problem.is_pictures else {"backbone": _backbone(part.item)}
     if strategy == "adapt" and size == LARGE and (problem.is_pictures or not part.is_pretrained):

@@ -16,12 +16,12 @@ from sktl._warn_once import warn_user
 from sktl.advisor._candidates import EPOCHS, TRAINED, Candidate
 from sktl.advisor._clock import CAUTION, Costs, TimeBudget, timed
 from sktl.advisor._material import Material
+from sktl.advisor._scoring import GOOD_ENOUGH
 from sktl.advisor._tasks import Task
 
 FIRST_RUNG = 300  # rows on which candidates are compared first, at least
 GRACE = 1.5  # seconds that the final fit may end late
 NOISE, SURE = 1.0, 2.0  # standard errors that a lead has to be above; from which on it may cost log-loss
-GOOD_ENOUGH = 0.99  # accuracy beyond which training can win next to nothing
 FEWEST_PROBED, PROBED_FACTOR, PROBED_SHARE = 10, 4, 0.02  # rows; until trials have taken this share of the time
 LEAST_A_CLASS = 9  # rows of the first rung: six to learn from, in three folds
 FACTOR = 3  # as many more rows, and as many fewer candidates, at each rung

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sktl.advisor._codes import ALL, PENULTIMATE
-from sktl.advisor._scoring import ScoredLayer
+from sktl.advisor._scoring import GOOD_ENOUGH, ScoredLayer
 
 BOUND = 0.02  # of an accuracy from 0 and from 1, so that few rows that are all right are not taken for certain
 NEARLY = 0.03  # accuracy; 0.05 is 0.1 points better at 96 pixels, and no better at full size
-GOOD_ENOUGH = 0.99  # accuracy, beyond which one layer will do
 FAR = 3.0  # standard deviations of a trait beyond which nothing is extrapolated
 
 

@@ -13,7 +13,17 @@ from sktl._array_api import column_or_1d, n_rows, take_rows
 from sktl._columns import target_values
 from sktl._validation import shorten
 from sktl.advisor._clock import TimeBudget
-from sktl.advisor._codes import ALL, AS_THEY_ARE, PENULTIMATE, PIXELS, Extraction, LayerCodes, extract, transformer_of
+from sktl.advisor._codes import (
+    ALL,
+    AS_THEY_ARE,
+    PENULTIMATE,
+    PIXELS,
+    Extraction,
+    LayerCodes,
+    extract,
+    in_one_pass,
+    transformer_of,
+)
 from sktl.advisor._decision import Decision, decide
 from sktl.advisor._ensemble import voting
 from sktl.advisor._problem import TEXT, Problem, stratified
@@ -149,8 +159,8 @@ def assembled(owner: Any, part: LayerCodes, head: Any, X: Any) -> Any:
     Of several layers it is a vote of such pipelines.
     """
     if part.parts:
-        models = [assembled(owner, one, own[-1], X) for one, own in zip(part.parts, head.estimators_)]
-        return voting([(name, model) for (name, _), model in zip(head.estimators, models)], None, head.classes_)
+        each = zip(in_one_pass(part.parts).items(), head.estimators_)
+        return voting([(name, assembled(owner, one, own[-1], X)) for (name, one), own in each], None, head.classes_)
     layers = part.layer if part.layer in (PENULTIMATE, ALL) else [part.layer]
     transformer = transformer_of(owner, part.item, layers).fit(X)
     unit_length = Normalizer().fit(part.codes[:1])

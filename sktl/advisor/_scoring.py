@@ -38,6 +38,7 @@ FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "n_leep": n_leep,
 }
 SCORES = (*ACCURACIES, *FORMULAS)
+GOOD_ENOUGH = 0.99  # accuracy of codes, beyond which what is dearer can win next to nothing
 NEIGHBOURS = 5  # scikit-learn's default
 BOOSTED_FOLDS = 3
 FEWEST_BOOSTED = 50  # rows
@@ -88,6 +89,10 @@ class Lead:
     low: float
     high: float
     probability: float
+
+    def as_mapping(self) -> dict[str, float]:
+        """Return it under the names of `TransferAdvisor.confidence_`."""
+        return {"lead": self.difference, "low": self.low, "high": self.high, "probability": self.probability}
 
 
 def checked_scores(scores: Sequence[str]) -> list[str]:

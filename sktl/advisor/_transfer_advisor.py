@@ -327,8 +327,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
         self.size_, self.quadrant_, self.strategy_ = decision.size, decision.quadrant, decision.strategy
         self.backbone_, self.layer_ = decision.chosen.part.backbone, decision.chosen.part.layer
         self.second_layer_ = None if decision.second is None else decision.second.part.layer
-        names = {"lead": "difference", "low": "low", "high": "high", "probability": "probability"}
-        self.confidence_ = {} if ahead is None else {name: getattr(ahead, of) for name, of in names.items()}
+        self.confidence_ = {} if ahead is None else ahead.as_mapping()
         self.shifts_ = decision.shifts
         self.unreadable_, self.failed_backbones_ = found.unreadable, found.failed
         self._estimator = decision.estimator

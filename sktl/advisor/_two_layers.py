@@ -10,7 +10,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sktl.advisor._codes import LayerCodes
+from sktl.advisor._codes import LayerCodes, in_one_pass
 from sktl.advisor._material import Material
 
 
@@ -27,18 +27,18 @@ def advised_layers(material: Material) -> tuple[LayerCodes | None, LayerCodes | 
     return found[0], found[1]
 
 
-def side_by_side(parts: tuple[LayerCodes, LayerCodes]) -> LayerCodes:
+def side_by_side(one: LayerCodes, other: LayerCodes) -> LayerCodes:
     """Return the codes of both as those of one layer."""
-    names, codes = " and ".join(part.layer for part in parts), np.hstack([part.codes for part in parts])
-    return LayerCodes(parts[0].backbone, parts[0].item, names, parts[0].depth, codes, parts=parts)
+    codes = np.hstack([part.codes for part in in_one_pass((one, other)).values()])
+    return LayerCodes(one.backbone, one.item, f"{one.layer} and {other.layer}", one.depth, codes, parts=(one, other))
 
 
-def on_each(head: Any, parts: tuple[LayerCodes, LayerCodes]) -> Any:
-    """Return the mean of a classifier on each of two layers, side by side in the rows."""
+def mean_of_two(head: Any, both: LayerCodes) -> Any:
+    """Return the mean of a classifier on each of two layers that stand side by side in the rows."""
     models, start = [], 0
-    for part in parts:
+    for name, part in in_one_pass(both.parts).items():
         own = FunctionTransformer(_columns, kw_args={"start": start, "stop": start + part.codes.shape[1]})
-        models.append((part.layer.replace("__", "_"), make_pipeline(own, clone(head))))
+        models.append((name, make_pipeline(own, clone(head))))
         start += part.codes.shape[1]
     return VotingClassifier(models, voting="soft")
 

@@ -30,6 +30,7 @@ from sktl.advisor._ensemble import greedy_weights, mean_of, out_of_sample
 from sktl.advisor._entry import rungs
 from sktl.advisor._repeats import connected, repeats
 from sktl.advisor._tasks import ClassTask, ValueTask
+from sktl.backbones._engine import TorchEngine
 from sktl.exceptions import BadImageError
 from sktl.features import CNNCodesTransformer
 from sktl.fewshot import ProtoNetClassifier
@@ -222,6 +223,29 @@ def test_of_two_layers_the_mean_comes_first(advises, network, pictures, tmp_path
     table = AutoTransferClassifier("codes", **options).fit(X, y).leaderboard_
     first = "logistic regression on "
     assert {first + "all and penultimate", first + "all", first + "penultimate"} <= set(table["candidate"])
+
+
+@pytest.mark.parametrize("pair", [("all", "penultimate"), ("penultimate", "all")])
+def test_two_layers_are_one_pass_of_the_network(advises, monkeypatch, network, pictures, pair):
+    run, computed = TorchEngine.run, []
+
+    def counted(engine, batches):
+        for which, codes in run(engine, batches):
+            computed.extend(which)
+            yield which, codes
+
+    monkeypatch.setattr(TorchEngine, "run", counted)
+    advises(*pair)
+    (X, y), item = pictures, CNNCodesTransformer(network, layers="all", image_size=24, engine="torch", cache="memory")
+    advised = TransferAdvisor(item).fit(X, y).make_estimator().fit(X, y)
+    searched = AutoTransferClassifier("codes", backbones=item, n_candidates=1).fit(X, y).best_estimator_
+    assert [name for name, _ in advised.estimators] == [name for name, _ in searched.estimators]
+    assert [name for name, _ in advised.estimators] == ["all", "penultimate"]
+    new = X // 2 + np.uint8(pair.index("all"))  # pictures that no store knows
+    for model, asked in ((advised, new[:4]), (searched, new[4:8])):
+        computed.clear()
+        model.predict_proba(asked)
+        assert len(computed) == 4
 
 
 def test_large_data_begin_with_two_layers_too(advises, network):
