@@ -4,11 +4,11 @@ Claim: a logistic regression on all three together is ahead of one on words alon
 on opinions and on topics, on reviews and on their titles; so the advisor and the automatic road take it where texts are
 short enough for the time it takes.
 
-Protocol: reviews of four kinds of goods. "opinions": for or against, on each kind of goods by itself. "topics": which of
-the four kinds, or of books and films alone. Reviews with their titles, or titles alone. So many texts a class to learn
-from, drawn anew each time, and up to 600 others to test on; all contenders see the same. Each is tf-idf and a logistic
-regression with C=10. Seconds are the processor's, of fitting. The test pairs data sets, each the mean of its sizes and
-draws (Wilcoxon's signed ranks, two-sided).
+Protocol: reviews of four kinds of goods. "opinions": for or against, on each kind of goods by itself. "topics": which
+of the four kinds, or of books and films alone. Reviews with their titles, or titles alone. So many texts a class to
+learn from, drawn anew each time, and up to 600 others to test on; all contenders see the same. Each is tf-idf and a
+logistic regression with C=10. Seconds are the processor's, of fitting. The test pairs data sets, each the mean of its
+sizes and draws (Wilcoxon's signed ranks, two-sided).
 
 Results are written after each case; ``--resume`` goes on from the file and ``--minutes`` bounds the run. Run
 ``python benchmarks/words_and_letters.py``; `SKTL_DATA` names the folder of the data.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from sktl._validation import shorten
@@ -13,6 +15,7 @@ from sktl._validation import shorten
 # Squares of larger numbers, and sums of many of them, are beyond what the type holds.
 LARGEST_FLOAT32 = 1e18
 LARGEST_FLOAT64 = 1e150
+LEAST_POWER = -1000  # of two, whose inverse is finite
 
 
 def check_magnitude(rows: Any, largest: float = LARGEST_FLOAT32, name: str = "X") -> None:
@@ -28,9 +31,9 @@ def check_magnitude(rows: Any, largest: float = LARGEST_FLOAT32, name: str = "X"
         )
 
 
-def check_not_vanishing(rows: np.ndarray, name: str = "X") -> None:
+def check_not_vanishing(*tables: Any, name: str = "X") -> None:
     """Raise a ValueError where all numbers are so small that squares of them are 0, and so are all distances."""
-    found = float(np.abs(rows).max()) if rows.size else 0.0
+    found = max((float(abs(rows).max()) for rows in tables if 0 not in rows.shape), default=0.0)
     if 0 < found < 1 / LARGEST_FLOAT64:
         raise ValueError(
             f"All numbers in {name} are small, {found:.3g} at most: their squares are beyond what can be computed with "
@@ -47,24 +50,41 @@ def standardiser(rows: np.ndarray, sample_weight: np.ndarray | None = None, name
         If the variance of a column is no finite number.
     """
     check_magnitude(rows, LARGEST_FLOAT64 if rows.dtype == np.float64 else LARGEST_FLOAT32, name)
-    scaler = StandardScaler().fit(rows, sample_weight=sample_weight)
-    tiny = vanishing(rows, scaler.var_)
-    if tiny.any():
-        powers = exponents(rows[:, tiny])
-        larger = StandardScaler().fit(np.ldexp(rows[:, tiny], -powers), sample_weight=sample_weight)
-        scaler.scale_[tiny] = np.ldexp(larger.scale_, powers)
+    return fitted_scaler(StandardScaler(), rows, sample_weight)
+
+
+def fitted_scaler(blank: StandardScaler, rows: Any, sample_weight: np.ndarray | None = None) -> StandardScaler:
+    """Return a StandardScaler that is fitted, and scales columns whose squares vanish, too."""
+    scaler = clone(blank).fit(rows, sample_weight=sample_weight)
+    if scaler.scale_ is not None:
+        tiny = vanishing(rows, scaler.var_)
+        scaler.scale_[tiny] = at_larger_scale(
+            rows[:, tiny], lambda part: clone(blank).fit(part, sample_weight=sample_weight).scale_
+        )
     return scaler
 
 
-def vanishing(rows: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """Return which columns vary though their squares are too small for the type, (n_columns,)."""
+def vanishing(rows: Any, variances: np.ndarray) -> np.ndarray:
+    """Return which columns vary though their squares are too small for the type, (n_columns,); NaN is no number."""
     small = variances < np.finfo(rows.dtype if rows.dtype.kind == "f" else float).tiny
-    return small & (np.ptp(rows, axis=0) > 0) if small.any() else small
+    if small.any():
+        part = rows[:, small]
+        if sparse.issparse(part):
+            small[small] = (part.max(axis=0) - part.min(axis=0)).toarray().ravel() > 0
+        else:
+            small[small] = np.fmax.reduce(part, axis=0) > np.fmin.reduce(part, axis=0)
+    return small
 
 
-def exponents(rows: np.ndarray) -> np.ndarray:
-    """Return the power of two of each column's largest number, (n_columns,); to divide by it changes no digit."""
-    return np.frexp(np.abs(rows).max(axis=0))[1]
+def at_larger_scale(columns: Any, measure: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """Return deviations, (n_columns,), measured after division by powers of two, which changes no digit."""
+    if not columns.shape[1]:
+        return np.empty(0)
+    if sparse.issparse(columns):
+        powers = np.maximum(np.frexp(abs(columns).max(axis=0).toarray().ravel())[1], LEAST_POWER)
+        return np.ldexp(measure(columns @ sparse.diags(np.ldexp(1.0, -powers)).tocsr()), powers)
+    powers = np.frexp(np.fmax.reduce(np.abs(columns), axis=0))[1]
+    return np.ldexp(measure(np.ldexp(columns, -powers)), powers)
 
 
 def length_scaler(rows: Any, sample_weight: np.ndarray | None = None) -> StandardScaler:
@@ -72,12 +92,15 @@ def length_scaler(rows: Any, sample_weight: np.ndarray | None = None) -> Standar
 
     Columns keep their proportions: rare words do not become the loudest.
     """
+    largest = float(abs(rows).max()) if rows.nnz else 0.0
+    unit = largest if 0 < largest < 1 / LARGEST_FLOAT64 else 1.0  # whose square does not vanish
+    rows = rows / unit
     squares = np.asarray(rows.multiply(rows).sum(axis=1)).ravel() / rows.shape[1]
-    mean = float(np.average(squares, weights=sample_weight))
+    mean = float(np.average(squares, weights=sample_weight)) or 1.0
     scaler = StandardScaler()
     scaler.mean_ = np.zeros(rows.shape[1])
-    scaler.var_ = np.full(rows.shape[1], mean or 1.0)
-    scaler.scale_ = np.sqrt(scaler.var_)
+    scaler.var_ = np.full(rows.shape[1], mean * unit**2)
+    scaler.scale_ = np.full(rows.shape[1], np.sqrt(mean) * unit)
     scaler.n_samples_seen_, scaler.n_features_in_ = rows.shape[0], rows.shape[1]
     return scaler
 

@@ -5,15 +5,26 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sktl import DomainAdaptedClassifier, FineTunedClassifier, FineTunedRegressor, ProtoNetClassifier
+from sktl import (
+    DomainAdaptedClassifier,
+    FineTunedClassifier,
+    FineTunedRegressor,
+    ProtoNetClassifier,
+    aligners,
+    density_ratios,
+)
 from sktl._device import resolve_device
-from sktl._magnitudes import check_finite, standardiser
+from sktl._magnitudes import check_finite, fitted_scaler, standardiser
+from sktl.advisor import SourceSelector, TransferAdvisor
 from sktl.fewshot import FewShotClassifier, FewShotRegressor, MAMLLearner, ProtoNetLearner
 from sktl.fewshot.transductive import TIM
+from sktl.metrics import distances, transferability
 from tests.stress import inputs
 
 ROWS, LABELS, MARKED, VALUES = inputs.ROWS, inputs.LABELS, inputs.MARKED, inputs.VALUES
@@ -123,3 +134,95 @@ def test_rows_whose_distances_are_all_nothing_are_refused(estimator):
     with pytest.raises(ValueError, match=r"All numbers in X are small, .* Scale the rows"):
         estimator.fit(X * 1e-170, y)
     estimator.fit(np.r_[X, np.zeros((1, 3))], np.r_[y, 0]).predict(np.full((1, 3), 1e-170))
+
+
+def test_scales_of_numbers_whose_squares_vanish():
+    rows = np.column_stack([ROWS[:, :2] * 2.0**-600, ROWS[:, 2:], np.full(len(ROWS), 2.0**-600)])
+    expected = StandardScaler().fit(np.column_stack([ROWS, np.ones(len(ROWS))])).scale_
+    expected[:2] *= 2.0**-600
+    np.testing.assert_array_equal(fitted_scaler(StandardScaler(), rows).scale_, expected)
+    rows[0, :2] = np.nan
+    missing = ROWS[:, :2].copy()
+    missing[0] = np.nan
+    expected[:2] = StandardScaler().fit(missing).scale_ * 2.0**-600
+    np.testing.assert_array_equal(fitted_scaler(StandardScaler(), rows).scale_[:2], expected[:2])
+
+
+def test_scales_of_sparse_numbers_whose_squares_vanish():
+    rows = np.where(np.arange(ROWS.size).reshape(ROWS.shape) % 3, 0.0, ROWS)
+    rows = np.column_stack([rows, np.zeros(len(rows))])
+    blank = StandardScaler(with_mean=False)
+    expected = np.append(blank.fit(rows[:, :-1]).scale_ * 2.0**-600, 1.0)
+    found = fitted_scaler(blank, sparse.csr_matrix(rows * 2.0**-600)).scale_
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+TINY = 2.0**-600
+SOURCE, TARGET = np.random.default_rng(0).normal(size=(2, 40, 3)) + np.array([[[0.0]], [[1.0]]])
+HALVES = np.arange(40) % 2
+# What is asked of rows; what its answer is multiplied with where the rows are multiplied with a number.
+ASKED = {
+    "knn_accuracy": (lambda a, b: transferability.knn_accuracy(a + HALVES[:, None] * a.std(), HALVES), 0),
+    "linear_probe": (lambda a, b: transferability.linear_probe(a, HALVES), 0),
+    "log_me": (lambda a, b: transferability.log_me(a, HALVES), 0),
+    "h_score": (lambda a, b: transferability.h_score(a, HALVES), 0),
+    "gbc": (lambda a, b: transferability.gbc(a, HALVES), 0),
+    "n_leep": (lambda a, b: transferability.n_leep(a, HALVES), 0),
+    "proxy_a_distance": (distances.proxy_a_distance, 0),
+    "mmd": (lambda a, b: distances.mmd(a, b).pvalue, 0),
+    "domain_shift_test": (lambda a, b: distances.domain_shift_test(a, b).statistic, 0),
+    "domain_move": (lambda a, b: distances.domain_move(a, HALVES, b).own_neighbours, 0),
+    "coral_distance": (distances.coral_distance, 4),
+    "frechet_distance": (distances.frechet_distance, 2),
+    "sliced_wasserstein_distance": (distances.sliced_wasserstein_distance, 1),
+    "linear_cka": (distances.linear_cka, 0),
+    "density_ratio": (density_ratios.density_ratio, 0),
+    "held-out ratios": (lambda a, b: density_ratios.DiscriminativeRatio(n_folds=2).estimate(a, b), 0),
+    "KernelMeanMatching": (lambda a, b: density_ratios.KernelMeanMatching().estimate(a, b), 0),
+    "KLIEP": (lambda a, b: density_ratios.KLIEP().estimate(a, b), 0),
+    "RuLSIF": (lambda a, b: density_ratios.RuLSIF().estimate(a, b), 0),
+    "NearestNeighborRatio": (lambda a, b: density_ratios.NearestNeighborRatio().estimate(a, b), 0),
+    "SourceSelector": (lambda a, b: _selected(a, b).source_ranking_["distance"], 0),
+    "TransferAdvisor": (lambda a, b: TransferAdvisor(random_state=0).fit(a, HALVES).ranking_["linear"], 0),
+}
+ALIGNED = ["CORALAligner", "DomainStandardizer", "GeodesicFlowKernel", "JointDistributionAligner",
+           "MarginalizedDenoiser", "OptimalTransportAligner", "StructuralCorrespondence", "SubspaceAligner",
+           "TransferComponentAnalysis", "TransferKernelLearning"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_numbers_whose_squares_vanish_are_answered_rightly_or_refused(name):
+    ask, power = ASKED[name]
+    expected = np.asarray(ask(SOURCE, TARGET), dtype=float)
+    found = _answered(lambda: ask(SOURCE * TINY, TARGET * TINY))
+    if found is not None:
+        np.testing.assert_allclose(np.asarray(found, dtype=float), expected * TINY**power, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_aligners_of_numbers_whose_squares_vanish(name):
+    rows, domain = np.concatenate([SOURCE, TARGET]), np.repeat([0, 1], 40)
+    y = np.concatenate([HALVES, np.full(40, -1)])
+    model = getattr(aligners, name)()
+    expected = clone(model).fit_transform(rows, y, sample_domain=domain)
+    found = _answered(lambda: clone(model).fit_transform(rows * TINY, y, sample_domain=domain))
+    if found is not None:
+        unit = 1 if np.allclose(np.abs(found).max(), np.abs(expected).max(), rtol=1e-3) else TINY
+        np.testing.assert_allclose(found / unit, expected, rtol=1e-5, atol=1e-6)
+
+
+def _answered(ask):
+    """Return the answer, None where it is refused, with the remedy."""
+    try:
+        return ask()
+    except ValueError as error:
+        if "Scale the rows" not in str(error):
+            raise
+        return None
+
+
+def _selected(source, target):
+    rows, domain = np.concatenate([source, source + target, target]), np.repeat([0, 1, 2], 40)
+    return SourceSelector(LogisticRegression(), random_state=0).fit(
+        rows, np.concatenate([HALVES, HALVES, np.full(40, -1)]), sample_domain=domain
+    )

@@ -14,6 +14,7 @@ from sktl._array_api import n_rows, rows_on_host
 from sktl._columns import check_classes, check_length, domain_column, looks_continuous, sorted_names
 from sktl._domain_names import as_python
 from sktl._inputs import ROWS, InputKind, read, understand
+from sktl._magnitudes import check_not_vanishing
 from sktl._unlabelled import as_labels, is_labelled, known_labels, warn_of_three_way_labels
 from sktl._unlabelled import is_missing as is_missing_label
 from sktl._validation import shorten
@@ -108,7 +109,11 @@ def read_rows(advisor: Any, X: Any, network: Any) -> tuple[Any, str]:
     advisor._kind = understand(advisor, X, network)
     kind = advisor._kind.name
     rows = read(advisor, X, advisor._kind, reset=True)
-    return rows if kind == ROWS else rows_on_host(X), kind
+    if kind != ROWS:
+        return rows_on_host(X), kind
+    if getattr(rows, "dtype", np.dtype("O")).kind == "f":
+        check_not_vanishing(rows)
+    return rows, kind
 
 
 def labelled_problem(advisor: Any, X: Any, kind: str, y: Any, sample_domain: Any) -> Problem:

@@ -13,7 +13,7 @@ import xxhash
 from scipy import sparse
 
 from sktl._array_api import check_array
-from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude, exponents, vanishing
+from sktl._magnitudes import LARGEST_FLOAT64, at_larger_scale, check_magnitude, length_scaler, vanishing
 from sktl._saving import Codec, read_model, write_model
 from sktl._validation import shorten
 from sktl.exceptions import WeightsError
@@ -249,13 +249,12 @@ def _moments(rows: Any) -> tuple[np.ndarray, np.ndarray]:
     if not sparse.issparse(rows):
         deviation = rows.std(axis=0)
         tiny = vanishing(rows, deviation**2)
-        if tiny.any():
-            powers = exponents(rows[:, tiny])
-            deviation[tiny] = np.ldexp(np.ldexp(rows[:, tiny], -powers).std(axis=0), powers)
+        deviation[tiny] = at_larger_scale(rows[:, tiny], lambda part: part.std(axis=0))
         return rows.mean(axis=0), deviation
     mean = np.asarray(rows.mean(axis=0)).ravel()
-    square = np.asarray(rows.multiply(rows).mean(axis=0)).ravel()
-    return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
+    unit = float(length_scaler(rows).scale_[0])  # whose square does not vanish
+    square = np.asarray((rows / unit).power(2).mean(axis=0)).ravel()
+    return mean, unit * np.sqrt(np.maximum(square - (mean / unit) ** 2, 0.0))
 
 
 def _digest(rows: Any) -> str:

@@ -12,6 +12,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 
 from sktl._domains import Domains
 from sktl._draws import seed_of
+from sktl._magnitudes import check_not_vanishing
 from sktl.aligners._base import Aligner
 
 _LARGEST = 1e140  # squares of these are summed, and multiplied by each other
@@ -104,6 +105,7 @@ class MarginalizedDenoiser(Aligner):
         self.random_state = random_state
 
     def _learn(self, X: Any, domains: Domains, y: np.ndarray) -> int:
+        check_not_vanishing(X)
         layer, self.weights_ = X.astype(np.float64), []
         for i in range(self.n_layers):
             restored = np.arange(layer.shape[1])

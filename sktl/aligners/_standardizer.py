@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from sktl._domains import SOURCE, TARGET, Domains
+from sktl._magnitudes import fitted_scaler
 from sktl.aligners._base import Aligner, warn_of_few
 
 
@@ -81,8 +81,8 @@ class DomainStandardizer(Aligner):
         groups = {SOURCE: ~is_target, TARGET: is_target}
         groups |= {str(name): domains.of_row == i for i, name in enumerate(domains.names)}
         blank = StandardScaler(with_mean=self.with_mean, with_std=self.with_std)
-        self.scalers_ = {name: clone(blank).fit(rows[group]) for name, group in groups.items()}
-        self._target_scaler = clone(blank).fit(rows[is_target])
+        self.scalers_ = {name: fitted_scaler(blank, rows[group]) for name, group in groups.items()}
+        self._target_scaler = fitted_scaler(blank, rows[is_target])
 
     def _map(self, X: Any, domains: Domains) -> Any:
         for i in np.unique(domains.of_row):

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sktl._array_api import check_array
 from sktl._columns import check_same_columns
 from sktl._documented import Documented
-from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
+from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude, check_not_vanishing
 
 
 class DensityRatio(Documented, BaseEstimator, ABC):
@@ -73,6 +73,7 @@ def read(source: Any, target: Any) -> tuple[Any, Any]:
         if rows.shape[0] == 0:
             raise ValueError(f"{name} has no row; densities are compared by at least one row of each domain.")
         check_magnitude(rows, LARGEST_FLOAT64, name)
+    check_not_vanishing(source, target, name="source and target")
     return source, target
 
 

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktl._array_api import check_array
 from sktl._columns import check_same_columns
+from sktl._magnitudes import fitted_scaler
 from sktl.density_ratios._base import DensityRatio, stacked
 
 FITTED_ROWS = 5000  # rows of a domain that a judge learns from at most
@@ -164,7 +165,7 @@ def _held_out(
     log_ratios = np.empty((len(strengths), len(is_target)))
     for train, test in folds.split(np.zeros(len(is_target)), is_target):
         fitted = _at_most(train, is_target, rng)
-        scaler = StandardScaler(with_mean=not sparse.issparse(rows)).fit(rows[fitted])
+        scaler = fitted_scaler(StandardScaler(with_mean=not sparse.issparse(rows)), rows[fitted])
         seen, unseen = scaler.transform(rows[fitted]), scaler.transform(rows[test])
         # w(x) = p(target | x) / p(source | x) * n_source / n_target, with the rows that the judge has learned from
         prior = np.log((~is_target[fitted]).sum() / is_target[fitted].sum())

@@ -183,7 +183,7 @@ def codes_of(
     codes = check_array(codes, dtype=np.float64, input_name="encoder.transform(X)")
     check_magnitude(codes, LARGEST_FLOAT64, "encoder.transform(X)")
     if reset and is_classifier(estimator):
-        check_not_vanishing(codes, "encoder.transform(X)")
+        check_not_vanishing(codes, name="encoder.transform(X)")
     if not reset and codes.shape[1] != estimator.n_codes_:
         raise ValueError(
             f"encoder returned {codes.shape[1]} codes a row, but {estimator.n_codes_} in fit: {_name(encoder)} was "

@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from sktl._logistic import distinct, solve_logistic
+from sktl._magnitudes import fitted_scaler
 from sktl._ridge import chosen_ridge
 from sktl.training import to_largest
 
@@ -77,7 +78,7 @@ def n_distinct(codes: np.ndarray) -> int:
 
 
 def _standardisation(codes: np.ndarray, sample_weight: np.ndarray | None) -> StandardScaler:
-    return StandardScaler().fit(codes, sample_weight=None if sample_weight is None else to_largest(sample_weight))
+    return fitted_scaler(StandardScaler(), codes, None if sample_weight is None else to_largest(sample_weight))
 
 
 def _folded(weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, n_iter: int, penalty: float) -> LinearHead:

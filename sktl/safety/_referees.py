@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sktl._array_api import n_rows
+from sktl._magnitudes import fitted_scaler
 
 MOST_COLUMNS = 50  # leading directions in which neighbours are looked for
 N_TREES = 100
@@ -45,7 +46,7 @@ def verdicts(source: Any, y: np.ndarray, target: Any, random_state: int) -> tupl
 
 def nearest_aligned(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return each target row's label by its neighbours in the source, once each domain has mean 0 and variance 1."""
-    aligned = np.concatenate([np.nan_to_num(StandardScaler().fit_transform(rows)) for rows in (source, target)])
+    aligned = np.concatenate([_standardised(rows) for rows in (source, target)])
     aligned = _in_leading_directions(aligned)
     nearest = KNeighborsClassifier(min(NEIGHBOURS, len(y))).fit(aligned[: len(y)], y)
     return nearest.predict(aligned[len(y) :])
@@ -59,7 +60,7 @@ def overlap(source: Any, target: Any) -> float:
     if sparse.issparse(source):
         both = leading(sparse.vstack([source, target]))
     else:
-        scale = StandardScaler().fit(np.asarray(source, dtype=np.float64))
+        scale = fitted_scaler(StandardScaler(), np.asarray(source, dtype=np.float64))
         both = np.concatenate([scale.transform(np.asarray(rows, dtype=np.float64)) for rows in (source, target)])
         both = _in_leading_directions(np.nan_to_num(both).clip(-FARTHEST, FARTHEST))
     is_target = np.arange(len(both)) >= n_rows(source)
@@ -82,8 +83,11 @@ def leading(rows: Any) -> np.ndarray:
     if sparse.issparse(rows):
         n = min(MOST_COLUMNS, rows.shape[1] - 1)
         return TruncatedSVD(n, random_state=0).fit_transform(rows) if n > 0 else rows.toarray()
-    scaled = np.nan_to_num(StandardScaler().fit_transform(np.asarray(rows, dtype=np.float64)))  # missing: the mean
-    return _in_leading_directions(scaled)
+    return _in_leading_directions(_standardised(np.asarray(rows, dtype=np.float64)))
+
+
+def _standardised(rows: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(fitted_scaler(StandardScaler(), rows).transform(rows))  # missing: the mean
 
 
 def _in_leading_directions(rows: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from sktl._columns import check_same_columns
+from sktl._magnitudes import fitted_scaler
 
 SEEN = 1000  # rows of each domain
 N_COMPONENTS = 50
@@ -179,7 +180,8 @@ def _projected(
         return a[:0], b[:0], numbers[:0]
     some = rng.permutation(len(a))[:n] if len(a) > n else np.arange(n)
     with np.errstate(all="ignore"):
-        both = StandardScaler().fit_transform(np.vstack([a[some], _some(b, n, rng)]))
+        both = np.vstack([a[some], _some(b, n, rng)])
+        both = fitted_scaler(StandardScaler(), both).transform(both)
     if not np.isfinite(both).all():  # numbers too large for their squares
         return a[:0], b[:0], numbers[:0]
     if min(both.shape) > N_COMPONENTS:

@@ -101,7 +101,7 @@ def domain_shift_test(source: Any, target: Any, *, random_state: int = 0) -> Dom
     """
     if not isinstance(random_state, Integral) or isinstance(random_state, bool) or random_state < 0:
         raise ValueError(f"random_state must be an integer, at least 0; got {random_state!r}.")
-    source, target = two_samples(source, target)
+    source, target = two_samples(source, target, may_vanish=True)
     # columns whose squares would vanish, in units of a power of two
     _, unit = np.frexp(np.maximum(np.abs(source).max(axis=0), np.abs(target).max(axis=0)))
     source, target = (np.ldexp(rows, -np.where(unit < SMALL, unit, 0)) for rows in (source, target))

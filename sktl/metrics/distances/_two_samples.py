@@ -7,24 +7,30 @@ from typing import Any
 import numpy as np
 
 from sktl._columns import check_same_columns
+from sktl._magnitudes import check_not_vanishing
 from sktl.metrics.transferability._labelled_codes import matrix
 
 
-def two_samples(source: Any, target: Any, *, min_rows: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def two_samples(
+    source: Any, target: Any, *, min_rows: int = 2, may_vanish: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the codes of both domains as float64 arrays of as many columns.
 
     Raises
     ------
     TypeError, ValueError
         If either is no table of finite numbers, has fewer than `min_rows` rows, or other columns than the other, or
-        the same ones in another order.
+        the same ones in another order, or squares of all numbers are 0 and may not be.
     """
     check_same_columns(source, target)
-    first, second = (matrix(rows, name, min_rows=min_rows) for name, rows in (("source", source), ("target", target)))
+    named = (("source", source), ("target", target))
+    first, second = (matrix(rows, name, min_rows=min_rows, may_vanish=True) for name, rows in named)
     if first.shape[1] != second.shape[1]:
         raise ValueError(
             f"source has {first.shape[1]} columns and target {second.shape[1]}: codes of one kind are compared."
         )
+    if not may_vanish:
+        check_not_vanishing(first, second, name="source and target")
     return first, second
 
 

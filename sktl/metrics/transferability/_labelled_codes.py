@@ -9,7 +9,7 @@ import numpy as np
 
 from sktl._array_api import check_array, n_rows
 from sktl._columns import class_labels
-from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude
+from sktl._magnitudes import LARGEST_FLOAT64, check_magnitude, check_not_vanishing
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,10 @@ def labelled_codes(codes: Any, y: Any, score: str) -> LabelledCodes:
     return LabelledCodes(rows, number, classes)
 
 
-def matrix(values: Any, name: str, *, min_rows: int = 2) -> np.ndarray:
-    """Return a table of finite numbers as float64, (n, n_columns)."""
+def matrix(values: Any, name: str, *, min_rows: int = 2, may_vanish: bool = False) -> np.ndarray:
+    """Return a table of finite numbers as float64, (n, n_columns), whose squares are not all 0 unless they may be."""
     rows = check_array(values, dtype=np.float64, ensure_min_samples=min_rows, input_name=name)
     check_magnitude(rows, LARGEST_FLOAT64, name)
+    if not may_vanish:
+        check_not_vanishing(rows, name=name)
     return rows
