@@ -10,7 +10,7 @@ import numpy as np
 from sktl._array_api import n_rows
 from sktl._columns import domain_column
 from sktl._domain_names import domain_name, domain_names
-from sktl._unlabelled import is_labelled
+from sktl._unlabelled import is_labelled, warn_of_three_way_labels
 from sktl._validation import shorten
 
 SOURCE, TARGET = "source", "target"
@@ -52,6 +52,7 @@ def found_domains(y: np.ndarray, sample_domain: Any, unlabelled: Any, target_dom
                 f"target_domain={target_domain!r} names a domain, but fit was given no sample_domain. Pass one domain "
                 "a row, or leave target_domain=None: unlabelled rows are then the target."
             )
+        warn_of_three_way_labels(y, labelled, unlabelled)
         of_row = (~labelled).astype(np.intp)
         return Domains(np.array([SOURCE, TARGET]), of_row, np.array([False, True]))
     names, of_row = np.unique(domain_names(domain_column(sample_domain, n_rows(y))), return_inverse=True)
@@ -69,5 +70,6 @@ def found_domains(y: np.ndarray, sample_domain: Any, unlabelled: Any, target_dom
     n_labelled = np.bincount(of_row[labelled], minlength=len(names))
     targets = n_labelled == 0
     if not targets.any():
+        warn_of_three_way_labels(y, labelled, unlabelled)
         targets = n_labelled < np.bincount(of_row, minlength=len(names))
     return Domains(names, of_row, targets)

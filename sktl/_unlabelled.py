@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from numbers import Integral, Real
@@ -143,12 +144,12 @@ def warn_of_three_way_labels(y: np.ndarray, labelled: np.ndarray, unlabelled: An
     """
     if not np.array_equal(unlabelled, MARK) or labelled.all() or not labelled.any():
         return
-    classes, sizes = np.unique(known_labels(y, labelled), return_counts=True)
-    if classes.dtype.kind not in "iuf" or not np.array_equal(classes, [0, 1]):
+    sizes = Counter(map(str, y[labelled].tolist()))  # text that reads as numbers is of them
+    if set(sizes) not in ({"0", "1"}, {"0.0", "1.0"}):
         return
     marked = np.flatnonzero(_equals(y, unlabelled))
     is_behind = len(marked) and marked[0] > np.flatnonzero(labelled)[-1]
-    if len(marked) and not is_behind and len(marked) <= 2 * sizes.max():
+    if len(marked) and not is_behind and len(marked) <= 2 * max(sizes.values()):
         warn_user(
             f"y holds -1, 0 and 1, and {len(marked)} rows of -1 among the others are taken for unlabelled ones: -1 is "
             "never predicted. If it is a class, set unlabelled=None (every row is labelled) or unlabelled=np.nan "

@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from sktl import FineTunedClassifier
 from sktl._unlabelled import is_labelled
 from sktl.adaptation import (
     DomainAdaptedClassifier,
@@ -15,8 +17,10 @@ from sktl.adaptation import (
     TestTimeAdaptedClassifier,
 )
 from sktl.advisor import TransferAdvisor
+from sktl.aligners import CORALAligner
 from sktl.metrics import DOMAIN_SCORERS, CheatingOracleScorer, get_domain_scorer
 from sktl.model_selection import SourceTargetShuffleSplit, StratifiedDomainKFold
+from sktl.reweighting import ReweightedClassifier
 
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -157,13 +161,23 @@ SIGNS = np.tile([-1, 0, 1], 12)  # such as opinions: against, none, for
         (np.sort(SIGNS), True),
         (SIGNS.astype(float), True),
         (SIGNS.astype(object), True),
+        (SIGNS.astype(str), True),
         (np.r_[np.sort(SIGNS)[12:], [-1] * 12], False),  # a target's rows, behind those of the source
         (np.r_[[-1] * 60, np.tile([0, 1], 12)], False),  # many more than any class
         (SIGNS + 5, False),
         (np.where(SIGNS == 1, 2, SIGNS), False),
     ],
 )
-@pytest.mark.parametrize("make", [lambda: TransferAdvisor(), lambda: DomainAdaptedClassifier(max_epochs=1)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TransferAdvisor(),
+        lambda: DomainAdaptedClassifier(max_epochs=1),
+        lambda: CORALAligner(),
+        lambda: ReweightedClassifier(LogisticRegression()),
+        lambda: SourceFreeAdaptedClassifier(FineTunedClassifier(max_steps=2), max_epochs=1),
+    ],
+)
 def test_minus_one_that_looks_like_a_class_is_left_out_aloud(make, y, is_said):
     X = np.random.default_rng(0).normal(size=(len(y), 3))
     with warnings.catch_warnings(record=True) as caught:
@@ -172,6 +186,16 @@ def test_minus_one_that_looks_like_a_class_is_left_out_aloud(make, y, is_said):
     said = [one for one in caught if "-1 is never predicted" in str(one.message)]
     assert len(said) == is_said
     assert all(one.filename == __file__ and "unlabelled=None" in str(one.message) for one in said)
+
+
+@pytest.mark.parametrize("is_spread", [False, True])
+def test_minus_one_in_domains_that_have_labels_is_left_out_aloud(is_spread):
+    X, domain = np.random.default_rng(0).normal(size=(len(SIGNS), 3)), np.arange(len(SIGNS)) // 12
+    y = SIGNS if is_spread else np.where(domain == 2, -1, SIGNS == 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        CORALAligner().fit(X, y, sample_domain=domain)
+    assert len([one for one in caught if "-1 is never predicted" in str(one.message)]) == is_spread
 
 
 def test_three_way_labels_are_three_classes_if_every_row_is_labelled():

@@ -19,7 +19,7 @@ from sktl._array_api import n_rows, rows_on_host, take_rows
 from sktl._columns import check_length
 from sktl._estimator import OpenNetwork
 from sktl._progress import fitted_in_task
-from sktl._unlabelled import as_labels, is_labelled, known_labels, warn_of_negatives
+from sktl._unlabelled import as_labels, is_labelled, known_labels, warn_of_negatives, warn_of_three_way_labels
 
 FIT_FIRST = (
     "Fit it, wrap it in sklearn.frozen.FrozenEstimator where it will be cloned (in cross-validation or a grid search), "
@@ -74,6 +74,7 @@ class Given:
             has_label = is_labelled(labels, unlabelled)
             if is_fitted(estimator) or not hasattr(_last(estimator), "unlabelled"):  # which says so itself
                 warn_of_negatives(known_labels(labels, has_label), unlabelled)
+                warn_of_three_way_labels(labels, has_label, unlabelled)
         rows = np.flatnonzero(~has_label) if not has_label.all() else np.arange(n)
         if is_fitted(estimator):
             return cls(X, labels, np.array([], dtype=np.intp), rows)
