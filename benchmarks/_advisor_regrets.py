@@ -4,8 +4,9 @@ Nothing that is judged has seen its case: lists, models and priors come from the
 PACS and all alphabets are left out at once; each domain of the reviews by itself, for there is no other text).
 
 - advice: what `TransferAdvisor` advises. Its prior of the layers is the library's code, fitted on the other families.
-- advice, form from other data: whether the prior knows traits, and how much leave-one-out counts, is chosen by the
-  other families too. The form that ships was chosen with all of them in sight.
+- advice, form from other data: which traits the prior knows (all three; not the size at which pictures are seen; none),
+  and how much leave-one-out counts, is chosen by the other families too. The form that ships was chosen with all of
+  them in sight.
 - advice, one layer: the same without the mean of two classifiers.
 - quadrants: prototypes below five rows a class; else the last layer where rows are like the source, and the layer that
   leave-one-out ranks first where they are not.
@@ -47,8 +48,10 @@ NETWORKS = ("lp-ft", "full", "last", "lora", "network from scratch")  # what is 
 RIDGE = 3.0  # of standardised traits
 LEAST_SPREAD = 0.003  # of a prior, in accuracy
 LEAST_LEFT = 0.03  # of a prior that knows traits
+LEAST_WIDTH = 0.01  # of a trait
 DRAWN = ("cases", "trainings", "tests")  # of each draw
-FORMS = tuple((has_traits, inflation) for has_traits in (True, False) for inflation in (2.0, 1.0, 4.0, 8.0))
+FORMS = tuple((traits, inflation) for traits in (3, 2, 0) for inflation in (4.0, 2.0, 3.0, 6.0))
+PAIRS = ((PENULTIMATE, ALL), (ALL, "blocks.4"), (PENULTIMATE, "blocks.4"))  # in the order of `LayerPrior`
 HALVINGS = 200
 AHEAD, SURE = 0.01, 0.05
 Case = Mapping[str, Any]
@@ -174,33 +177,38 @@ def fitted_line(rows: list, values: list, share: np.ndarray) -> tuple[float, np.
 
 
 @cache
-def layer_prior(rest: Others, has_traits: bool = True, inflation: float = SHIPPED.inflation) -> LayerPrior:
-    """Return what layers gain on the last one over other cases, as the library keeps it; no slopes without traits."""
+def layer_prior(rest: Others, n_traits: int = 3, inflation: float = SHIPPED.inflation) -> LayerPrior:
+    """Return what layers, and pairs, gain on the last one over other cases, as the library keeps it.
+
+    Slopes are of the first so many traits, and of the product of the first two where these are known.
+    """
     share = weights(rest)
-    traits = np.array([[one["advice"]["similarity"], np.log10(rows_a_class(one))] for one in rest])
+    traits = np.array([
+        [one["advice"]["similarity"], np.log10(rows_a_class(one)), one["traits"]["log_seen"]] for one in rest
+    ])  # fmt: skip
     centre = share @ traits
-    width = np.sqrt(share @ (traits - centre) ** 2)
-    near = np.clip((traits - centre) / width, -FAR, FAR)
-    X = np.column_stack([near, near[:, 0] * near[:, 1]])
-    apart = X - share @ X
-    inner_products = (apart.T * (share * len(X))) @ apart + RIDGE * np.eye(3)
+    width = np.maximum(np.sqrt(share @ (traits - centre) ** 2), LEAST_WIDTH)
+    near = np.clip((traits - centre) / width, [-far for far in FAR], FAR)
+    X = np.column_stack([near, near[:, 0] * near[:, 1]]) * np.r_[np.arange(3) < n_traits, n_traits > 1]
     known = {}
-    for layer in DEPTHS:
-        gains = np.array([gain(one, f"logistic regression on {layer}") for one in rest])
-        slope = np.linalg.solve(inner_products, (apart.T * (share * len(X))) @ (gains - share @ gains)) * has_traits
-        middle = share @ gains - (share @ X) @ slope
-        spread = max(float(np.sqrt(share @ (gains - middle - X @ slope) ** 2)), LEAST_LEFT)
-        known[layer] = tuple(round(float(value), 3) for value in (middle, *slope, spread))
+    for layers in [*((layer,) for layer in DEPTHS), *PAIRS]:
+        name = f"logistic regression on {' and '.join(layers)}"
+        has_it = np.array([name in one["candidates"] for one in rest])
+        gains = np.array([gain(one, name) for one, has in zip(rest, has_it) if has])
+        own, rows = share[has_it] / share[has_it].sum(), X[has_it]
+        apart = rows - own @ rows
+        outer = apart.T * (own * len(rows))
+        slope = np.linalg.solve(outer @ apart + RIDGE * np.eye(len(apart.T)), outer @ (gains - own @ gains))
+        middle = own @ gains - (own @ rows) @ slope
+        spread = max(float(np.sqrt(own @ (gains - middle - rows @ slope) ** 2)), LEAST_LEFT)
+        known[layers] = tuple(round(float(value), 3) for value in (middle, *slope, spread))
     inner = [layer for layer in DEPTHS if layer != ALL]
-    pair = [tuple(round(float(value), 2) for value in values) for values in (centre, width)]
+    middle_depth = DEPTHS[PAIRS[1][1]]
+    of_traits = [tuple(round(float(value), 2) for value in values) for values in (centre, width)]
     return LayerPrior(
-        pair[0],
-        pair[1],
-        known[ALL],
-        tuple(DEPTHS[layer] for layer in inner),
-        tuple(known[layer] for layer in inner),
-        inflation,
-    )
+        of_traits[0], of_traits[1], known[(ALL,)], tuple(DEPTHS[layer] for layer in inner),
+        tuple(known[(layer,)] for layer in inner), middle_depth, *(known[pair] for pair in PAIRS), inflation,
+    )  # fmt: skip
 
 
 def advised(case: Case, rest: Others, **form: Any) -> str:
@@ -236,16 +244,21 @@ def best_form(rest: Others) -> tuple[bool, float]:
 
 def by_prior(case: Case, prior: LayerPrior, averages: bool = True) -> str:
     found = case["advice"]
+    side = 10 ** case["traits"]["log_seen"]
     layers = [
         ScoredLayer(
-            LayerCodes(EMBEDDED, EMBEDDED, layer, DEPTHS[layer], np.empty((0, 0))), {"linear": value},
+            LayerCodes(EMBEDDED, EMBEDDED, layer, DEPTHS[layer], np.empty((0, 0)), side=side),
+            {"linear": value},
             {"linear": np.empty(case["rows"])},
         )
         for layer, value in found["linear"].items() if layer in DEPTHS
     ]  # fmt: skip
-    best, beside = most_promising(layers, "linear", {EMBEDDED: found["similarity"]}, rows_a_class(case), prior)
+    has_pairs = averages and found["strategy"] in ("codes", "earlier codes")
+    best, beside = most_promising(
+        layers, "linear", {EMBEDDED: found["similarity"]}, rows_a_class(case), prior, has_pairs=has_pairs
+    )
     assert best is not None
-    other = None if beside is None or not averages else beside.part.layer
+    other = None if beside is None else beside.part.layer
     return named(found["strategy"], best.part.layer, case, other)
 
 

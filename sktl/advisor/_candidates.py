@@ -29,7 +29,7 @@ from sktl.advisor._linear_models import has_many_columns, linear_classifier
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
 from sktl.advisor._text_models import are_short, letters, pairs_of_words, words, words_and_letters
-from sktl.advisor._two_layers import advised_layers, mean_of_two, side_by_side
+from sktl.advisor._two_layers import mean_of_two, side_by_side
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
 from sktl.fewshot import ProtoNetClassifier
 from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
@@ -146,7 +146,7 @@ class CodesCandidates(CandidateFamily):
 
     def _on_layers(self, owner: Any, material: Material, is_values: bool) -> list[Candidate]:
         last = next((part for part in material.layers if part.layer == PENULTIMATE), material.layers[0])
-        usual, beside = advised_layers(material)
+        usual, beside = material.advised()
         usual = usual or last
         others = [part for part in material.layers if part is not usual][: int(self.n_layers)]
         if last is not usual and others and not any(part is last for part in others):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,10 @@ class LayerCodes:
         Layers that stand side by side in `codes`, each with a classifier of its own; empty for one layer.
     alias : str or None
         Of the last layer: the one among "all" with the same codes, if there is one.
+    stages : dict of str to slice
+        Of "all": whose columns are whose.
+    side : float or None
+        Of pictures as the network sees them, in pixels; None of other rows.
     """
 
     backbone: str
@@ -69,6 +73,8 @@ class LayerCodes:
     n_components: int | None = None
     parts: tuple[LayerCodes, ...] = ()
     alias: str | None = None
+    stages: dict[str, slice] = field(default_factory=dict)
+    side: float | None = None
 
     @property
     def is_pretrained(self) -> bool:
@@ -109,15 +115,19 @@ class Extraction:
 
 @dataclass(frozen=True)
 class _Pass:
-    """The codes that one backbone made; `slices` says which columns are whose, None for any other transformer."""
+    """The codes that one backbone made; `slices` says which columns are whose, None for any other transformer.
+
+    `stages` are the layers that "all" is, if it was asked for.
+    """
 
     item: Any
     name: str
     codes: np.ndarray
     slices: dict[str, slice] | None = None
     depths: dict[str, float] = field(default_factory=dict)
-    has_all: bool = False
+    stages: tuple[str, ...] = ()
     n_components: int | None = None
+    side: float | None = None
 
 
 def extract(advisor: Any, problem: Problem) -> Extraction:
@@ -274,7 +284,8 @@ def _run(advisor: Any, problem: Problem, item: Any, X: Any, found: Extraction, n
         logits = own[:, slices[PENULTIMATE]] @ head.weight.numpy().T + head.bias.numpy()
         found.source_proba[name] = softmax(logits.astype(np.float64), axis=1)
     depths = {layer: 1.0 if layer == PENULTIMATE else layer_info(layer, trace).depth for layer in slices}
-    return _Pass(item, name, codes, slices, depths, ALL in layers)
+    stages = resolve_layers(ALL, trace) if ALL in layers else ()
+    return _Pass(item, name, codes, slices, depths, stages, side=math.sqrt(size[0] * size[1]))
 
 
 def _wanted(layers: Any, network: Backbone, size: tuple[int, int]) -> list:
@@ -319,29 +330,20 @@ def _layers(one: _Pass, rows: np.ndarray) -> list[LayerCodes]:
     if slices is None:
         return [LayerCodes(one.name, one.item, CODES, 1.0, normalize(codes), one.n_components)]
     found = [
-        LayerCodes(one.name, one.item, layer, one.depths[layer], normalize(codes[:, s])) for layer, s in slices.items()
+        LayerCodes(one.name, one.item, layer, one.depths[layer], normalize(codes[:, s]), side=one.side)
+        for layer, s in slices.items()
     ]
-    stages = [layer for layer in slices if layer != PENULTIMATE]
     last = next((part for part in found if part.layer == PENULTIMATE), None)
     if last is not None:  # the mean of the deepest map may be the same
         same = [part.layer for part in found if part is not last and _same(part.codes, last.codes)]
-        alias = same[0] if same and one.has_all else None
+        alias = same[0] if same and same[0] in one.stages else None
         found = [replace(part, alias=alias) if part is last else part for part in found if part.layer not in same]
-    if one.has_all and len(stages) > 1:
-        together = np.concatenate([codes[:, slices[layer]] for layer in stages], axis=1)
-        found.append(LayerCodes(one.name, one.item, ALL, 1.0, normalize(together)))
+    if len(one.stages) > 1:
+        together = np.concatenate([codes[:, slices[layer]] for layer in one.stages], axis=1)
+        ends = np.cumsum([slices[layer].stop - slices[layer].start for layer in one.stages]).tolist()
+        columns = dict(zip(one.stages, map(slice, [0, *ends[:-1]], ends)))
+        found.append(LayerCodes(one.name, one.item, ALL, 1.0, normalize(together), stages=columns, side=one.side))
     return found
-
-
-def in_one_pass(parts: Sequence[LayerCodes]) -> dict[str, LayerCodes]:
-    """Return layers by their names, in an order in which a network runs once: what follows is in the store by then.
-
-    "all" comes first, and the last layer is asked for by the name that it has among them.
-    """
-    ordered = sorted(parts, key=lambda part: part.layer != ALL)
-    has_all = ordered[0].layer == ALL
-    known = {part.layer.replace("__", "_"): part for part in ordered}  # as names of members
-    return {name: replace(part, layer=part.alias) if has_all and part.alias else part for name, part in known.items()}
 
 
 def _same(codes: np.ndarray, others: np.ndarray) -> bool:

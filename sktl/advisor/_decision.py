@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
-from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier
-from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, LayerCodes, in_one_pass, transformer_of
+from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, LayerCodes, transformer_of
 from sktl.advisor._layer_prior import most_promising
 from sktl.advisor._linear_models import chooses_scale, linear_classifier
 from sktl.advisor._problem import TEXT, Problem
@@ -25,6 +25,7 @@ from sktl.advisor._scoring import GOOD_ENOUGH, Lead, ScoredLayer, lead, n_neighb
 from sktl.advisor._shift import Shift, shifts
 from sktl.advisor._similarity import Similarity, in_words, similarity
 from sktl.advisor._text_models import are_short, words_and_letters
+from sktl.advisor._two_layers import in_one_pass, picked, vote
 from sktl.aligners import CORALAligner, DomainStandardizer, LabelledOnly
 from sktl.features import CNNCodesTransformer, LogisticRegressionLOO, make_codes_classifier
 from sktl.fewshot import ProtoNetClassifier
@@ -65,7 +66,7 @@ class Decision:
     chosen : ScoredLayer
         Whose layer is advised.
     beside : ScoredLayer or None
-        Of the same network, of which nearly as much is expected.
+        Of the same network, whose classifier is asked too.
     runner_up : ScoredLayer or None
         The best other layer.
     lead : Lead or None
@@ -127,7 +128,8 @@ def decide(
         reasons += in_words(alike)
     among = networks or list(layers)
     known = {name: one.value for name, one in likeness.items() if one is not None}
-    chosen, beside = most_promising(among, score, known, float(np.median(problem.sizes)))
+    has_pairs = problem.is_pictures and not problem.n_unlabelled and size != FEW
+    chosen, beside = most_promising(among, score, known, float(np.median(problem.sizes)), has_pairs=has_pairs)
     chosen = chosen or max(among, key=lambda one: one.scores[score])
     others = [one for one in layers if one is not chosen]
     runner_up = max(others, key=lambda one: one.scores[score], default=None)
@@ -139,13 +141,11 @@ def decide(
             "Words were looked at. The estimator takes pairs of words and letters beside them: on reviews and topics a "
             "linear classifier of few texts is a point or two better by all three."
         )
-    if problem.n_unlabelled or not problem.is_pictures:
-        beside = None
     second = beside if strategy in ("codes", "earlier codes") else None
     if second is not None:
         reasons.append(
-            f"Nearly as much is expected of {second.part.layer} as of {chosen.part.layer}. The mean of a classifier on "
-            "each is mostly better than either."
+            f"Most is expected of the mean of a classifier on {chosen.part.layer} and one on {second.part.layer}: they "
+            "are wrong about other rows."
         )
     estimator = _estimator(advisor, problem, chosen.part, strategy, size, None if second is None else second.part)
     return Decision(size, alike, quadrant, strategy, chosen, beside, runner_up, ahead, between, estimator, reasons)
@@ -246,9 +246,10 @@ def _estimator(
 ) -> Any:
     """Return the unfitted estimator of a strategy; rows without a label never reach a classifier as a class."""
     if beside is not None:
-        parts = in_one_pass((part, beside)).items()
-        each = [(name, _estimator(advisor, problem, one, strategy, size, None)) for name, one in parts]
-        return VotingClassifier(each, voting="soft")
+        layers, columns = in_one_pass((part, beside))
+        heads = (make_pipeline(picked(own), Normalizer(), LogisticRegressionLOO()) for own in columns)
+        members = dict(zip((part.layer, beside.layer), heads))
+        return make_pipeline(transformer_of(advisor, part.item, layers), vote(members))
     pictures = _picture_options(advisor, part.item) if problem.is_pictures else {}
     network: dict[str, Any] = {} if part.item is None or not problem.is_pictures else {"backbone": _backbone(part.item)}
     if strategy == "adapt" and size == LARGE and (problem.is_pictures or not part.is_pretrained):

@@ -1,4 +1,4 @@
-"""What layers gain elsewhere, as a prior to what leave-one-out measures here."""
+"""What layers, and two together, gain elsewhere: a prior to what leave-one-out measures here."""
 
 from __future__ import annotations
 
@@ -12,77 +12,117 @@ from sktl.advisor._codes import ALL, PENULTIMATE
 from sktl.advisor._scoring import GOOD_ENOUGH, ScoredLayer
 
 BOUND = 0.02  # of an accuracy from 0 and from 1, so that few rows that are all right are not taken for certain
-NEARLY = 0.03  # accuracy; 0.05 is 0.1 points better at 96 pixels, and no better at full size
-FAR = 3.0  # standard deviations of a trait beyond which nothing is extrapolated
+FAR = (3.0, 3.0, 1.0)  # standard deviations of a trait beyond which nothing is extrapolated; sizes were only two
+NEAR = 0.2  # of depths: an inner layer farther from the one that was measured is in no pair
+LEVEL = 1e-12  # accuracy
+Gain = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True)
 class LayerPrior:
-    """What a logistic regression on a layer gains on that on the last one, in accuracy, over data sets.
+    """What a logistic regression on a layer, or a mean of two, gains on that on the last layer, over data sets.
+
+    Each gain, in accuracy, is six numbers: at the mean of all traits; its slope for each of the three traits in
+    standard deviations, and for the product of the first two; and the standard deviation of what these leave. Few rows
+    that are like the source lose much by other layers, many lose little.
 
     Attributes
     ----------
-    centre, width : (float, float)
-        Mean and standard deviation of two traits: the similarity to the source, and log10 of the rows a class.
-    all_layers : (float, float, float, float, float)
-        Of all layers side by side: the gain at the mean of both traits, its slope for each of them in standard
-        deviations and for their product, and the standard deviation of what these leave. Few rows that are like the
-        source lose much by other layers, many lose little.
+    centre, width : (float, float, float)
+        Mean and standard deviation of three traits: the similarity to the source, log10 of the rows a class, and log10
+        of the side at which pictures are seen, in pixels.
+    all_layers : Gain
+        Of all layers side by side.
     depths : tuple of float
         Of the inner layers that were measured.
-    inner : tuple of (float, float, float, float, float)
-        The same five of each of them.
+    inner : tuple of Gain
+        Of each of them.
+    middle : float
+        Depth of the inner layer of the pairs.
+    last_and_all, all_and_middle, last_and_middle : Gain
+        Of the mean of a classifier on each of two layers.
     inflation : float
         What the standard error of a difference that leave-one-out measures is multiplied by. It counts for less than
         its rows: it is of a ridge classifier, and has entered the similarity already. Regret on other families of
-        data sets is about the same from 1 to 4.
+        data sets is about the same from 3 to 6.
     """
 
-    centre: tuple[float, float]
-    width: tuple[float, float]
-    all_layers: tuple[float, float, float, float, float]
+    centre: tuple[float, float, float]
+    width: tuple[float, float, float]
+    all_layers: Gain
     depths: tuple[float, ...]
-    inner: tuple[tuple[float, float, float, float, float], ...]
-    inflation: float = 2.0
+    inner: tuple[Gain, ...]
+    middle: float
+    last_and_all: Gain
+    all_and_middle: Gain
+    last_and_middle: Gain
+    inflation: float = 4.0
 
-    def gain(self, one: ScoredLayer, similarity: float, rows_a_class: float) -> tuple[float, float]:
-        """Return mean and standard deviation of a layer's gain, inner layers by their depth."""
-        known: tuple[float, ...] = self.all_layers
-        if one.part.layer != ALL:
-            known = tuple(float(np.interp(one.part.depth, self.depths, values)) for values in zip(*self.inner))
-        mean, *slopes, spread = known
-        traits = (similarity, math.log10(rows_a_class))
+    def gain(self, candidate: Sequence[ScoredLayer], similarity: float, rows_a_class: float) -> tuple[float, float]:
+        """Return mean and standard deviation of the gain of a layer, by its depth, or of two."""
+        mean, *slopes, spread = self._known(candidate)
+        side = candidate[0].part.side
+        traits = (similarity, math.log10(rows_a_class), self.centre[2] if side is None else math.log10(side))
         apart = [(value - centre) / width for value, centre, width in zip(traits, self.centre, self.width)]
-        near = [min(max(z, -FAR), FAR) for z in apart]
+        near = [min(max(z, -far), far) for z, far in zip(apart, FAR)]
         return mean + sum(slope * z for slope, z in zip(slopes, (*near, near[0] * near[1]))), spread
+
+    def _known(self, candidate: Sequence[ScoredLayer]) -> tuple[float, ...]:
+        names = {one.part.layer for one in candidate}
+        if len(candidate) == 2:
+            if ALL not in names:
+                return self.last_and_middle
+            return self.last_and_all if PENULTIMATE in names else self.all_and_middle
+        if ALL in names:
+            return self.all_layers
+        return tuple(float(np.interp(candidate[0].part.depth, self.depths, values)) for values in zip(*self.inner))
+
+    def pairs(self, layers: Sequence[ScoredLayer]) -> list[tuple[ScoredLayer, ScoredLayer]]:
+        """Return the pairs of layers of one network that the prior knows."""
+        found = []
+        for backbone in dict.fromkeys(one.part.backbone for one in layers):
+            own = {one.part.layer: one for one in layers if one.part.backbone == backbone}
+            last, every = own.pop(PENULTIMATE, None), own.pop(ALL, None)
+            middle = min(own.values(), key=lambda one: abs(one.part.depth - self.middle), default=None)
+            if middle is not None and abs(middle.part.depth - self.middle) > NEAR:
+                middle = None
+            for one, other in ((last, every), (every, middle), (last, middle)):
+                if one is not None and other is not None:
+                    found.append((one, other))
+        return found
 
 
 # Of the embedded network, by benchmarks/advisor.py over all its cases of pictures, at 96 pixels and at full size.
 SHIPPED = LayerPrior(
-    centre=(0.41, 1.09),
-    width=(0.14, 0.5),
-    all_layers=(0.021, -0.046, -0.003, 0.019, 0.031),
+    centre=(0.41, 1.09, 2.11),
+    width=(0.14, 0.5, 0.18),
+    all_layers=(0.018, -0.043, -0.005, -0.02, 0.02, 0.03),
     depths=(0.06, 0.18, 0.31, 0.67, 1.0),
     inner=(
-        (-0.384, -0.023, 0.068, -0.008, 0.129), (-0.245, -0.048, 0.057, -0.002, 0.108),
-        (-0.187, -0.057, 0.046, 0.0, 0.095), (-0.005, -0.076, -0.008, 0.021, 0.047), (0.0, 0.0, 0.0, 0.0, 0.03),
+        (-0.388, -0.019, 0.066, -0.025, -0.006, 0.127), (-0.249, -0.043, 0.054, -0.031, 0.001, 0.105),
+        (-0.193, -0.051, 0.042, -0.037, 0.003, 0.089), (-0.009, -0.073, -0.01, -0.025, 0.023, 0.043),
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.03),
     ),
+    middle=0.67,
+    last_and_all=(0.023, -0.02, -0.005, -0.005, 0.009, 0.03),
+    all_and_middle=(0.02, -0.057, -0.01, -0.025, 0.026, 0.031),
+    last_and_middle=(0.035, -0.035, -0.013, -0.01, 0.015, 0.03),
 )  # fmt: skip
 
 
 def expected_accuracies(
-    layers: Sequence[ScoredLayer], score: str, similarities: Mapping[str, float], rows_a_class: float,
+    candidates: Sequence[Sequence[ScoredLayer]], score: str, similarities: Mapping[str, float], rows_a_class: float,
     prior: LayerPrior = SHIPPED,
 ) -> list[float] | None:  # fmt: skip
-    """Return what prior and leave-one-out together expect of each layer; None without a last layer to compare.
+    """Return what prior and leave-one-out together expect of each candidate; None without a last layer to compare.
 
     The posterior mean of two normal distributions, of the gain on the last layer of the same network: the prior's
     N(m, s^2), and the measured difference d with the variance e^2 = k^2 p (1 - p) / n of a share p of n rows, k its
-    inflation.
+    inflation. Of two layers p and d are the means of both.
 
     Parameters
     ----------
-    layers : sequence of ScoredLayer
+    candidates : sequence of tuples of one ScoredLayer, or of two of the same network
         Of one or more networks.
     score : str
         The accuracy that decides.
@@ -93,20 +133,23 @@ def expected_accuracies(
     prior : LayerPrior
         What layers gain elsewhere.
     """
-    last = {one.part.backbone: one for one in layers if one.part.layer == PENULTIMATE}
-    if not last or any(score not in one.right for one in layers):
+    alone = [one for candidate in candidates for one in candidate]
+    last = {one.part.backbone: one for one in alone if one.part.layer == PENULTIMATE}
+    if not last or any(score not in one.right for one in alone):
         return None
     expected = []
-    for one in layers:
-        usual = last.get(one.part.backbone)
+    for candidate in candidates:
+        measured = sum(one.scores[score] for one in candidate) / len(candidate)
+        usual = last.get(candidate[0].part.backbone)
         if usual is None:  # of a transformer, whose codes are one layer
-            expected.append(one.scores[score])
+            expected.append(measured)
             continue
-        gain, difference = 0.0, one.scores[score] - usual.scores[score]
-        if one is not usual:
-            mean, spread = prior.gain(one, similarities.get(one.part.backbone, 0.5), rows_a_class)
-            share = min(max(one.scores[score], BOUND), 1 - BOUND)
-            error = prior.inflation * math.sqrt(share * (1 - share) / len(one.right[score]))
+        gain, difference = 0.0, measured - usual.scores[score]
+        if len(candidate) > 1 or candidate[0] is not usual:
+            similarity = similarities.get(usual.part.backbone, 0.5)
+            mean, spread = prior.gain(candidate, similarity, rows_a_class)
+            share = min(max(measured, BOUND), 1 - BOUND)
+            error = prior.inflation * math.sqrt(share * (1 - share) / len(usual.right[score]))
             # (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2)
             gain = (mean / spread**2 + difference / error**2) / (1 / spread**2 + 1 / error**2)
         expected.append(min(1.0, usual.scores[score] + gain))
@@ -115,26 +158,28 @@ def expected_accuracies(
 
 def most_promising(
     layers: Sequence[ScoredLayer], score: str, similarities: Mapping[str, float], rows_a_class: float,
-    prior: LayerPrior = SHIPPED,
+    prior: LayerPrior = SHIPPED, *, has_pairs: bool = True,
 ) -> tuple[ScoredLayer | None, ScoredLayer | None]:  # fmt: skip
     """Return the layer of which most is expected, and one whose classifier is asked beside it, or None.
 
-    Of layers level with the best, as where all are right, it is the simplest. Both are None without a last layer to
-    compare. The arguments are those of `expected_accuracies`.
+    Of what is level with the best, as where all are right, it is the simplest. Both are None without a last layer to
+    compare. The arguments are those of `expected_accuracies`; without `has_pairs` layers are asked alone.
 
-    Two layers of one network that are about as good are wrong about other rows. The mean of both classifiers'
-    probabilities is as good as the better of the two, which nobody knows, and mostly better. There is no second layer
-    where the next best is more than three points behind, or of another network, or next to nothing is left to gain.
+    Two layers of one network are wrong about other rows, so that the mean of both classifiers' probabilities is mostly
+    better than either. Of the two the better one comes first. Where next to nothing is left to gain, one layer does.
     """
-    expected = expected_accuracies(layers, score, similarities, rows_a_class, prior)
+    singles = [(one,) for one in layers]
+    expected = expected_accuracies(singles, score, similarities, rows_a_class, prior)
     if expected is None:
         return None, None
+    of_one = dict(zip(map(id, layers), expected))
     best = max(expected)
-    level = [one for one, value in zip(layers, expected) if value >= best - 1e-12]
+    level = [one for one, value in zip(layers, expected) if value >= best - LEVEL]
     chosen = next((one for one in level if one.part.layer == PENULTIMATE), level[0])
-    others = [(value, one) for value, one in zip(expected, layers) if one is not chosen]
-    if not others or best >= GOOD_ENOUGH:
+    pairs = prior.pairs(layers) if has_pairs and best < GOOD_ENOUGH else []
+    of_pairs = expected_accuracies([*singles, *pairs], score, similarities, rows_a_class, prior) or []
+    value, pair = max(zip(of_pairs[len(singles) :], pairs), key=lambda both: both[0], default=(0.0, None))
+    if pair is None or value <= best + LEVEL:
         return chosen, None
-    value, beside = max(others, key=lambda pair: pair[0])
-    is_of_same = beside.part.backbone == chosen.part.backbone
-    return chosen, beside if is_of_same and value > best - NEARLY else None
+    one, other = sorted(pair, key=lambda layer: -of_one[id(layer)])
+    return one, other

@@ -21,13 +21,13 @@ from sktl.advisor._codes import (
     Extraction,
     LayerCodes,
     extract,
-    in_one_pass,
     transformer_of,
 )
 from sktl.advisor._decision import Decision, decide
 from sktl.advisor._ensemble import voting
 from sktl.advisor._problem import TEXT, Problem, stratified
 from sktl.advisor._scoring import score_layers
+from sktl.advisor._two_layers import in_one_pass, picked
 from sktl.exceptions import BadImageError
 from sktl.features import make_codes_classifier
 
@@ -66,6 +66,18 @@ class Material:
     seconds_a_picture: float | None = None
     decision: Decision | None = None
     failed: dict[str, str] = field(default_factory=dict)
+
+    def advised(self) -> tuple[LayerCodes | None, LayerCodes | None]:
+        """Return the layer that is advised, and the one whose classifier is asked beside it, if any."""
+        found, decision = [], self.decision
+        for one in (None, None) if decision is None else (decision.chosen, decision.beside):
+            same = (
+                part
+                for part in self.layers
+                if one is not None and (part.backbone, part.layer) == (one.part.backbone, one.part.layer)
+            )
+            found.append(next(same, None))
+        return found[0], found[1]
 
     @property
     def n(self) -> int:
@@ -156,11 +168,16 @@ def _sampled(found: Extraction, problem: Problem, seed: int) -> tuple[Extraction
 def assembled(owner: Any, part: LayerCodes, head: Any, X: Any) -> Any:
     """Return the pipeline of pictures whose last step has been fitted on codes; none is computed anew.
 
-    Of several layers it is a vote of such pipelines.
+    Of two layers it ends in a vote.
     """
     if part.parts:
-        each = zip(in_one_pass(part.parts).items(), head.estimators_)
-        return voting([(name, assembled(owner, one, own[-1], X)) for (name, one), own in each], None, head.classes_)
+        layers, columns = in_one_pass(part.parts)
+        transformer = transformer_of(owner, part.item, layers).fit(X)
+        blank = np.zeros((1, sum(own.stop - own.start for own in transformer.layer_slices_.values())))
+        each = [make_pipeline(picked(own).fit(blank), Normalizer().fit(one.codes[:1]), fitted[-1])
+                for own, one, fitted in zip(columns, part.parts, head.estimators_)]  # fmt: skip
+        names = [name for name, _ in head.estimators]
+        return make_pipeline(transformer, voting(list(zip(names, each)), None, head.classes_))
     layers = part.layer if part.layer in (PENULTIMATE, ALL) else [part.layer]
     transformer = transformer_of(owner, part.item, layers).fit(X)
     unit_length = Normalizer().fit(part.codes[:1])

@@ -1,47 +1,55 @@
-"""Two layers of one network, each with a classifier of its own."""
+"""Two layers of one network, each with a classifier of its own, from one pass."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import VotingClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import Pipeline, make_pipeline
 
-from sktl.advisor._codes import LayerCodes, in_one_pass
-from sktl.advisor._material import Material
-
-
-def advised_layers(material: Material) -> tuple[LayerCodes | None, LayerCodes | None]:
-    """Return the layer that the advisor expects most of, and the one whose classifier is asked beside it, if any."""
-    decision, found = material.decision, []
-    for one in (None, None) if decision is None else (decision.chosen, decision.beside):
-        same = (
-            part
-            for part in material.layers
-            if one is not None and (part.backbone, part.layer) == (one.part.backbone, one.part.layer)
-        )
-        found.append(next(same, None))
-    return found[0], found[1]
+from sktl.advisor._codes import ALL, LayerCodes
 
 
 def side_by_side(one: LayerCodes, other: LayerCodes) -> LayerCodes:
     """Return the codes of both as those of one layer."""
-    codes = np.hstack([part.codes for part in in_one_pass((one, other)).values()])
+    codes = np.hstack([one.codes, other.codes])
     return LayerCodes(one.backbone, one.item, f"{one.layer} and {other.layer}", one.depth, codes, parts=(one, other))
 
 
-def mean_of_two(head: Any, both: LayerCodes) -> Any:
+def mean_of_two(head: Any, both: LayerCodes) -> VotingClassifier:
     """Return the mean of a classifier on each of two layers that stand side by side in the rows."""
-    models, start = [], 0
-    for name, part in in_one_pass(both.parts).items():
-        own = FunctionTransformer(_columns, kw_args={"start": start, "stop": start + part.codes.shape[1]})
-        models.append((name, make_pipeline(own, clone(head))))
-        start += part.codes.shape[1]
-    return VotingClassifier(models, voting="soft")
+    columns = slices([part.codes.shape[1] for part in both.parts])
+    each = {part.layer: make_pipeline(picked(own), clone(head)) for part, own in zip(both.parts, columns)}
+    return vote(each)
 
 
-def _columns(rows: np.ndarray, start: int, stop: int) -> np.ndarray:
-    return rows[:, start:stop]
+def in_one_pass(parts: Sequence[LayerCodes]) -> tuple[Any, list[slice]]:
+    """Return the layers to ask a network for, and which columns of what it gives are those of each part."""
+    every = next((part for part in parts if part.layer == ALL), None)
+    stages = {} if every is None else every.stages
+    new = [part for part in parts if part is not every and (part.alias or part.layer) not in stages]
+    asked = ([] if every is None else [every]) + new
+    columns = dict(zip((part.layer for part in asked), slices([part.codes.shape[1] for part in asked])))
+    each = [columns[part.layer] if part.layer in columns else stages[part.alias or part.layer] for part in parts]
+    layers = [part.layer for part in asked]
+    return ALL if layers == [ALL] else layers, each
+
+
+def slices(widths: Sequence[int]) -> list[slice]:
+    """Return the columns of tables of these widths that stand side by side."""
+    return [slice(end - width, end) for width, end in zip(widths, accumulate(widths))]
+
+
+def picked(columns: slice) -> ColumnTransformer:
+    """Return a transformer that keeps some columns."""
+    return ColumnTransformer([("codes", "passthrough", columns)])
+
+
+def vote(members: Mapping[str, Pipeline]) -> VotingClassifier:
+    """Return the mean of classifiers' probabilities, each by the name of its layer."""
+    return VotingClassifier([(layer.replace("__", "_"), model) for layer, model in members.items()], voting="soft")

@@ -225,8 +225,9 @@ def test_of_two_layers_the_mean_comes_first(advises, network, pictures, tmp_path
     assert {first + "all and penultimate", first + "all", first + "penultimate"} <= set(table["candidate"])
 
 
-@pytest.mark.parametrize("pair", [("all", "penultimate"), ("penultimate", "all")])
-def test_two_layers_are_one_pass_of_the_network(advises, monkeypatch, network, pictures, pair):
+@pytest.mark.parametrize("cache", ["memory", None])
+@pytest.mark.parametrize("pair", [("all", "penultimate"), ("penultimate", "all"), ("penultimate", "2"), ("2", "all")])
+def test_two_layers_are_one_pass_of_the_network(advises, monkeypatch, network, pictures, pair, cache):
     run, computed = TorchEngine.run, []
 
     def counted(engine, batches):
@@ -236,13 +237,17 @@ def test_two_layers_are_one_pass_of_the_network(advises, monkeypatch, network, p
 
     monkeypatch.setattr(TorchEngine, "run", counted)
     advises(*pair)
-    (X, y), item = pictures, CNNCodesTransformer(network, layers="all", image_size=24, engine="torch", cache="memory")
+    (X, y), item = pictures, CNNCodesTransformer(network, layers="all", image_size=24, engine="torch", cache=cache)
     advised = TransferAdvisor(item).fit(X, y).make_estimator().fit(X, y)
     searched = AutoTransferClassifier("codes", backbones=item, n_candidates=1).fit(X, y).best_estimator_
-    assert [name for name, _ in advised.estimators] == [name for name, _ in searched.estimators]
-    assert [name for name, _ in advised.estimators] == ["all", "penultimate"]
-    new = X // 2 + np.uint8(pair.index("all"))  # pictures that no store knows
+    assert [name for name, _ in advised[-1].estimators] == [name for name, _ in searched[-1].estimators] == list(pair)
+    expected = np.mean([make_codes_classifier(clone(item).set_params(layers=layers)).fit(X, y).predict_proba(X)
+                        for layers in (layer if layer == "all" else [layer] for layer in pair)], axis=0)  # fmt: skip
+    for model in (advised, searched):
+        assert np.allclose(model.predict_proba(X), expected, atol=1e-5)
+    new = X // 2 + np.uint8(len(pair[0]) + 2 * len(pair[1]))  # pictures that no store knows
     for model, asked in ((advised, new[:4]), (searched, new[4:8])):
+        model.predict_proba(new[8:12])  # the first time checks more
         computed.clear()
         model.predict_proba(asked)
         assert len(computed) == 4

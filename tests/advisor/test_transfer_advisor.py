@@ -89,7 +89,7 @@ def test_advice_is_fitted_as_given(network, pictures):
         ({"few_below": 100}, 40, "Pipeline", "prototypes"),
         ({"large_from": 30, "similar_from": 0.0}, 40, "FineTunedClassifier", "fine-tune"),
         ({"large_from": 30, "similar_from": 1.0}, 40, "FineTunedClassifier", "fine-tune all"),
-        ({"similar_from": 1.0}, 40, "VotingClassifier", "earlier codes"),
+        ({"similar_from": 1.0}, 40, "Pipeline", "earlier codes"),
     ],
 )
 def test_rules(network, params, n, kind, strategy):
@@ -108,70 +108,95 @@ def test_rules(network, params, n, kind, strategy):
     assert type(found.make_estimator()).__name__ == kind
 
 
-def scored(layer, depth, n_right, n):
-    part = LayerCodes("network", "network", layer, depth, np.empty((0, 0)))
+def scored(layer, depth, n_right, n, side=None):
+    part = LayerCodes("network", "network", layer, depth, np.empty((0, 0)), side=side)
     right = np.arange(n) < n_right
     return ScoredLayer(part, {"linear": float(right.mean())}, {"linear": right})
 
 
-PRIOR = LayerPrior((0.4, 1.0), (0.1, 0.5), (0.03, -0.03, -0.01, 0.005, 0.04), (0.2, 0.6, 1.0),
-                   ((-0.2, -0.04, 0.04, 0.0, 0.1), (0.02, -0.06, -0.02, 0.02, 0.06), (0.0, 0.0, 0.0, 0.0, 0.03)),
-                   inflation=4.0)  # fmt: skip
+PRIOR = LayerPrior(
+    centre=(0.4, 1.0, 2.0), width=(0.1, 0.5, 0.2),
+    all_layers=(0.03, -0.03, -0.01, 0.02, 0.005, 0.04),
+    depths=(0.2, 0.6, 1.0),
+    inner=((-0.2, -0.04, 0.04, 0.0, 0.0, 0.1), (0.02, -0.06, -0.02, 0.0, 0.02, 0.06), (0.0, 0.0, 0.0, 0.0, 0.0, 0.03)),
+    middle=0.6,
+    last_and_all=(0.01, -0.01, 0.0, 0.0, 0.0, 0.03),
+    all_and_middle=(-0.02, 0.0, 0.0, 0.0, 0.0, 0.03),
+    last_and_middle=(0.05, -0.06, 0.0, 0.0, 0.0, 0.02),
+    inflation=4.0,
+)  # fmt: skip
+UNLIKE, ALIKE = {"network": 0.4}, {"network": 0.6}
 
 
-def test_what_a_layer_gains_elsewhere_depends_on_similarity_and_rows():
-    """By hand: a slope for each trait in its standard deviations, at most three of them, and one for their product."""
+def test_what_a_layer_gains_elsewhere_depends_on_similarity_rows_and_size():
+    """By hand: a slope for each trait in its standard deviations, within bounds, and one for the product of two."""
     every, inner = scored("all", 1.0, 12, 20), scored("inner", 0.4, 12, 20)
-    mean, spread = PRIOR.gain(every, 0.5, 10**1.5)  # one standard deviation above in both
+    mean, spread = PRIOR.gain([every], 0.5, 10**1.5)  # one standard deviation above in both
     assert (mean, spread) == (pytest.approx(0.03 - 0.03 - 0.01 + 0.005), 0.04)
-    assert PRIOR.gain(every, 0.6, 10**0.5)[0] == pytest.approx(0.03 - 2 * 0.03 + 0.01 - 2 * 0.005)
-    assert PRIOR.gain(every, 0.9, 10.0)[0] == pytest.approx(0.03 - 3 * 0.03)
-    mean, spread = PRIOR.gain(inner, 0.3, 10.0)  # halfway between the two depths
+    assert PRIOR.gain([every], 0.6, 10**0.5)[0] == pytest.approx(0.03 - 2 * 0.03 + 0.01 - 2 * 0.005)
+    assert PRIOR.gain([every], 0.9, 10.0)[0] == pytest.approx(0.03 - 3 * 0.03)
+    mean, spread = PRIOR.gain([inner], 0.3, 10.0)  # halfway between the two depths
     assert (mean, spread) == (pytest.approx(-0.09 + 0.05), pytest.approx(0.08))
+    for side, apart in ((10**2.1, 0.5), (1000, 1.0), (10, -1.0)):
+        assert PRIOR.gain([scored("all", 1.0, 12, 20, side)], 0.4, 10.0)[0] == pytest.approx(0.03 + 0.02 * apart)
+
+
+def test_what_two_layers_gain_elsewhere():
+    last, every, middle, early = (scored(*one, 12, 20) for one in
+                                  (("penultimate", 1.0), ("all", 1.0), ("middle", 0.7), ("early", 0.3)))  # fmt: skip
+    pairs = [(last, every), (every, middle), (last, middle)]
+    assert PRIOR.pairs([early, middle, last, every]) == pairs
+    assert [PRIOR.gain(pair, 0.5, 10.0)[0] for pair in pairs] == pytest.approx([0.0, -0.02, -0.01])
+    assert PRIOR.pairs([early, last]) == []  # far from the layer that was measured
+    other = replace(every, part=replace(every.part, backbone="other"))
+    assert PRIOR.pairs([last, other]) == []
 
 
 def test_the_layer_is_chosen_by_prior_and_leave_one_out():
     """The posterior by hand: few rows leave it to what was best elsewhere, many rows to what is measured."""
     last, every = scored("penultimate", 1.0, 13, 20), scored("all", 1.0, 12, 20)
-    unlike, alike = {"network": 0.4}, {"network": 0.6}
     variance = 16 * 0.6 * 0.4 / 20  # four times the standard error of a share
     gain = (0.03 / 0.04**2 - 0.05 / variance) / (1 / 0.04**2 + 1 / variance)
-    assert expected_accuracies([last, every], "linear", unlike, 10.0, PRIOR) == pytest.approx([0.65, 0.65 + gain])
+    found = expected_accuracies([(last,), (every,)], "linear", UNLIKE, 10.0, PRIOR)
+    assert found == pytest.approx([0.65, 0.65 + gain])
     assert gain > 0
-    assert (
-        most_promising([last, every], "linear", unlike, 10.0, PRIOR)[0] is every
-    )  # five points behind, of twenty rows
-    assert (
-        most_promising([last, every], "linear", alike, 10.0, PRIOR)[0] is last
-    )  # elsewhere it lost three points there
-    assert most_promising([last, every], "linear", {}, 10.0, PRIOR)[0] is last  # undecided, 0.5: it gains nothing
+
+    def chosen(layers, similarity):
+        return most_promising(layers, "linear", similarity, 10.0, PRIOR, has_pairs=False)
+
+    assert chosen([last, every], UNLIKE) == (every, None)  # five points behind, of twenty rows
+    assert chosen([last, every], ALIKE) == (last, None)  # elsewhere it lost three points there
+    assert chosen([last, every], {}) == (last, None)  # undecided, 0.5: it gains nothing
     last, every = scored("penultimate", 1.0, 1300, 2000), scored("all", 1.0, 1100, 2000)
-    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR)[0] is last
+    assert chosen([last, every], UNLIKE) == (last, None)
     inner = scored("inner", 0.2, 1900, 2000)
-    assert most_promising([last, inner], "linear", unlike, 10.0, PRIOR) == (inner, None)
-    assert most_promising([every, inner], "linear", unlike, 10.0, PRIOR) == (
-        None,
-        None,
-    )  # no last layer to compare with
+    assert chosen([last, inner], UNLIKE) == (inner, None)
+    assert chosen([every, inner], UNLIKE) == (None, None)  # no last layer to compare with
 
 
 def test_photographs_keep_the_last_layer_and_characters_do_not():
     """What ships: few characters, unlike the source, are told by an inner layer; photographs by the last one."""
-    layers = [scored("penultimate", 1.0, 60, 100), scored("all", 1.0, 60, 100), scored("inner", 0.67, 60, 100)]
-    for similarity, rows_a_class, layer in ((0.7, 12, "penultimate"), (0.42, 20, "all"), (0.25, 4, "inner")):
-        assert most_promising(layers, "linear", {"network": similarity}, rows_a_class)[0].part.layer == layer
+    layers = [scored(name, depth, 60, 100) for name, depth in (("penultimate", 1.0), ("all", 1.0), ("inner", 0.67))]
+    for similarity, rows_a_class, names in (
+        (0.7, 12, {"penultimate"}), (0.42, 20, {"penultimate", "inner"}), (0.25, 4, {"all", "inner"})
+    ):  # fmt: skip
+        found = most_promising(layers, "linear", {"network": similarity}, rows_a_class)
+        assert {one.part.layer for one in found if one is not None} == names
 
 
-def test_a_second_layer_is_asked_where_nearly_as_much_is_expected_of_it():
-    last, every = scored("penultimate", 1.0, 1300, 2000), scored("all", 1.0, 1290, 2000)
-    unlike = {"network": 0.4}
-    assert expected_accuracies([last, every], "linear", unlike, 10.0, PRIOR) == pytest.approx([0.65, 0.656], abs=0.01)
-    assert most_promising([last, every], "linear", unlike, 10.0, PRIOR) == (every, last)
-    other = replace(last, part=replace(last.part, backbone="other"))
-    assert most_promising([last, every, other], "linear", unlike, 10.0, PRIOR) == (every, last)
-    assert most_promising([other, every], "linear", unlike, 10.0, PRIOR)[1] is None  # of another network
+def test_the_mean_of_two_layers_is_chosen_where_most_is_expected_of_it():
+    """The posterior by hand; of the two the better one comes first."""
+    last, middle = scored("penultimate", 1.0, 1300, 2000), scored("middle", 0.6, 1290, 2000)
+    share, measured = 0.6475, -0.0025  # the means of both
+    variance = 16 * share * (1 - share) / 2000
+    gain = (0.05 / 0.02**2 + measured / variance) / (1 / 0.02**2 + 1 / variance)
+    found = expected_accuracies([(last, middle), (last,)], "linear", UNLIKE, 10.0, PRIOR)
+    assert found == pytest.approx([0.65 + gain, 0.65])
+    assert most_promising([last, middle], "linear", UNLIKE, 10.0, PRIOR) == (middle, last)
+    assert most_promising([last, middle], "linear", UNLIKE, 10.0, PRIOR, has_pairs=False) == (middle, None)
+    assert most_promising([last, middle], "linear", ALIKE, 10.0, PRIOR) == (last, None)  # elsewhere it lost there
     sure = scored("penultimate", 1.0, 1990, 2000)
-    assert most_promising([sure, every], "linear", unlike, 10.0, PRIOR) == (sure, None)  # nothing is left to gain
+    assert most_promising([sure, middle], "linear", UNLIKE, 10.0, PRIOR) == (sure, None)  # nothing is left to gain
 
 
 @pytest.mark.parametrize("second", ["penultimate", None])
@@ -196,6 +221,9 @@ def test_the_mean_of_two_layers_is_advised_and_fitted(monkeypatch, network, pict
     ]
     mean = np.mean([member.fit(X, y).predict_proba(X) for member in members], axis=0)
     assert np.allclose(model.fit(X, y).predict_proba(X), mean, atol=1e-5)
+    namespace: dict = {"network": network}
+    exec(found.code_, namespace)
+    assert np.allclose(namespace["model"].fit(X, y).predict_proba(X), mean, atol=1e-5)
     few = TransferAdvisor(network, image_size=24).fit(X[:4], y[:4])  # prototypes: of one layer
     assert few.second_layer_ is None
     marked = np.where(np.arange(len(y)) % 4 == 0, "-1", y)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, RidgeCV
@@ -119,6 +120,34 @@ def test_votes(network, pictures):
     vote = VotingClassifier(sizes, voting="soft").fit(*pictures)
     with pytest.raises(ValueError, match="different sizes"):
         part_of(vote)
+
+
+def test_a_vote_at_the_end_of_a_pipeline():
+    X, y = rows()
+    some = ColumnTransformer([("two", "passthrough", slice(1, 3)), ("none", "drop", [0])])
+    members = [("some", make_pipeline(some, Normalizer(), LogisticRegression())), ("all", LogisticRegression())]
+    model = make_pipeline(StandardScaler(), VotingClassifier(members, voting="soft", weights=[2, 1])).fit(X, y)
+    assert outputs_of(model, X) == pytest.approx(model.predict_proba(X), abs=1e-4)
+    scaled = ColumnTransformer([("one", StandardScaler(), [0])])
+    with pytest.raises(TypeError, match="passes columns on; this one has a StandardScaler"):
+        part_of(make_pipeline(scaled, LogisticRegression()).fit(X, y))
+    with pytest.raises(TypeError, match="voting='soft'"):
+        part_of(make_pipeline(StandardScaler(), VotingClassifier(members)).fit(X, y))
+
+
+def test_two_layers_that_are_voted_on_are_one_network(network, pictures):
+    codes = CNNCodesTransformer(network, layers="all", image_size=32).fit(pictures[0])
+    columns = list(codes.layer_slices_.values())
+    members = [(str(i), make_pipeline(ColumnTransformer([("codes", "passthrough", own)]), LogisticRegression()))
+               for i, own in enumerate(columns)]  # fmt: skip
+    model = make_pipeline(codes, VotingClassifier(members, voting="soft")).fit(*pictures)
+    whole, _ = part_of(model)
+    assert sum(isinstance(module, nn.Conv2d) for module in whole.modules()) == 2
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    network_codes, _ = part_of(codes)
+    with torch.no_grad():
+        expected = model[-1].predict_proba(network_codes(pixels).numpy())
+        assert np.allclose(whole(pixels).exp(), expected, atol=1e-5)
 
 
 def test_a_vote_on_layers_runs_the_network_once(network, pictures):
