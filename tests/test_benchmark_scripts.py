@@ -67,3 +67,15 @@ def test_what_tests_reach_is_read_from_one_run(tmp_path):
     assert found["n_lines"] == 90
     assert found["folders"] == {"sktl": 100.0, "images": 80.0}
     assert list(found["least"].items()) == [("sktl/images/_read.py", 50.0), ("sktl/images/_grey.py", 100.0)]
+
+
+def test_features_of_few_texts_are_compared_on_the_same_rows(tmp_path, shared_data):
+    path = tmp_path / "found.json"
+    run("words_and_letters.py", "--quick", "--output", path)
+    found = json.loads(path.read_text())["results"]
+    assert list(found["cases"]) == ["opinions of titles, 10 a class, draw 1"]
+    assert list(found["summary"]) == ["words", "pairs of words", "letters", "all three"]
+    (case,) = found["cases"].values()
+    for name, one in found["summary"].items():
+        assert one["accuracy"] == pytest.approx(100 * case[name]["accuracy"])
+        assert one["gain"] == pytest.approx(100 * (case[name]["accuracy"] - case["words"]["accuracy"]), abs=0.01)

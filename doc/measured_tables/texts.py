@@ -80,6 +80,21 @@ def table_few_reviews() -> str:
     return table(["method", *(f"{n} labels a class" for n in shots)], rows)
 
 
+def words_and_letters(what: str, features: str = "all three") -> float:
+    """Return one figure of features of few texts: "gain" on words in points, "least", "most", "p", "sets"."""
+    return read("words_and_letters")["results"]["summary"][features][what]
+
+
+def table_words_and_letters() -> str:
+    """Return accuracy of features of few texts, their gains on words, and seconds of a fit."""
+    rows = []
+    for name, one in read("words_and_letters")["results"]["summary"].items():
+        gains = [f"{one['gain']:+.1f}", f"{one['least']:+.1f} to {one['most']:+.1f}", f"{one['p']:.2g}"]
+        beside = [None] * 3 if name == "words" else gains
+        rows.append([name, f"{one['accuracy']:.1f}", *beside, f"{one['seconds']:.2f}"])
+    return table(["tf-idf of", "accuracy", "gain on words", "by data set", "p", "seconds"], rows)
+
+
 def text_speed(name: str) -> float:
     """Return how many times as fast as sentence-transformers' `encode` an engine is."""
     found = read("text_adaptation")["results"]["speed"]["per_second"]

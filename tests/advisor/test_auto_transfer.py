@@ -1055,3 +1055,13 @@ class TestManyColumns:
         assert advisor.make_estimator().fit(X, y).score(others, z) > 0.9
         unlabelled = np.r_[y[:40], np.full(20, -1)]
         assert TransferAdvisor().fit(X, unlabelled).make_estimator().fit(X, unlabelled).score(others, z) > 0.85
+
+
+def test_layers_that_are_named_beside_all_do_not_enter_it(advises, network, pictures):
+    advises("all", "0")
+    X, y = pictures
+    advice = TransferAdvisor(network, layers=["all", "0"], image_size=24).fit(X, y)
+    assert (advice.layer_, advice.second_layer_) == ("all", "0")
+    expected = np.mean([make_codes_classifier(CNNCodesTransformer(network, layers=layers, image_size=24)).fit(X, y)
+                        .predict_proba(X) for layers in ("all", "0")], axis=0)  # fmt: skip
+    assert np.allclose(advice.make_estimator().fit(X, y).predict_proba(X), expected, atol=1e-5)
