@@ -34,8 +34,8 @@ def network() -> nn.Module:
         return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(18, 2))
 
 
-class Begins(Callback):
-    """Tells the parent that the first epoch of this process begins."""
+class Tells(Callback):
+    """Tells the parent that the training of this process begins, and that an epoch has ended."""
 
     def __init__(self, pipe: int):
         self.pipe = pipe
@@ -43,18 +43,21 @@ class Begins(Callback):
     def on_train_begin(self, net, **kwargs):
         os.write(self.pipe, b".")
 
+    def on_epoch_end(self, net, **kwargs):
+        os.write(self.pipe, b".")
+
 
 def train(pipe: int, keep: bool = True) -> FineTunedClassifier:
     if data["X"].ndim > 2:
         options["backbone"] = network()
     model = FineTunedClassifier(
-        checkpoint_dir=folder if keep else None, random_state=0, callbacks=[Begins(pipe)], **options
+        checkpoint_dir=folder if keep else None, random_state=0, callbacks=[Tells(pipe)], **options
     )
     return model.fit(data["X"], data["y"])
 
 
-def in_child(work, seconds=None) -> float:
-    """Run `work(pipe)`, and kill it so many seconds after training has begun; returns how long it trained."""
+def in_child(work, after=None) -> float:
+    """Run `work(pipe)`, and kill it some epochs and seconds after training has begun; returns how long it trained."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -67,7 +70,10 @@ def in_child(work, seconds=None) -> float:
     os.close(writing)
     os.read(reading, 1)
     start = time.monotonic()
-    if seconds is not None:
+    if after is not None:
+        n_epochs, seconds = after
+        for _ in range(n_epochs):  # however slow the machine is
+            os.read(reading, 1)
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -82,7 +88,7 @@ def save(name: str, pipe: int, keep: bool) -> None:
 
 whole = in_child(lambda pipe: save(result + "-undisturbed.npz", pipe, keep=False))
 for _ in range(10):
-    in_child(train, rng.uniform(0, 0.35) * whole)
+    in_child(train, (rng.integers(0, 3), rng.uniform(0, 0.1) * whole))
     epochs = [int(path.name.split("-")[1]) for path in folder.glob("*.safetensors")]
     print(max(epochs, default=0), flush=True)
 in_child(lambda pipe: save(result + "-killed.npz", pipe, keep=True))
