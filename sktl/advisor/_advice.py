@@ -165,6 +165,8 @@ class AdviceReport:
                 f"Accuracy of {layer_name(chosen)}: {100 * chosen.scores[self.score]:.1f} % ({100 * low:.1f} to "
                 f"{100 * high:.1f}) on rows left out. The best of several layers looks a little better than it is."
             )
+            if decision.second is not None:
+                said.append(f"These are of {layer_name(chosen)} alone; the mean of two is mostly better.")
         if self.seconds is not None and self.seconds > 1e-4:
             codes = self.seconds * self.n_labelled
             training = ""

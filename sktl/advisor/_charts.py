@@ -12,6 +12,7 @@ from sktl.advisor._scoring import ACCURACIES, ScoredLayer, name_of
 
 WIDTH, HEIGHT = 560, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 30, 16, 46
+LABEL = 52  # high
 MARKERS = ("circle", "square", "triangle")
 
 
@@ -72,13 +73,16 @@ def quadrant_map(n_labelled: int, similarity: float, large_from: int, similar_fr
         (LEFT, middle[1], middle[0], bottom, "small, unlike", "codes of earlier layers"),
         (middle[0], middle[1], right, bottom, "large, unlike", "train all layers"),
     ]
-    parts = []
+    parts, end = [], float(bottom)
     for i, (x0, y0, x1, y1, name, what) in enumerate(corners):
         parts.append(
             f'<rect class="quadrant q{i}" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"/>'
         )
-        parts.append(f'<text class="strong" x="{x0 + 10:.1f}" y="{y0 + 22:.1f}">{name}</text>')
-        parts.append(f'<text x="{x0 + 10:.1f}" y="{y0 + 40:.1f}">{what}</text>')
+        is_here = x0 <= x(n_labelled) < x1 and y0 <= y(similarity) < y1
+        top = y1 - LABEL if is_here and y(similarity) < y0 + LABEL else y0  # nothing lies on the words
+        end = top if top > y0 else end
+        parts.append(f'<text class="strong" x="{x0 + 10:.1f}" y="{top + 22:.1f}">{name}</text>')
+        parts.append(f'<text x="{x0 + 10:.1f}" y="{top + 40:.1f}">{what}</text>')
     for power in range(int(np.ceil(lowest)), int(highest) + 1):
         is_at_edge = x(10**power) > right - RIGHT  # small screens have larger letters, and long numbers were cut off
         place = f'x="{WIDTH - 2}" text-anchor="end"' if is_at_edge else f'x="{x(10**power):.0f}" text-anchor="middle"'
@@ -90,7 +94,7 @@ def quadrant_map(n_labelled: int, similarity: float, large_from: int, similar_fr
         f'<text transform="translate(14 {(TOP + bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">similarity</text>'
     )
     here = f"this data set: {n_labelled} rows, similarity {similarity:.2f}"
-    parts.append(f'<path class="guide" d="M {x(n_labelled):.1f} {y(similarity):.1f} V {bottom}"/>')
+    parts.append(f'<path class="guide" d="M {x(n_labelled):.1f} {y(similarity):.1f} V {end:.1f}"/>')
     parts.append(_marker("circle", x(n_labelled), y(similarity), "here", here, size=8))
     return _svg(f"Map of four quadrants. {here.capitalize()}. Advice: {advice}", parts)
 

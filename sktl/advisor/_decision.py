@@ -18,7 +18,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, LayerCodes, transformer_of
-from sktl.advisor._layer_prior import most_promising
+from sktl.advisor._layer_prior import SHIPPED, UNDECIDED, most_promising
 from sktl.advisor._linear_models import chooses_scale, linear_classifier
 from sktl.advisor._problem import TEXT, Problem
 from sktl.advisor._scoring import GOOD_ENOUGH, Lead, ScoredLayer, lead, n_neighbours, standard_error
@@ -143,9 +143,12 @@ def decide(
         )
     second = beside if strategy in ("codes", "earlier codes") else None
     if second is not None:
+        alikeness = known.get(chosen.part.backbone, UNDECIDED)
+        gained, _ = SHIPPED.gain((chosen, second), alikeness, float(np.median(problem.sizes)))
+        both = f"a classifier on {chosen.part.layer} and one on {second.part.layer}"
         reasons.append(
-            f"Most is expected of the mean of a classifier on {chosen.part.layer} and one on {second.part.layer}: they "
-            "are wrong about other rows."
+            f"Most is expected of the mean of {both}: they are wrong about other rows. On other data like these it is "
+            f"{100 * gained:.1f} points ahead of the last layer."
         )
     estimator = _estimator(advisor, problem, chosen.part, strategy, size, None if second is None else second.part)
     return Decision(size, alike, quadrant, strategy, chosen, beside, runner_up, ahead, between, estimator, reasons)

@@ -14,6 +14,7 @@ from sktl.advisor._scoring import GOOD_ENOUGH, ScoredLayer
 BOUND = 0.02  # of an accuracy from 0 and from 1, so that few rows that are all right are not taken for certain
 FAR = (3.0, 3.0, 1.0)  # standard deviations of a trait beyond which nothing is extrapolated; sizes were only two
 NEAR = 0.2  # of depths: an inner layer farther from the one that was measured is in no pair
+UNDECIDED = 0.5  # similarity
 LEVEL = 1e-12  # accuracy
 Gain = tuple[float, float, float, float, float, float]
 
@@ -146,7 +147,7 @@ def expected_accuracies(
             continue
         gain, difference = 0.0, measured - usual.scores[score]
         if len(candidate) > 1 or candidate[0] is not usual:
-            similarity = similarities.get(usual.part.backbone, 0.5)
+            similarity = similarities.get(usual.part.backbone, UNDECIDED)
             mean, spread = prior.gain(candidate, similarity, rows_a_class)
             share = min(max(measured, BOUND), 1 - BOUND)
             error = prior.inflation * math.sqrt(share * (1 - share) / len(usual.right[score]))

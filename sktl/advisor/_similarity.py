@@ -84,9 +84,8 @@ def _depth(last: ScoredLayer, earlier: ScoredLayer, score: str, n: int) -> float
 
 def in_words(found: Similarity) -> list[str]:
     """Return a sentence for each part that could be measured."""
-    said = [
-        f"The last layer has {_share(found.depth)} the best earlier layer's errors (evidence {found.depth:.2f}).",
-    ]
+    errors = f"{_times(found.depth)}as many errors as the best earlier layer"
+    said = [f"The last layer makes {errors} (evidence {found.depth:.2f})."]
     if found.statistics is not None:
         distance = -math.log(max(found.statistics, 1e-300)) / STEEPNESS
         said.append(
@@ -107,9 +106,9 @@ def as_mapping(found: Similarity) -> Mapping[str, float]:
     return {name: value for name, value in vars(found).items() if value is not None and name != "value"}
 
 
-def _share(depth: float) -> str:
-    ratio = (1 - depth) / max(depth, 1e-9)
-    return f"{ratio:.2g} times"
+def _times(depth: float) -> str:
+    ratio = f"{(1 - depth) / max(depth, 1e-9):.2g}"
+    return "" if ratio == "1" else f"{ratio} times "
 
 
 def _certain(certainty: float | None) -> str:
