@@ -122,7 +122,10 @@ def table_advice() -> str:
 
 
 def _difference(found: dict | None) -> str | None:
-    return None if found is None else f"{found['mean']:+.2f} (p = {found['p']:.2g})"
+    if found is None:
+        return None
+    p = f"p = {found['p']:.2g}" if found["p"] else "p < 1e-05"  # it is written with five digits
+    return f"{found['mean']:+.2f} ({p})"
 
 
 def score_value(score: str) -> float:
