@@ -51,9 +51,9 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     what was found        what is advised
     ===================== ==================================================================================
     one or two a class    prototypes, on the best layer
-    small                 a linear classifier on the layer, or on all of them, of which leave-one-out here and what was
-                          best on other data sets, as similar and with as many rows a class, expect most together;
-                          of two that are about as good, the mean of a classifier on each
+    small                 a linear classifier on the layer, or on all of them, or the mean of one on each of two layers:
+                          that of which leave-one-out here and what was best on other data sets, as similar and with as
+                          many rows a class, expect most together
     large, similar        fine-tuning: the head first, then all layers; codes, if they are right in 99 %
     large, unlike         all layers at once; from scratch, if plain pixels do as well as the network's codes
     unlabelled rows that  adaptation: statistics of each domain aligned, or `DomainAdaptedClassifier` if labels
