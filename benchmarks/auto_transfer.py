@@ -362,9 +362,9 @@ def main() -> None:
             break
         if number < len(args.cases) and args.cases[number] not in cases:
             keep(cases, args.cases[number], one_case(args.cases[number], args.budget))
-        for name, case, budget in runs[2 * number : 2 * number + 2]:
+        for name, case, seconds in runs[2 * number : 2 * number + 2]:
             if name not in overruns and time.monotonic() - start < 60 * args.minutes:
-                keep(overruns, name, one_overrun(case, budget, len(overruns)))
+                keep(overruns, name, one_overrun(case, seconds, len(overruns)))
     report(results)
 
 
