@@ -7,6 +7,9 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported; else 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of tests: one thread each, their children's too
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(1)  # plugins of pytest have loaded NumPy and scikit-learn by now
 
 from pathlib import Path
 
