@@ -75,14 +75,16 @@ def ahead_of_controls() -> str:
     return ("against neither", f"against the {beaten[0]} only" if beaten else "", "against both")[len(beaten)]
 
 
-def behind_last_layer() -> tuple[int, int, str, int, float]:
-    """Return where pictures at full size are better told by the last layer, always, than by what is advised.
+def behind_last_layer(kind: str) -> tuple[int, int, str, int, float]:
+    """Return where the last layer, always, is better than what is advised: "pictures, at full size" or "at 96 pixels".
 
     In how many cases, of how many; which, by how many points; in how many the advice is ahead; the mean difference.
     """
     first, advice = (advised()["regrets"][name] for name in ("the first candidate", "advice"))
-    ahead = {label: first[label] - advice[label] for label in advice if label.endswith(", at full size")}
-    behind = sorted((lead, label.removesuffix(", at full size")) for label, lead in ahead.items() if lead < 0)
+    cases, seen = read("advisor")["results"]["cases"], kind.removeprefix("pictures").replace(", at 96 pixels", "")
+    own = [label for label in advice if cases[label]["kind"] == "pictures" and cases[label]["seen"] == seen]
+    ahead = {label: first[label] - advice[label] for label in own}
+    behind = sorted((lead, label.removesuffix(seen)) for label, lead in ahead.items() if lead < 0)
     named = "; ".join(f"{label} ({-lead:.1f})" for lead, label in behind) or "none"
     n_ahead = sum(lead > 0 for lead in ahead.values())
     return len(behind), len(ahead), named, n_ahead, float(np.mean([*ahead.values()]))

@@ -169,18 +169,16 @@ def most_promising(
     Two layers of one network are wrong about other rows, so that the mean of both classifiers' probabilities is mostly
     better than either. Of the two the better one comes first. Where next to nothing is left to gain, one layer does.
     """
-    singles = [(one,) for one in layers]
-    expected = expected_accuracies(singles, score, similarities, rows_a_class, prior)
+    pairs = prior.pairs(layers) if has_pairs else []
+    expected = expected_accuracies([*((one,) for one in layers), *pairs], score, similarities, rows_a_class, prior)
     if expected is None:
         return None, None
+    of_pairs = expected[len(layers) :]
     of_one = dict(zip(map(id, layers), expected))
-    best = max(expected)
-    level = [one for one, value in zip(layers, expected) if value >= best - LEVEL]
+    best = max(of_one.values())
+    level = [one for one in layers if of_one[id(one)] >= best - LEVEL]
     chosen = next((one for one in level if one.part.layer == PENULTIMATE), level[0])
-    pairs = prior.pairs(layers) if has_pairs and best < GOOD_ENOUGH else []
-    of_pairs = expected_accuracies([*singles, *pairs], score, similarities, rows_a_class, prior) or []
-    value, pair = max(zip(of_pairs[len(singles) :], pairs), key=lambda both: both[0], default=(0.0, None))
-    if pair is None or value <= best + LEVEL:
+    if best >= GOOD_ENOUGH or max(of_pairs, default=0.0) <= best + LEVEL:
         return chosen, None
-    one, other = sorted(pair, key=lambda layer: -of_one[id(layer)])
+    one, other = sorted(pairs[int(np.argmax(of_pairs))], key=lambda layer: -of_one[id(layer)])
     return one, other

@@ -13,16 +13,7 @@ from sktl._array_api import column_or_1d, n_rows, take_rows
 from sktl._columns import target_values
 from sktl._validation import shorten
 from sktl.advisor._clock import TimeBudget
-from sktl.advisor._codes import (
-    ALL,
-    AS_THEY_ARE,
-    PENULTIMATE,
-    PIXELS,
-    Extraction,
-    LayerCodes,
-    extract,
-    transformer_of,
-)
+from sktl.advisor._codes import ALL, AS_THEY_ARE, PENULTIMATE, PIXELS, Extraction, LayerCodes, extract, transformer_of
 from sktl.advisor._decision import Decision, decide
 from sktl.advisor._ensemble import voting
 from sktl.advisor._problem import TEXT, Problem, stratified
@@ -69,15 +60,14 @@ class Material:
 
     def advised(self) -> tuple[LayerCodes | None, LayerCodes | None]:
         """Return the layer that is advised, and the one whose classifier is asked beside it, if any."""
-        found, decision = [], self.decision
-        for one in (None, None) if decision is None else (decision.chosen, decision.beside):
-            same = (
-                part
-                for part in self.layers
-                if one is not None and (part.backbone, part.layer) == (one.part.backbone, one.part.layer)
-            )
-            found.append(next(same, None))
-        return found[0], found[1]
+        if self.decision is None:
+            return None, None
+        known = {(part.backbone, part.layer): part for part in self.layers}
+        chosen, beside = (
+            None if one is None else known.get((one.part.backbone, one.part.layer))
+            for one in (self.decision.chosen, self.decision.beside)
+        )
+        return chosen, beside
 
     @property
     def n(self) -> int:
