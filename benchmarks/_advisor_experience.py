@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from _advisor_regrets import NETWORKS, Others, accuracy, by_prior, layer_prior, others, paired, rows_a_class
 
-from sktl.advisor._candidates import INNER_FOLDS, SHALLOW, SIMPLE, SMALL_SIDE, SMALL_SIZE, TRAINED, Candidate
+from sktl.advisor._candidates import INNER_FOLDS, SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._experience import Past, by_experience
 
 HEADS = ("logistic regression", "SVM", "prototypes", "k-NN")
@@ -36,14 +36,8 @@ def traits(case: Case) -> dict[str, Any]:
 def past(case: Case) -> Past:
     """Return a case as one earlier search."""
     names = [name for name in case["candidates"] if "SVM on" not in name or has_svm(case) or case["kind"] == "text"]
-    scores = {shown(case, name): round(accuracy(case, name), 4) for name in names}
+    scores = {name: round(accuracy(case, name), 4) for name in names}
     return Past(traits(case), scores, max(scores, key=lambda name: scores[name]))
-
-
-def shown(case: Case, name: str) -> str:
-    """Return a candidate's name as the automatic road has it."""
-    is_small = case["traits"]["log_side"] <= np.log10(SMALL_SIDE)
-    return f"{name} at {SMALL_SIZE} pixels" if name in NETWORKS and is_small and case["kind"] == "pictures" else name
 
 
 def has_svm(case: Case) -> bool:
@@ -83,10 +77,9 @@ def saved(results: Mapping[str, Any]) -> dict[str, Any]:
         rest = others(case, list(results["cases"].values()))
         order = in_order(case, rest)
         tiers = [TRAINED if name in NETWORKS else SHALLOW if i else SIMPLE for i, name in enumerate(order)]
-        candidates = [Candidate(shown(case, name), "", tier, None) for name, tier in zip(order, tiers)]
+        candidates = [Candidate(name, "", tier, None) for name, tier in zip(order, tiers)]
         known = [past(one) for one in rest]
-        names = {shown(case, name): name for name in order}
-        changed = [names[one.name] for one in by_experience(candidates, traits(case), known)[0]]
+        changed = [one.name for one in by_experience(candidates, traits(case), known)[0]]
         for way, names_in_order in (("without", order), ("with", changed)):
             found[way].setdefault(case["data"], []).append(until_good(case, names_in_order))
     means = {way: np.array([np.mean(values, axis=0) for values in by_set.values()]) for way, by_set in found.items()}

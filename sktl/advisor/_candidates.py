@@ -1,10 +1,10 @@
-"""What a search tries: shallow models on codes, rows or texts, and networks that are trained further."""
+"""What a search tries, and its shallow models: on codes, rows or texts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.naive_bayes import ComplementNB
@@ -24,27 +24,54 @@ from sklearn.utils._param_validation import Interval
 
 from sktl._documented import Documented
 from sktl._inputs import ROWS
-from sktl.advisor._codes import EMBEDDED, PENULTIMATE, LayerCodes
+from sktl.advisor._codes import PENULTIMATE, LayerCodes
 from sktl.advisor._linear_models import has_many_columns, linear_classifier
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
 from sktl.advisor._text_models import are_short, letters, pairs_of_words, words, words_and_letters
 from sktl.advisor._two_layers import mean_of_two, side_by_side
-from sktl.features import CNNCodesTransformer, LogisticRegressionLOO
+from sktl.features import LogisticRegressionLOO
 from sktl.fewshot import ProtoNetClassifier
-from sktl.finetuning import FineTunedClassifier, FineTunedRegressor
 
 SIMPLE, SHALLOW, TRAINED = 0, 1, 2  # tiers: each has to be ahead of the ones before by more than noise
 ALPHAS = np.logspace(-3, 3, 13)
 INNER_FOLDS = 3
 MOST_KERNEL_ROWS = 3000
-FEWEST_TRAINED = 5  # rows a class, the median, below which no network is trained
-SMALL_SIDE, SMALL_SIZE = 80, 64  # pictures of so many pixels are trained on at a smaller size than the network's own
-USUAL_SIZE = 224
+MOST_FOREST_ROWS = 10_000  # of more, boosted trees make as much in less time
 EPOCHS = (10, 6, 3)  # of a training, the first that the time allows
 LOGISTIC = "logistic regression"
 WORDS_AND_LETTERS = "logistic regression on words and letters"
+USUAL_SIZE = 224  # pixels
 SLOWER = 2.0  # a pass in training, beside one that computes codes alone
+
+
+@dataclass(frozen=True)
+class View:
+    """How large a training sees its pictures, and what that costs.
+
+    Attributes
+    ----------
+    passes : (float, float)
+        Passes of the network a row that a fit takes, at this size: once, and an epoch.
+    side : int or None
+        In pixels; None is the estimator's own size.
+    changes : dict
+        Settings of the estimator.
+    said : str
+        In the candidate's name.
+    """
+
+    passes: tuple[float, float]
+    side: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+
+    def seconds(self, material: Material, n_rows: int, epochs: int) -> float | None:
+        """Return what a fit is expected to take, or None where nobody knows."""
+        if material.seconds_a_picture is None:
+            return None
+        area = ((self.side or USUAL_SIZE) / USUAL_SIZE) ** 2
+        return SLOWER * area * material.seconds_a_picture * n_rows * (self.passes[0] + epochs * self.passes[1])
 
 
 @dataclass
@@ -63,8 +90,8 @@ class Candidate:
         Unfitted; on codes a head.
     part : LayerCodes or None
         The codes that it is fitted to; None for rows as they came.
-    passes : (float, float) or None
-        Passes of the network a row that a fit takes: once, and an epoch. None where no network is trained.
+    views : tuple of View
+        Sizes at which a network may be trained on pictures, of which the first is taken that time allows.
     takes_marks : bool
         Whether it learns from unlabelled rows too.
     is_given : bool
@@ -76,17 +103,24 @@ class Candidate:
     tier: int
     estimator: Any
     part: LayerCodes | None = None
-    passes: tuple[float, float] | None = None
+    views: tuple[View, ...] = ()
     takes_marks: bool = False
     is_given: bool = False
 
     def seconds(self, material: Material, n_rows: int, epochs: int) -> float | None:
-        """Return what a fit is expected to take, or None where nobody knows."""
-        if self.passes is None or material.seconds_a_picture is None:
-            return None
-        size = self.estimator.get_params().get("image_size") or USUAL_SIZE
-        area = (float(np.mean(size)) / USUAL_SIZE) ** 2
-        return SLOWER * area * material.seconds_a_picture * n_rows * (self.passes[0] + epochs * self.passes[1])
+        """Return what a fit is expected to take at the first size, or None where nobody knows."""
+        return self.views[0].seconds(material, n_rows, epochs) if self.views else None
+
+    def take(self, view: View, epochs: int) -> None:
+        """Leave one size, and so many epochs."""
+        changes = dict(view.changes)
+        said = view.said
+        if epochs != EPOCHS[0]:
+            changes["max_epochs"] = epochs
+            said += f", {epochs} epochs"
+        self.views, self.name = (view,), self.name + said
+        if changes:
+            self.estimator = clone(self.estimator).set_params(**changes)
 
     def whole(self, owner: Any, head: Any, X: Any) -> Any:
         """Return what predicts rows as they come, of a head fitted on codes."""
@@ -110,9 +144,10 @@ class CodesCandidates(CandidateFamily):
     For pictures: logistic regression on the layer that the rules of `TransferAdvisor` expect most of, then logistic
     regression on other layers, those that leave-one-out ranks highest and the last one, and support vector machines,
     nearest neighbours and prototypes on the first. Codes are computed once for all. For feature rows: the same on
-    standardised columns, and boosted trees. Few rows with 64 columns or more may be codes: logistic regression chooses
-    their scale there. For texts: logistic regression on tf-idf of words, pairs of words and letters together, where all
-    texts have up to five million characters; then other linear models on one of these.
+    standardised columns, boosted trees and a random forest (up to 10,000 rows). Few rows with 64 columns or more may be
+    codes: logistic regression chooses their scale there. For texts: logistic regression on tf-idf of words, pairs of
+    words and letters together, where all texts have up to five million characters; then other linear models on one of
+    these.
 
     Parameters
     ----------
@@ -225,11 +260,13 @@ def _on_rows(owner: Any, material: Material, is_values: bool) -> list[Candidate]
             models = {"logistic regression": linear_classifier(material.X, len(material.problem.classes), owner.device)}
             if material.n >= 50:
                 models["boosted trees"] = HistGradientBoostingClassifier(random_state=seed)
+                if material.n <= MOST_FOREST_ROWS:
+                    models["random forest"] = RandomForestClassifier(random_state=seed)
             if material.n <= MOST_KERNEL_ROWS and _smallest(material) >= 2 * INNER_FOLDS:
                 models["SVM"] = scaled(_calibrated(SVC(random_state=seed)))
             models |= few
-            if has_many_columns(material.X) and "boosted trees" in models:  # of which trees take long to make much
-                models["boosted trees"] = models.pop("boosted trees")
+            if has_many_columns(material.X):  # of which trees take long to make much
+                models |= {name: models.pop(name) for name in ("boosted trees", "random forest") if name in models}
     return _shallow(models, "linear")
 
 
@@ -268,68 +305,3 @@ def _shallow(models: dict[str, Any], strategy: str) -> list[Candidate]:
         Candidate(name, strategy if not i else name, SHALLOW if i else SIMPLE, model)
         for i, (name, model) in enumerate(models.items())
     ]
-
-
-class FineTuningCandidates(CandidateFamily):
-    """Networks that are trained further: last block, head first and then all layers, all layers, low-rank changes.
-
-    The advisor's size and similarity say which comes first: all layers at once where many rows are unlike what the
-    network was trained on, the head first elsewhere. Pictures of up to 80 pixels a side are seen at 64. With few rows
-    a class nothing is trained. For feature rows it is a network from scratch.
-
-    Parameters
-    ----------
-    strategies : list of str, default=("lp-ft", "last", "full", "lora")
-        Of `FineTunedClassifier`, and "lora". Start with the default.
-
-    Examples
-    --------
-    >>> from sktl.advisor import AutoTransferClassifier, FineTuningCandidates
-    >>> search = AutoTransferClassifier(["codes", FineTuningCandidates(strategies=["last"])], time_budget=60)
-    """
-
-    _parameter_constraints: ClassVar[dict] = {"strategies": [list, tuple]}
-
-    def __init__(self, strategies: Sequence[str] = ("lp-ft", "last", "full", "lora")):
-        self.strategies = strategies
-
-    def _candidates(self, owner: Any, material: Material) -> list[Candidate]:
-        self._validate_params()
-        known = {"lp-ft", "last", "full", "lora", "gradual", "scratch"}
-        odd = [name for name in self.strategies if name not in known]
-        if odd:
-            raise ValueError(f"strategies must be of {', '.join(map(repr, sorted(known)))}; got {odd[0]!r}.")
-        is_few = material.decision is not None and np.median(material.problem.sizes) < FEWEST_TRAINED
-        if material.problem.kind == TEXT or is_few:
-            return []
-        if len(material.problem.classes) > MOST_CLASSES_SOLVED:
-            return []
-        kind = FineTunedClassifier if len(material.problem.classes) else FineTunedRegressor
-        if not material.problem.is_pictures:
-            network = kind(strategy="scratch", random_state=owner.random_state)
-            return [Candidate("network from scratch", "scratch", TRAINED, network)]
-        return [_trained(owner, material, kind, name) for name in self._order(material)]
-
-    def _order(self, material: Material) -> list[str]:
-        first = {"fine-tune all": "full", "scratch": "full", "fine-tune": "lp-ft"}
-        advised = first.get(material.decision.strategy if material.decision is not None else "", "lp-ft")
-        return sorted(self.strategies, key=lambda name: name != advised)
-
-
-def _trained(owner: Any, material: Material, kind: type, name: str) -> Candidate:
-    options = {key: getattr(owner, key) for key in ("image_shape", "value_range", "image_size", "n_jobs", "cache")}
-    options = {key: value for key, value in options.items() if value is not None}
-    if owner.device != "auto":
-        options["device"] = owner.device
-    said = ""
-    if "image_size" not in options and material.side is not None and material.side <= SMALL_SIDE:
-        options["image_size"], said = SMALL_SIZE, f" at {SMALL_SIZE} pixels"
-    item = material.layers[0].item if material.layers else EMBEDDED
-    backbone = item.backbone if isinstance(item, CNNCodesTransformer) else item
-    if backbone != EMBEDDED:
-        options["backbone"] = backbone
-    how = {"adapter": "lora"} if name == "lora" else {"strategy": name}
-    model = kind(**how, **options, random_state=owner.random_state)
-    # A frozen part runs once for each of four views, the rest in every epoch; elsewhere forward once, backward twice.
-    passes = (5.0, 0.6) if name == "last" else (1.0, 3.0)
-    return Candidate(f"{name}{said}", f"fine-tune, {name}", TRAINED, model, None, passes)

@@ -1,20 +1,99 @@
-"""A greedy ensemble of what was fitted anyway, taken only if it is ahead out of fold."""
+"""Means of what was fitted anyway: of a greedy choice, or of a shallow model and a training."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.ensemble import VotingClassifier, VotingRegressor
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import Bunch
 
+from sktl.advisor._candidates import TRAINED, Candidate
+from sktl.advisor._entry import NOISE, Entry, best_of, is_ahead, scored
 from sktl.advisor._tasks import Task
 
 ROUNDS = 8
 LEAST_ROWS = 40  # fewer tell nothing of weights
+
+
+@dataclass
+class Ensemble:
+    """A mean of candidates.
+
+    Attributes
+    ----------
+    entry : Entry
+        Its outputs out of fold, scored.
+    members : list of (Entry, int)
+        What it is a mean of, and the weight of each.
+    least_lead : float or None
+        Standard errors of the score's lead above which better probabilities decide; None asks for a lead that is no
+        noise.
+    """
+
+    entry: Entry
+    members: list[tuple[Entry, int]]
+    least_lead: float | None = None
+
+    def is_better(self, task: Task, best: Entry) -> bool:
+        """Whether it should be taken instead of the best so far."""
+        if is_ahead(task, self.entry, best):
+            return True
+        own, other = self.entry, best
+        if self.least_lead is None or not (task.is_default and own.has_probabilities and other.has_probabilities):
+            return False
+        if own.outputs is None or other.outputs is None or own.known is None or other.known is None:
+            return False
+        rows = np.flatnonzero(own.known & other.known)
+        lead, error = task.lead(own.outputs, other.outputs, rows)
+        return lead > self.least_lead * error and task.gained(own.outputs, other.outputs, rows)[0] > 0
+
+
+def with_training(task: Task, entries: Sequence[Entry], best: Entry) -> Ensemble | None:
+    """Return the mean of the best shallow model and of the training that helps it most, on the rows it was scored on.
+
+    Both are wrong about other rows, so that their mean is mostly better than either, also where the training alone is
+    behind. A fold's training has fewer rows to learn from, which costs it more than the shallow model: probabilities
+    that are better decide, unless the score is worse by more than noise. The shallow one counts twice if it is ahead.
+    Of several trainings, that is taken whose gain less its standard error is the highest.
+    """
+    n = len(task.target)
+    shallow = best if best.tier != TRAINED else best_of([e for e in entries if e.tier != TRAINED], n)
+    if shallow is None or shallow.outputs is None or shallow.known is None:
+        return None
+    found: list[tuple[float, Ensemble]] = []
+    for entry in scored([e for e in entries if e.candidate.views], n):
+        rows = np.flatnonzero(shallow.known & entry.known)
+        if len(rows) < LEAST_ROWS or entry.outputs is None:
+            continue
+        is_behind = task.lead(entry.outputs, shallow.outputs, rows)[0] < 0
+        weights = (2, 1) if is_behind else (1, 1)
+        both = np.full(shallow.outputs.shape, np.nan)
+        both[rows] = mean_of([shallow.outputs[rows], entry.outputs[rows]], weights)
+        gain, error = task.gained(both, shallow.outputs, rows)
+        found.append((gain - error, Ensemble(_scored(task, both, rows), [*zip((shallow, entry), weights)], -NOISE)))
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def greedy(task: Task, entries: Sequence[Entry], least_lead: float | None) -> Ensemble | None:
+    """Return the greedy ensemble of all that was scored on all rows, if it has two members."""
+    entries = [e for e in scored(entries, len(task.target)) if e.known is not None and e.known.all()]
+    rows = np.arange(len(task.target))
+    if len(entries) < 2 or len(rows) < LEAST_ROWS:
+        return None
+    outputs = [e.outputs for e in entries if e.outputs is not None]
+    members = [(e, weight) for e, weight in zip(entries, greedy_weights(task, outputs, rows)) if weight]
+    if len(members) < 2:
+        return None
+    return Ensemble(_scored(task, out_of_sample(task, outputs, rows, task.seed), rows), members, least_lead)
+
+
+def _scored(task: Task, outputs: np.ndarray, rows: np.ndarray) -> Entry:
+    known = np.zeros(len(outputs), dtype=bool)
+    known[rows] = True
+    found = Entry(Candidate("ensemble", "ensemble", TRAINED, None), outputs, known, len(outputs))
+    found.score, found.error, found.status = task.score(outputs, rows), task.error_of(outputs, rows), "scored"
+    return found
 
 
 def greedy_weights(task: Task, outputs: Sequence[np.ndarray], rows: np.ndarray) -> list[int]:
@@ -48,18 +127,3 @@ def out_of_sample(task: Task, outputs: Sequence[np.ndarray], rows: np.ndarray, s
     for own, other in (halves, halves[::-1]):
         out[own] = mean_of(outputs, greedy_weights(task, outputs, other))[own]
     return out
-
-
-def voting(models: Sequence[tuple[str, Any]], weights: Sequence[int] | None, classes: np.ndarray | None) -> Any:
-    """Return scikit-learn's vote of fitted models: mean probabilities, or mean values."""
-    names, fitted = [name for name, _ in models], [model for _, model in models]
-    weights = None if weights is None else list(weights)
-    if classes is None:
-        vote: Any = VotingRegressor(list(models), weights=weights)
-    else:
-        vote = VotingClassifier(list(models), voting="soft", weights=weights)
-        vote.le_ = LabelEncoder().fit(classes)
-        vote.classes_ = vote.le_.classes_
-    vote.estimators_ = fitted
-    vote.named_estimators_ = Bunch(**dict(zip(names, fitted)))
-    return vote

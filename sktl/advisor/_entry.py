@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sktl._warn_once import warn_user
-from sktl.advisor._candidates import EPOCHS, TRAINED, Candidate
+from sktl.advisor._candidates import EPOCHS, TRAINED, Candidate, View
 from sktl.advisor._clock import CAUTION, Costs, TimeBudget, timed
 from sktl.advisor._material import Material
 from sktl.advisor._scoring import GOOD_ENOUGH
@@ -178,24 +177,27 @@ def try_on_few(entry: Entry, n_rows: int, fit_some: Callable[[Entry, int], Any])
     return seconds
 
 
-def fit_to_time(entry: Entry, material: Material, n_rows: int, budget: TimeBudget) -> bool:
-    """Take as many epochs as there is time for, a fold of so many rows and the final fit included; whether there are.
+def fit_to_time(entry: Entry, material: Material, n_rows: int, budget: TimeBudget, reserve: float = 0.0) -> bool:
+    """Take pictures as large, and as many epochs, as there is time for; whether there is any.
 
-    A candidate whose time nobody knows is left as it is.
+    A fold of so many rows has to end in time, and then the final fit, or what else `reserve` seconds are kept for. A
+    candidate whose time nobody knows is left as it is.
     """
     candidate = entry.candidate
-    if candidate.passes is None:
+    if not candidate.views:
         return budget.left > 0
-    for epochs in EPOCHS:
-        once = candidate.seconds(material, n_rows, epochs)
-        whole = candidate.seconds(material, material.n, epochs)
-        if once is None or whole is None or budget.allows(once + whole):
+    for view, epochs in ways(candidate.views):
+        once, whole = (view.seconds(material, n, epochs) for n in (n_rows, material.n))
+        if once is None or whole is None or budget.allows(once + max(whole, reserve)):
+            candidate.take(view, epochs)
             entry.epochs = epochs
-            if epochs != EPOCHS[0]:
-                candidate.estimator = clone(candidate.estimator).set_params(max_epochs=epochs)
-                candidate.name += f", {epochs} epochs"
             return True
     return False
+
+
+def ways(views: Sequence[View]) -> list[tuple[View, int]]:
+    """Return sizes of pictures and epochs, the dearest first; the fewest epochs only of the smallest pictures."""
+    return [(view, epochs) for view in views[:-1] for epochs in EPOCHS[:-1]] + [(views[-1], one) for one in EPOCHS]
 
 
 def rungs(n_rows: int, n_candidates: int, n_classes: int = 0) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sktl.advisor._material import Material
 VERSION = 1
 NEAREST = 3
 LONGEST_REASON = 120  # characters said of a line
+FOR_WANT_OF_TIME = re.compile(r"( at \d+ pixels)?(, \d+ epochs)?$")  # in the name of a training
 OF_ANOTHER_KIND = 10.0  # distance between pictures and rows, or classes and values
 
 
@@ -102,8 +104,13 @@ def _past(line: Any) -> Past:
     traits, scores = dict(line["traits"]), {str(name): float(score) for name, score in line["scores"].items()}
     if not all(isinstance(value, str) or math.isfinite(value) for value in traits.values()):
         raise ValueError("a trait is no number")
-    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
-    return Past(traits, finite, str(line["best"]))
+    finite = {whole_name(name): score for name, score in scores.items() if math.isfinite(score)}
+    return Past(traits, finite, whole_name(str(line["best"])))
+
+
+def whole_name(name: str) -> str:
+    """Return a candidate's name without the size of pictures and the epochs that there was time for."""
+    return FOR_WANT_OF_TIME.sub("", name)
 
 
 def note_experience(path: str | os.PathLike[str], traits: Mapping[str, Any], scores: Mapping[str, float], best: str):
@@ -142,4 +149,4 @@ def by_experience(
         merit[one.best] += weight
     simple = [c for c in candidates if c.tier == SIMPLE]
     others = [c for c in candidates if c.tier != SIMPLE]
-    return simple + sorted(others, key=lambda c: (c.tier, -merit[c.name])), near
+    return simple + sorted(others, key=lambda c: (c.tier, -merit[whole_name(c.name)])), near

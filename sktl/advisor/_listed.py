@@ -11,9 +11,9 @@ from sktl.advisor._candidates import (
     Candidate,
     CandidateFamily,
     CodesCandidates,
-    FineTuningCandidates,
 )
 from sktl.advisor._material import Material
+from sktl.advisor._trainings import FineTuningCandidates
 
 FAMILIES = {"codes": CodesCandidates, "fine-tune": FineTuningCandidates}
 

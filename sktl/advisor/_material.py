@@ -15,10 +15,10 @@ from sktl._validation import shorten
 from sktl.advisor._clock import TimeBudget
 from sktl.advisor._codes import ALL, AS_THEY_ARE, PENULTIMATE, PIXELS, Extraction, LayerCodes, extract, transformer_of
 from sktl.advisor._decision import Decision, decide
-from sktl.advisor._ensemble import voting
 from sktl.advisor._problem import TEXT, Problem, stratified
 from sktl.advisor._scoring import score_layers
 from sktl.advisor._two_layers import in_one_pass, picked
+from sktl.advisor._voting import voting
 from sktl.exceptions import BadImageError
 from sktl.features import make_codes_classifier
 

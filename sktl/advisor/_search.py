@@ -17,7 +17,7 @@ from sktl._warn_once import warn_user
 from sktl.advisor import _clock
 from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._clock import CAUTION, TimeBudget, timed
-from sktl.advisor._ensemble import LEAST_ROWS, greedy_weights, out_of_sample, voting
+from sktl.advisor._ensemble import Ensemble, greedy, with_training
 from sktl.advisor._entry import (
     FACTOR,
     GRACE,
@@ -38,6 +38,7 @@ from sktl.advisor._entry import (
 )
 from sktl.advisor._material import Material
 from sktl.advisor._tasks import Task
+from sktl.advisor._voting import voting
 
 PROBED = (10, 40, 160)  # rows on which an estimator is timed that nobody knows, where time is bounded
 
@@ -183,7 +184,7 @@ class Search:
     def _race(self, entry: Entry, folds: list, simple: Entry) -> None:
         """Try a training fold by fold, while it is not behind."""
         best = best_of([e for e in self.entries if e.tier != TRAINED], self.material.n) or simple
-        if self.budget.is_bounded and not fit_to_time(entry, self.material, len(folds[0][0]), self.budget):
+        if not fit_to_time(entry, self.material, len(folds[0][0]), self.budget, self._reserve()):
             return
         for i in range(len(folds)):
             if i and not self.budget.allows(self._seconds(entry, len(folds[i][0]), 0) + self._reserve(entry)):
@@ -209,10 +210,12 @@ class Search:
         """Return what is expected of the fit to all rows."""
         return 0.0 if entry.fitted is not None or not self.owner.refit else self._seconds(entry, self.material.n, 0.0)
 
-    def _reserve(self, entry: Entry) -> float:
-        """Return the seconds to keep for the final fit, of this candidate or of the best so far."""
+    def _reserve(self, *entries: Entry) -> float:
+        """Return the seconds to keep for the final fit, of these, of the best shallow candidate, or of a training."""
         best = best_of([e for e in self.entries if e.tier != TRAINED], self.material.n)
-        return max(self._final(entry), 0.0 if best is None else self._final(best))
+        trained = [e for e in scored(self.entries, self.material.n) if e.tier == TRAINED]
+        known = [*entries, *trained, *([] if best is None else [best])]
+        return max((self._final(e) for e in known), default=0.0)
 
     def _evaluate(self, entry: Entry, folds: list, size: int) -> None:
         """Add the outputs of the folds that have none yet; in a new rung all of them."""
@@ -310,34 +313,29 @@ class Search:
         return False
 
     def _ensemble(self, best: Entry) -> Entry | None:
-        """Return the greedy ensemble if it is ahead of the best out of fold, and there is time for its members."""
-        entries = [e for e in scored(self.entries, self.material.n) if e.known is not None and e.known.all()]
-        rows = np.arange(self.material.n)
-        if len(entries) < 2 or len(rows) < LEAST_ROWS or best not in entries or self.was_interrupted:
+        """Return the ensemble that should be taken instead of the best, if there is one, and time for its members."""
+        if best not in scored(self.entries, self.material.n) or self.was_interrupted:
             return None
         if not (self.owner.ensemble and self.owner.refit and self.task.averages):
             return None
-        outputs = [e.outputs for e in entries if e.outputs is not None]
-        weights = greedy_weights(self.task, outputs, rows)
-        members = [(e, weight) for e, weight in zip(entries, weights) if weight]
-        if len(members) < 2:
-            return None
-        honest = out_of_sample(self.task, outputs, rows, self.task.seed)
-        found = Entry(Candidate("ensemble", "ensemble", TRAINED, None), honest, np.ones(len(rows), dtype=bool))
-        found.n_rows, found.score = len(rows), self.task.score(honest, rows)
-        found.error, found.status = self.task.error_of(honest, rows), "scored"
-        self.entries.append(found)
-        if not is_ahead(self.task, found, best):
-            return None
-        if not self.budget.allows(sum(self._final(e) for e, _ in members)) or not all(
-            self._finish(e) for e, _ in members
-        ):
-            found.status = "scored; no time to fit it to all rows"
-            return None
-        named = [(e.candidate.name.replace("__", "_"), e.fitted) for e, _ in members]
-        found.fitted = voting(named, [weight for _, weight in members], self.task.labels)
-        found.candidate.name = "ensemble of " + ", ".join(name for name, _ in named)
-        return found
+        is_pictures = self.material.problem.is_pictures  # of which each member may be a pass of the network
+        several = greedy(self.task, self.entries, None if is_pictures else -NOISE)
+        better: list[Ensemble] = []
+        top = best
+        for found in (with_training(self.task, self.entries, best), several):
+            if found is not None:
+                self.entries.append(found.entry)
+                if found.is_better(self.task, top):
+                    better, top = [*better, found], found.entry
+        for found in reversed(better):
+            entry, members = found.entry, found.members
+            if self.budget.allows(sum(self._final(e) for e, _ in members)) and all(self._finish(e) for e, _ in members):
+                named = [(e.candidate.name.replace("__", "_"), e.fitted) for e, _ in members]
+                entry.fitted = voting(named, [weight for _, weight in members], self.task.labels)
+                entry.candidate.name = "ensemble of " + ", ".join(name for name, _ in named)
+                return entry
+            entry.status = "scored; no time to fit it to all rows"
+        return None
 
     # The one-standard-error rule (Breiman et al. 1984): the simplest one that the best is not ahead of for sure.
     def _chosen(self, simple: Entry) -> Entry:

@@ -103,6 +103,10 @@ class Task:
         """Return what an ensemble is chosen by."""
         return self.score(outputs, rows)
 
+    def gained(self, outputs: np.ndarray, others: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+        """Return by how much outputs are worth more than others, and the standard error of that."""
+        return self.lead(outputs, others, rows)
+
     def score(self, outputs: np.ndarray, rows: np.ndarray) -> float:
         """Return the score of the outputs of some rows."""
         return float(self.scorer(self.model(outputs), rows[:, None], self.target[rows]))
@@ -201,10 +205,17 @@ class ClassTask(Task):
 
         Few rows make a nearest neighbour look right by luck; its ones and zeros show when it is wrong.
         """
-        if not (self.is_default and self.keeps_proba):
+        if not (self.is_default and self.keeps_proba and len(rows) > 1):
             return True
+        gain, error = self.gained(outputs, others, rows)
+        return gain >= -error
+
+    def gained(self, outputs: np.ndarray, others: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+        """Return by how much the mean log-probability of the true class is higher; for another score, its lead."""
+        if not (self.is_default and self.keeps_proba):
+            return super().gained(outputs, others, rows)
         gains = self._log_probability(outputs, rows) - self._log_probability(others, rows)
-        return bool(gains.mean() >= -gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else True
+        return float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
 
     def _log_probability(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return the log-probability of each row's true class."""

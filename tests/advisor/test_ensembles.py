@@ -1,0 +1,146 @@
+"""Means of what a search has fitted: when one is taken, and how much each member counts."""
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import log_loss
+from sklearn.tree import DecisionTreeClassifier
+
+from sktl import AutoTransferClassifier
+from sktl.advisor._candidates import SHALLOW, TRAINED, Candidate, View
+from sktl.advisor._ensemble import Ensemble, greedy, with_training
+from sktl.advisor._entry import Entry
+from sktl.advisor._tasks import ClassTask
+
+N = 120
+
+
+def task_of(y, scoring=None):
+    return ClassTask(y, scoring, 0, np.arange(3))
+
+
+def outputs_of(y, n_wrong, confidence, seed):
+    """Return probabilities of the true class that are `confidence`, but for so many rows."""
+    rng = np.random.default_rng(seed)
+    shown = y.copy()
+    wrong = rng.permutation(len(y))[:n_wrong]
+    shown[wrong] = (shown[wrong] + 1) % 3
+    return (np.eye(3)[shown] * (confidence - (1 - confidence) / 2) + (1 - confidence) / 2).astype(np.float32)
+
+
+def entry_of(name, tier, outputs, known=None, views=()):
+    known = np.ones(len(outputs), dtype=bool) if known is None else known
+    estimator = DecisionTreeClassifier()
+    candidate = Candidate(name, "given", tier, estimator, views=views)
+    return Entry(candidate, np.where(known[:, None], outputs, np.nan), known, len(outputs))
+
+
+@pytest.fixture
+def y():
+    return np.random.default_rng(0).integers(0, 3, N)
+
+
+def scored_entry(task, *args, **kwargs):
+    entry = entry_of(*args, **kwargs)
+    entry.score = task.score(entry.outputs, np.flatnonzero(entry.known))
+    return entry
+
+
+@pytest.mark.parametrize(("n_wrong", "weights"), [(40, [2, 1]), (6, [1, 1])])
+def test_a_training_that_is_behind_counts_half_as_much(y, n_wrong, weights):
+    task, known = task_of(y), np.arange(N) < 60  # one of two folds
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 20, 0.7, 1))
+    trained = scored_entry(task, "full", TRAINED, outputs_of(y, n_wrong, 0.7, 2), known, (View((1.0, 1.0)),))
+    found = with_training(task, [shallow, trained], shallow)
+    assert [weight for _, weight in found.members] == weights
+    share = weights[0] / sum(weights)
+    expected = share * shallow.outputs[known] + (1 - share) * trained.outputs[known]
+    np.testing.assert_allclose(found.entry.outputs[known], expected, rtol=1e-6)
+    assert not found.entry.known[~known].any()
+    assert found.entry.score == np.mean(expected.argmax(1) == y[known])
+
+
+def test_the_training_that_helps_most_is_taken(y):
+    task = task_of(y)
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 20, 0.7, 1))
+    views = (View((1.0, 1.0)),)
+    same = scored_entry(task, "same", TRAINED, shallow.outputs.copy(), views=views)
+    other = scored_entry(task, "other", TRAINED, outputs_of(y, 20, 0.7, 2), views=views)
+    found = with_training(task, [shallow, same, other], shallow)
+    assert found.members == [(shallow, 1), (other, 1)]
+    assert found.is_better(task, shallow)
+    loss = log_loss(y, found.entry.outputs, labels=range(3))
+    assert loss < min(log_loss(y, e.outputs, labels=range(3)) for e in (shallow, other))
+    alike = with_training(task, [shallow, same], shallow)
+    assert not alike.is_better(task, shallow)  # nothing is gained
+
+
+def test_a_training_of_few_rows_says_nothing(y):
+    task, known = task_of(y), np.arange(N) < 39
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 20, 0.7, 1))
+    trained = scored_entry(task, "full", TRAINED, outputs_of(y, 5, 0.9, 2), known, (View((1.0, 1.0)),))
+    assert with_training(task, [shallow, trained], shallow) is None
+    assert with_training(task, [shallow], shallow) is None
+
+
+def test_better_probabilities_decide_unless_the_score_is_worse(y):
+    task = task_of(y)
+    best = scored_entry(task, "best", SHALLOW, outputs_of(y, 20, 0.6, 1))
+    surer = best.outputs.copy()
+    right = surer.argmax(1) == y
+    surer[right] = np.eye(3)[y[right]] * 0.94 + 0.02  # right about the same rows and one more, and surer of them
+    one_more = np.flatnonzero(~right)[0]
+    surer[one_more] = np.eye(3)[y[one_more]] * 0.94 + 0.02
+    worse = surer.copy()
+    for row in np.flatnonzero(right)[:10]:
+        worse[row] = np.roll(worse[row], 1)
+
+    def ensemble(outputs, least_lead):
+        return Ensemble(scored_entry(task, "ensemble", TRAINED, outputs), [], least_lead)
+
+    assert ensemble(surer, -1.0).is_better(task, best)
+    assert not ensemble(surer, None).is_better(task, best)  # one row in 120 is noise
+    assert not ensemble(worse, -1.0).is_better(task, best)
+    level = surer.copy()
+    level[np.flatnonzero(right)[0]] = np.roll(level[np.flatnonzero(right)[0]], 1)
+    assert ensemble(level, -1.0).is_better(task, best)
+    assert not ensemble(level, -1.0).is_better(task_of(y, "balanced_accuracy"), best)  # asks for other things
+
+
+def test_a_mean_with_a_constant_is_no_gain():
+    # It has a lower log-loss than the ones and zeros of a tree, and is right about the same rows.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 4))
+    labels = (X[:, 0] * X[:, 1] > 0).astype(int)
+    given = [("constant", DummyClassifier()), ("tree", DecisionTreeClassifier(random_state=0))]
+    assert AutoTransferClassifier(given).fit(X, labels).best_candidate_ == "tree"
+
+
+def test_greedy_needs_two_members(y):
+    task = task_of(y)
+    right = scored_entry(task, "right", SHALLOW, outputs_of(y, 0, 0.99, 1))
+    wrong = scored_entry(task, "wrong", SHALLOW, outputs_of(y, 100, 0.9, 2))
+    assert greedy(task, [right, wrong], -1.0) is None
+    pair = [scored_entry(task, str(i), SHALLOW, outputs_of(y, 30, 0.7, i)) for i in range(2)]
+    found = greedy(task, pair, -1.0)
+    assert {e.candidate.name for e, _ in found.members} == {"0", "1"}
+
+
+def test_of_trainings_the_surest_gain_counts(y):
+    task, views = task_of(y), (View((1.0, 1.0)),)
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 40, 0.7, 1))
+    few = np.arange(N) < 40
+    sure = scored_entry(task, "sure", TRAINED, outputs_of(y, 10, 0.8, 2), views=views)
+    lucky = outputs_of(y, 10, 0.8, 2)
+    lucky[few] = np.eye(3)[y[few]] * 0.7 + 0.1
+    lucky[np.flatnonzero(few)[:3]] = np.roll(lucky[np.flatnonzero(few)[:3]], 1, axis=1)
+    lucky = scored_entry(task, "lucky", TRAINED, lucky, few, views)
+    both = [with_training(task, [shallow, one], shallow).entry for one in (sure, lucky)]
+    gains = [task.gained(e.outputs, shallow.outputs, np.flatnonzero(e.known)) for e in both]
+    expected = (sure, lucky)[int(np.argmax([gain - error for gain, error in gains]))]
+    assert with_training(task, [shallow, sure, lucky], shallow).members[1][0] is expected
+    for (gain, error), e in zip(gains, both):
+        rows = np.flatnonzero(e.known)
+        one, other = (np.log(each[rows, y[rows]].astype(float)) for each in (e.outputs, shallow.outputs))
+        assert gain == pytest.approx(np.mean(one - other))
+        assert error == pytest.approx(np.std(one - other, ddof=1) / np.sqrt(len(rows)))
