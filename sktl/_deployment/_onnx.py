@@ -119,9 +119,11 @@ class _Prepared(nn.Module):
 
 def export_onnx(
     module: DeployedNetwork, given: Preprocessing | int, path: str | os.PathLike, described: dict[str, Any], *,
-    preprocess: bool,
+    preprocess: bool, is_prepared: bool = False,
 ) -> None:  # fmt: skip
     """Write the network as an ONNX file; its header says what goes in and what comes out.
+
+    With `is_prepared` the module scales and crops pictures itself.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def export_onnx(
         height, width = given.size
         if preprocess:
             whole, shape = (
-                _Prepared(given, module),
+                module if is_prepared else _Prepared(given, module),
                 {**shape, 2: torch.export.Dim("height"), 3: torch.export.Dim("width")},
             )
             height, width = 2 * height + 3, 3 * width + 7  # a shape that is like no other

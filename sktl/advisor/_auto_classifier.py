@@ -29,9 +29,12 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     fitted first, so that there is an answer early. Then come other shallow models on codes of several layers, by
     successive halving over rows [1]_, and then trainings of the network, by racing over the folds; the rules of
     `TransferAdvisor` say in which order. Another takes the place of the first, and what is dearer that of what is
-    simpler, only if it is ahead under cross-validation by more than the standard error of the difference [2]_. A greedy
-    ensemble of what was scored [3]_ is taken if it is ahead in the same way, on rows that its weights were not chosen
-    by.
+    simpler, only if it is ahead under cross-validation by more than the standard error of the difference [2]_.
+
+    Means come last. That of the best shallow model and of a training on pictures is taken if its probabilities are
+    better out of fold, and its score is not worse by more than noise; the shallow one counts twice where the training
+    alone is behind it. So is a greedy ensemble [3]_ of models of rows or texts, judged on rows that its weights were
+    not chosen by. Of pictures, where each member may be a pass of the network, it has to be ahead by more than noise.
 
     Where y has unlabelled rows that differ from the labelled ones, labels are carried over: adaptations are compared,
     and the choice is made by `sktl.metrics.InformationMaximizationScorer`, which needs no labels of the target.
@@ -64,7 +67,7 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     refit : bool, default=True
         Whether the best is fitted to all rows, and predicts.
     ensemble : bool, default=True
-        Whether a greedy ensemble is tried too.
+        Whether means of what was fitted are tried too.
     experience : str or path, default=None
         A file of JSON lines. What did best on the nearest data sets in it is tried first, and this search is added. A
         line that cannot be used is named by a warning.

@@ -15,7 +15,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sktl._deployment import DeployedNetwork, Exportable, as_list, check_place, described_pictures, export_onnx
+from sktl._deployment import (
+    DeployedNetwork,
+    Exportable,
+    GraphPreprocessing,
+    as_list,
+    check_place,
+    described_pictures,
+    export_onnx,
+)
 from sktl._preprocessing import Preprocessing
 from sktl.backbones import CodeNetwork
 from sktl.features._cnn_codes import CNNCodesTransformer
@@ -53,7 +61,8 @@ def pipeline_to_onnx(model: Any, path: str | os.PathLike, *, preprocess: bool = 
     TypeError
         If a step cannot be written as part of a network; it is named.
     ValueError
-        If ONNX lacks operators of the network, or members of a vote see pictures at different sizes.
+        If ONNX lacks operators of the network, or members of a vote see pictures at different sizes and preprocess is
+        False.
 
     See Also
     --------
@@ -73,7 +82,7 @@ def pipeline_to_onnx(model: Any, path: str | os.PathLike, *, preprocess: bool = 
     """
     check_is_fitted(model)
     check_place(path)
-    network, given = part_of(model)
+    network, given = part_of(model, preprocess=preprocess)
     if preprocess and not isinstance(given, Preprocessing):
         raise ValueError(f"preprocess=True scales pictures, but this {type(model).__name__} was fitted on rows.")
     described: dict[str, Any] = {"input": described_pictures(given, preprocess)}
@@ -82,12 +91,20 @@ def pipeline_to_onnx(model: Any, path: str | os.PathLike, *, preprocess: bool = 
     is_values = not hasattr(model, "classes_")
     unit = SimpleNamespace(mean_=[0.0], scale_=[1.0]) if is_values else None
     export_onnx(
-        DeployedNetwork(network, target=unit, is_single=is_values), given, path, described, preprocess=preprocess
+        DeployedNetwork(network, target=unit, is_single=is_values),
+        given,
+        path,
+        described,
+        preprocess=preprocess,
+        is_prepared=getattr(network, "prepares", False),
     )
 
 
-def part_of(model: Any) -> tuple[nn.Module, Preprocessing | int]:
+def part_of(model: Any, *, preprocess: bool = False) -> tuple[nn.Module, Preprocessing | int]:
     """Return a whole fitted model as a module, and what it takes.
+
+    With `preprocess`, a vote whose members see pictures at different sizes takes them as they were decoded, which its
+    `prepares` says.
 
     Raises
     ------
@@ -95,7 +112,7 @@ def part_of(model: Any) -> tuple[nn.Module, Preprocessing | int]:
         If it cannot be one network.
     """
     if isinstance(model, VotingClassifier):
-        return _vote_of(model)
+        return _vote_of(model, preprocess)
     if isinstance(model, Exportable):
         return model._deployed()
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
@@ -140,19 +157,25 @@ def codes_network(transformer: CNNCodesTransformer) -> tuple[nn.Module, Preproce
     return _Codes(network.float()), recipe.preprocessing
 
 
-def _vote_of(model: VotingClassifier) -> tuple[nn.Module, Preprocessing | int]:
+def _vote_of(model: VotingClassifier, preprocess: bool) -> tuple[nn.Module, Preprocessing | int]:
     weights = weights_of(model)
     codes = _of_one_network(model.estimators_)
     if codes:
         return _vote_on_layers(model.estimators_, codes, weights)
     parts = [part_of(member) for member in model.estimators_]
     given = parts[0][1]
-    if any(other != given for _, other in parts):
+    members = [network for network, _ in parts]
+    if all(other == given for _, other in parts):
+        return Vote(members, weights), given
+    if not (preprocess and all(isinstance(own, Preprocessing) for _, own in parts)):
         raise ValueError(
-            "Members of the vote see pictures at different sizes, which one network cannot do. Write one of them: "
-            "best_estimator_.estimators_[0], or search with ensemble=False."
+            "Members of the vote see pictures at different sizes, so that the file has to scale them itself: set "
+            "preprocess=True. Or write one of them, best_estimator_.estimators_[0], or search with ensemble=False."
         )
-    return Vote([network for network, _ in parts], weights), given
+    prepared = [
+        nn.Sequential(GraphPreprocessing(own), network) for network, own in parts if isinstance(own, Preprocessing)
+    ]
+    return Vote(prepared, weights, prepares=True), given
 
 
 class _VoteOnLayers(nn.Module):

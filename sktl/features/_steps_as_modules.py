@@ -178,10 +178,11 @@ def _(step: ColumnTransformer) -> nn.Module:
 
 
 class Vote(nn.Module):
-    """Logarithm of the members' mean probabilities."""
+    """Logarithm of the members' mean probabilities; `prepares` says that they scale pictures themselves."""
 
-    def __init__(self, members: list[nn.Module], weights: Any):
+    def __init__(self, members: Sequence[nn.Module], weights: Any, *, prepares: bool = False):
         super().__init__()
+        self.prepares = prepares
         self.members = nn.ModuleList(members)
         self.weights = [float(weight) / float(np.sum(weights)) for weight in weights]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
@@ -21,6 +22,7 @@ from sktl import CNNCodesTransformer, make_codes_classifier
 from sktl.features import LogisticRegressionLOO, pipeline_to_onnx
 from sktl.features._pipeline_to_onnx import part_of
 from sktl.fewshot import ProtoNetClassifier
+from sktl.finetuning import FineTunedClassifier
 
 CALIBRATED = CalibratedClassifierCV(LinearSVC(random_state=0), cv=3, ensemble=False)
 WITH_PROBABILITIES = {
@@ -118,8 +120,28 @@ def test_votes(network, pictures):
     assert outputs_of(vote, X) == pytest.approx(vote.predict_proba(X), abs=1e-4)
     sizes = [(str(size), make_codes_classifier(CNNCodesTransformer(network, image_size=size))) for size in (32, 48)]
     vote = VotingClassifier(sizes, voting="soft").fit(*pictures)
-    with pytest.raises(ValueError, match="different sizes"):
+    with pytest.raises(ValueError, match="different sizes, so that the file has to scale them itself: set preprocess"):
         part_of(vote)
+
+
+def test_a_vote_of_codes_and_a_training_at_another_size(network, pictures, tmp_path):
+    pytest.importorskip("onnxscript", reason="torch exports to ONNX by onnxscript, an optional package")
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX files are run by onnxruntime")
+    codes = make_codes_classifier(CNNCodesTransformer(network, image_size=32, cache=None))
+    trained = FineTunedClassifier(network, strategy="full", image_size=24, max_epochs=1, random_state=0)
+    vote = VotingClassifier([("codes", codes), ("full", trained)], voting="soft", weights=[2, 1]).fit(*pictures)
+    with pytest.raises(ValueError, match="different sizes"):
+        pipeline_to_onnx(vote, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+    pipeline_to_onnx(vote, tmp_path / "model.onnx", preprocess=True)
+    session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for shown in (pictures[0], pictures[0][:7, :37, 3:]):  # of any size, and any number
+        (found,) = session.run(None, {"pictures": np.ascontiguousarray(shown.transpose(0, 3, 1, 2))})
+        proba = torch.from_numpy(found).softmax(1).numpy()
+        assert proba == pytest.approx(vote.predict_proba(shown), abs=5e-3)
+    own = 2 * codes.fit(*pictures).predict_proba(pictures[0])
+    own += clone(trained).fit(*pictures).predict_proba(pictures[0])
+    assert vote.predict_proba(pictures[0]) == pytest.approx(own / 3, abs=1e-5)
 
 
 def test_a_vote_at_the_end_of_a_pipeline():
