@@ -40,7 +40,7 @@ class Ensemble:
         if is_ahead(task, self.entry, best):
             return True
         own, other = self.entry, best
-        if self.least_lead is None or not (task.is_default and own.has_probabilities and other.has_probabilities):
+        if self.least_lead is None or not task.is_default or other.is_of_labels:
             return False
         if own.outputs is None or other.outputs is None or own.known is None or other.known is None:
             return False
@@ -59,7 +59,7 @@ def with_training(task: Task, entries: Sequence[Entry], best: Entry) -> Ensemble
     """
     n = len(task.target)
     shallow = best if best.tier != TRAINED else best_of([e for e in entries if e.tier != TRAINED], n)
-    if shallow is None or shallow.outputs is None or shallow.known is None:
+    if shallow is None or shallow.outputs is None or shallow.known is None or shallow.is_of_labels:
         return None
     found: list[tuple[float, Ensemble]] = []
     for entry in scored([e for e in entries if e.candidate.views], n):
@@ -78,6 +78,7 @@ def with_training(task: Task, entries: Sequence[Entry], best: Entry) -> Ensemble
 def greedy(task: Task, entries: Sequence[Entry], least_lead: float | None) -> Ensemble | None:
     """Return the greedy ensemble of all that was scored on all rows, if it has two members."""
     entries = [e for e in scored(entries, len(task.target)) if e.known is not None and e.known.all()]
+    entries = [e for e in entries if not e.is_of_labels]
     rows = np.arange(len(task.target))
     if len(entries) < 2 or len(rows) < LEAST_ROWS:
         return None

@@ -49,6 +49,10 @@ class Entry:
         In words.
     fitted : estimator or None
         To all rows.
+    epochs : int
+        Of a training.
+    is_of_labels : bool
+        Whether outputs are its labels, which its probabilities do not tell, if it has any: it cannot be averaged.
     """
 
     candidate: Candidate
@@ -61,6 +65,7 @@ class Entry:
     status: str = NOT_TRIED
     fitted: Any = None
     epochs: int = EPOCHS[0]
+    is_of_labels: bool = False
 
     @property
     def n_scored(self) -> int:
@@ -86,6 +91,18 @@ class Entry:
     def has_probabilities(self) -> bool:
         """Whether its outputs are probabilities; an ensemble's are a mean of them."""
         return self.candidate.estimator is None or hasattr(self.candidate.estimator, "predict_proba")
+
+    def note_labels(self, task: Task, model: Any, X: Any, outputs: np.ndarray) -> None:
+        """Note whether outputs are labels alone: there are no probabilities, or a threshold of its own decides."""
+        has_proba = hasattr(model, "predict_proba")
+        if task.labels is None or self.is_of_labels or (has_proba and not self.candidate.is_given):
+            return
+        is_label = bool(((outputs == 0) | (outputs == 1)).all())
+        if is_label and has_proba:  # ones and zeros may be its probabilities, a tree's say
+            proba = np.asarray(model.predict_proba(X))
+            self.is_of_labels = not bool(((proba == 0) | (proba == 1)).all())
+        else:
+            self.is_of_labels = is_label
 
 
 def is_ahead(task: Task, entry: Entry, other: Entry) -> bool:

@@ -279,7 +279,9 @@ class Search:
         model = self._fitted(entry, train)
         part = entry.candidate.part
         X = take_rows(self.material.X, test) if part is None else part.codes[test]
-        return self.task.outputs(model, X, is_given=entry.candidate.is_given)
+        outputs = self.task.outputs(model, X, is_given=entry.candidate.is_given)
+        entry.note_labels(self.task, model, X, outputs)
+        return outputs
 
     def _fitted(self, entry: Entry, rows: np.ndarray) -> Any:
         part = entry.candidate.part

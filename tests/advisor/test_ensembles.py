@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier
@@ -144,3 +146,45 @@ def test_of_trainings_the_surest_gain_counts(y):
         one, other = (np.log(each[rows, y[rows]].astype(float)) for each in (e.outputs, shallow.outputs))
         assert gain == pytest.approx(np.mean(one - other))
         assert error == pytest.approx(np.std(one - other, ddof=1) / np.sqrt(len(rows)))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "is_of_labels"),
+    [
+        (LinearSVC(random_state=0), True), (DecisionTreeClassifier(random_state=0), False),
+        (DecisionTreeClassifier(max_depth=2, random_state=0), False),
+        (FixedThresholdClassifier(DecisionTreeClassifier(max_depth=2, random_state=0), threshold=0.97), True),
+    ],
+)  # fmt: skip
+def test_a_model_whose_probabilities_are_not_its_answers_is_no_member(estimator, is_of_labels):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 3))
+    labels = (X[:, 0] + 0.5 * rng.normal(size=N) > 0).astype(int)
+    task = ClassTask(labels, None, 0, np.array([0, 1]))
+    entry = Entry(Candidate("mine", "given", SHALLOW, estimator, is_given=True))
+    model = estimator.fit(X[::2], labels[::2])
+    outputs = task.outputs(model, X[1::2], is_given=True)
+    entry.note_labels(task, model, X[1::2], outputs)
+    assert entry.is_of_labels == is_of_labels
+    every = task.outputs(model, X, is_given=True)
+    entry.outputs, entry.known, entry.n_rows = every, np.ones(N, dtype=bool), N
+    entry.score = task.score(every, np.arange(N))
+    rest = [scored_entry(task, str(i), SHALLOW, two_classes(labels, i)) for i in range(2)]
+    found = greedy(task, [entry, *rest], -1.0)
+    names = {e.candidate.name for e, _ in found.members}
+    assert names == {"0", "1"} or not is_of_labels
+
+
+def two_classes(labels, seed):
+    outputs = outputs_of(labels, 30, 0.7, seed)
+    return outputs[:, :2] / outputs[:, :2].sum(1, keepdims=True)
+
+
+def test_trees_that_are_sure_are_members():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 4))
+    labels = (X[:, 0] * X[:, 1] > 0).astype(int)
+    given = [(f"tree {i}", DecisionTreeClassifier(max_features=1, random_state=i)) for i in range(6)]
+    model = AutoTransferClassifier(given).fit(X, labels)
+    assert model.best_strategy_ == "ensemble"
+    assert model.best_estimator_.predict_proba(X).shape == (400, 2)
