@@ -72,7 +72,7 @@ class AdviceReport:
     >>> X = np.random.default_rng(0).normal(size=(40, 3))
     >>> report = TransferAdvisor().fit(X, X[:, 0] > 0).report_
     >>> print(str(report).splitlines()[2])
-    Advice: linear: a linear classifier on the rows as they are.
+    Advice: linear and forest: the mean of a linear classifier and a random forest on the rows as they are.
     """
 
     title: str

@@ -133,7 +133,7 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
     >>> y = np.where(X[:, 0] > 0, "right", "left")
     >>> model = AutoTransferClassifier(candidates="codes", time_budget=20).fit(X, y)
     >>> model.best_candidate_, model.predict([[3.0, 0.0, 0.0]]).tolist()
-    ('logistic regression', ['right'])
+    ('logistic regression and random forest', ['right'])
     """
 
     __metadata_request__fit: ClassVar[dict] = {"sample_domain": True, "groups": True}

@@ -25,7 +25,14 @@ from sklearn.utils._param_validation import Interval
 from sktl._documented import Documented
 from sktl._inputs import ROWS
 from sktl.advisor._codes import PENULTIMATE, LayerCodes
-from sktl.advisor._linear_models import has_many_columns, linear_classifier
+from sktl.advisor._linear_models import (
+    LINEAR_AND_FOREST,
+    MOST_FOREST_ROWS,
+    has_many_columns,
+    linear_and_forest,
+    linear_classifier,
+    suits_forest,
+)
 from sktl.advisor._material import MOST_CLASSES_SOLVED, Material, assembled, scaled
 from sktl.advisor._problem import TEXT
 from sktl.advisor._text_models import are_short, letters, pairs_of_words, words, words_and_letters
@@ -37,7 +44,6 @@ SIMPLE, SHALLOW, TRAINED = 0, 1, 2  # tiers: each has to be ahead of the ones be
 ALPHAS = np.logspace(-3, 3, 13)
 INNER_FOLDS = 3
 MOST_KERNEL_ROWS = 3000
-MOST_FOREST_ROWS = 10_000  # of more, boosted trees make as much in less time
 EPOCHS = (10, 6, 3)  # of a training, the first that the time allows
 LOGISTIC = "logistic regression"
 WORDS_AND_LETTERS = "logistic regression on words and letters"
@@ -143,9 +149,10 @@ class CodesCandidates(CandidateFamily):
 
     For pictures: logistic regression on the layer that the rules of `TransferAdvisor` expect most of, then logistic
     regression on other layers, those that leave-one-out ranks highest and the last one, and support vector machines,
-    nearest neighbours and prototypes on the first. Codes are computed once for all. For feature rows: the same on
-    standardised columns, boosted trees and a random forest (up to 10,000 rows). Few rows with 64 columns or more may be
-    codes: logistic regression chooses their scale there. For texts: logistic regression on tf-idf of words, pairs of
+    nearest neighbours and prototypes on the first. Codes are computed once for all. For feature rows: the mean of
+    logistic regression on standardised columns and a random forest (up to 10,000 rows), each alone, boosted trees, and
+    the others. Few rows with 64 columns or more may be codes: logistic regression comes first there, and chooses their
+    scale. For texts: logistic regression on tf-idf of words, pairs of
     words and letters together, where all texts have up to five million characters; then other linear models on one of
     these.
 
@@ -161,7 +168,7 @@ class CodesCandidates(CandidateFamily):
     >>> X = np.random.default_rng(0).normal(size=(40, 3))
     >>> model = AutoTransferClassifier([CodesCandidates(n_layers=1)], n_candidates=2).fit(X, X[:, 0] > 0)
     >>> model.best_candidate_
-    'logistic regression'
+    'logistic regression and random forest'
     """
 
     _parameter_constraints: ClassVar[dict] = {"n_layers": [Interval(Integral, 0, None, closed="left")]}
@@ -257,7 +264,9 @@ def _on_rows(owner: Any, material: Material, is_values: bool) -> list[Candidate]
         if len(material.problem.classes) > MOST_CLASSES_SOLVED:
             models = few
         else:
-            models = {"logistic regression": linear_classifier(material.X, len(material.problem.classes), owner.device)}
+            of_rows = material.X, len(material.problem.classes), owner.device
+            models = {LINEAR_AND_FOREST: linear_and_forest(*of_rows, seed)} if suits_forest(material.X) else {}
+            models[LOGISTIC] = linear_classifier(*of_rows)
             if material.n >= 50:
                 models["boosted trees"] = HistGradientBoostingClassifier(random_state=seed)
                 if material.n <= MOST_FOREST_ROWS:

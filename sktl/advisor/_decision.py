@@ -16,10 +16,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
+from sktl._inputs import ROWS
 from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, LayerCodes, transformer_of
 from sktl.advisor._layer_prior import SHIPPED, UNDECIDED, most_promising
-from sktl.advisor._linear_models import chooses_scale, linear_classifier
+from sktl.advisor._linear_models import chooses_scale, linear_and_forest, linear_classifier, suits_forest
 from sktl.advisor._problem import TEXT, Problem
 from sktl.advisor._scoring import GOOD_ENOUGH, Lead, ScoredLayer, lead, n_neighbours, standard_error
 from sktl.advisor._shift import Shift, shifts
@@ -44,6 +45,7 @@ STRATEGIES = {
     "scratch": "all layers from random values",
     "adapt": "labels from one domain, carried over to the other",
     "linear": "a linear classifier on the rows as they are",
+    "linear and forest": "the mean of a linear classifier and a random forest on the rows as they are",
     "neighbours": "nearest neighbours on the rows as they are",
     "boosted trees": "boosted trees on the rows as they are",
 }
@@ -136,6 +138,12 @@ def decide(
     ahead = None if runner_up is None else lead(chosen, runner_up, score)
     between = shifts(problem, found, chosen.part, advisor.random_state)
     strategy = _strategy(problem, layers, chosen, score, size, is_similar, between, trees, reasons)
+    if strategy == "linear" and problem.kind == ROWS and chosen.part.item is None and suits_forest(problem.X):
+        strategy = "linear and forest"
+        reasons.append(
+            "A forest is asked beside the linear classifier: on 23 tables of 8 to 24 rows a class the mean of both was "
+            "1.2 points ahead of the linear classifier alone, with better probabilities."
+        )
     if strategy in ("codes", "linear") and _looks_at_letters(advisor, problem, chosen.part):
         reasons.append(
             "Words were looked at. The estimator takes pairs of words and letters beside them: on each of eight sets "
@@ -260,6 +268,9 @@ def _estimator(
     if strategy in ("fine-tune", "fine-tune all", "scratch"):
         how: dict[str, Any] = {} if strategy == "fine-tune" else {"strategy": FINE_TUNING[strategy]}
         model: Any = FineTunedClassifier(**network, **how, **pictures)
+        return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
+    if strategy == "linear and forest":
+        model = linear_and_forest(part.codes, len(problem.classes), advisor.device, advisor.random_state)
         return LabelledOnly(model, **_mark(advisor)) if problem.n_unlabelled else model
     if strategy == "linear" and part.item is None and chooses_scale(part.codes, len(problem.classes)):
         model = linear_classifier(part.codes, len(problem.classes), advisor.device)

@@ -58,9 +58,10 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     large, unlike         all layers at once; from scratch, if plain pixels do as well as the network's codes
     unlabelled rows that  adaptation: statistics of each domain aligned, or `DomainAdaptedClassifier` if labels
     differ from labelled  are many
-    rows of features      linear; nearest neighbours (prototypes, with five a class or fewer; a network from scratch,
-                          if large) where leave-one-out says more than noise for them; boosted trees where they are
-                          ahead of these in three folds
+    rows of features      the mean of a linear classifier and a random forest (linear alone, if they may be codes);
+                          nearest neighbours (prototypes, with five a class or fewer; a network from scratch, if
+                          large) where leave-one-out says more than noise for them; boosted trees where they are ahead
+                          of these in three folds
     text                  a linear classifier on tf-idf of words, their pairs and letters (if long: words), or on
                           codes of the transformers given; sparse codes are not adapted
     ===================== ==================================================================================
@@ -111,7 +112,7 @@ class TransferAdvisor(CallbackSupportMixin, ModuleSharingMixin):
     ----------
     strategy_ : str
         "prototypes", "codes", "earlier codes", "fine-tune", "fine-tune all", "scratch", "adapt", "linear",
-        "neighbours" or "boosted trees".
+        "linear and forest", "neighbours" or "boosted trees".
     similarity_ : float or None
         From 0 to 1; None where there is no network to be similar to.
     similarity_evidence_ : dict of str to float

@@ -1042,7 +1042,7 @@ class TestManyColumns:
     def test_trees_come_last_of_the_shallow_ones(self):
         X, y = self.codes()
         for n_columns, is_early in ((200, False), (63, True)):
-            table = AutoTransferClassifier(["codes"], n_candidates=2).fit(X[:, :n_columns], y).leaderboard_
+            table = AutoTransferClassifier(["codes"], n_candidates=3).fit(X[:, :n_columns], y).leaderboard_
             tried = set(table.loc[table["score"].notna(), "candidate"])
             assert ("boosted trees" in tried) == is_early
 

@@ -273,7 +273,8 @@ def test_similarity_without_norms_and_classifier(pictures):
 def test_rows_of_features(labels):
     X = np.random.default_rng(0).normal(size=(40, 4)) + 2 * np.unique(labels, return_inverse=True)[1][:, None]
     found = TransferAdvisor().fit(X, labels)
-    assert (found.similarity_, found.quadrant_, found.strategy_) == (None, None, "linear")
+    assert (found.similarity_, found.quadrant_, found.strategy_) == (None, None, "linear and forest")
+    assert "RandomForestClassifier" in found.code_
     assert found.make_estimator().fit(X, labels).score(X, labels) > 0.9
     assert "nothing to transfer from" in str(found.report_)
 
