@@ -39,6 +39,7 @@ from scipy.stats import wilcoxon
 from sktl.advisor._candidates import WORDS_AND_LETTERS
 from sktl.advisor._codes import ALL, EMBEDDED, PENULTIMATE, LayerCodes
 from sktl.advisor._layer_prior import FAR, SHIPPED, LayerPrior, most_promising
+from sktl.advisor._linear_models import LINEAR_AND_FOREST
 from sktl.advisor._scoring import ScoredLayer
 
 FIRST = {"pictures": "logistic regression on penultimate", "feature rows": "logistic regression",
@@ -86,7 +87,7 @@ def weights(cases: Sequence[Case]) -> np.ndarray:
 def named(strategy: str, layer: str, case: Case, beside: str | None = None) -> str:
     """Return the candidate that advice means; where it was not fitted, the nearest that was."""
     if case["kind"] != "pictures":
-        known = {"neighbours": "k-NN", "scratch": "network from scratch"}
+        known = {"neighbours": "k-NN", "scratch": "network from scratch", "linear and forest": LINEAR_AND_FOREST}
         known |= {"codes": WORDS_AND_LETTERS} if case["kind"] == "text" else {}
         name = known.get(strategy, strategy)
         return name if name in case["candidates"] else "logistic regression"

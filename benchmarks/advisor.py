@@ -40,7 +40,7 @@ from _advisor_regrets import DRAWN, summary, with_trainings
 from _advisor_scores import of_probes, of_scores
 from _common import data_path, earlier_results, machine, parser, print_table, write_results
 from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import ComplementNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -52,6 +52,7 @@ from sktl import CNNCodesTransformer, FineTunedClassifier, ProtoNetClassifier
 from sktl.advisor import TransferAdvisor
 from sktl.advisor._candidates import WORDS_AND_LETTERS
 from sktl.advisor._codes import Extraction, LayerCodes, extract
+from sktl.advisor._linear_models import LINEAR_AND_FOREST
 from sktl.advisor._problem import read_problem
 from sktl.advisor._scoring import SCORES, score_layers
 from sktl.advisor._text_models import letters, pairs_of_words, words, words_and_letters
@@ -122,8 +123,12 @@ def means_of_two(layers: dict[str, np.ndarray], rows: np.ndarray, y: np.ndarray,
 def on_rows(y: np.ndarray) -> dict[str, Any]:
     """Return what is tried on feature rows."""
     neighbours = heads(y)["k-NN"]
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    forest = RandomForestClassifier(random_state=0)
     models = {
-        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "logistic regression": linear,
+        LINEAR_AND_FOREST: VotingClassifier([("linear", linear), ("forest", forest)], voting="soft"),
+        "random forest": forest,
         "boosted trees": HistGradientBoostingClassifier(random_state=0),
         "SVM": make_pipeline(StandardScaler(), SVC(random_state=0)),
         "prototypes": make_pipeline(StandardScaler(), ProtoNetClassifier()),

@@ -5,7 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -79,3 +85,26 @@ def test_features_of_few_texts_are_compared_on_the_same_rows(tmp_path, shared_da
     for name, one in found["summary"].items():
         assert one["accuracy"] == pytest.approx(100 * case[name]["accuracy"])
         assert one["gain"] == pytest.approx(100 * (case[name]["accuracy"] - case["words"]["accuracy"]), abs=0.01)
+
+
+def test_means_of_models_of_rows_are_compared_on_the_same_rows(tmp_path):
+    path = tmp_path / "found.json"
+    run("linear_and_forest.py", "--quick", "--output", path)
+    (case,) = json.loads(path.read_text())["results"].values()
+    assert list(case) == ["linear", "forest", "SVM", "linear + forest", "linear + SVM", "linear + SVM + forest"]
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    train = np.concatenate([order[y[order] == label][:8] for label in range(3)])
+    test = np.setdiff1d(order, train)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(X[train], y[train])
+    assert case["linear"] == pytest.approx(
+        [linear.score(X[test], y[test]), log_loss(y[test], linear.predict_proba(X[test]))], abs=1e-3
+    )
+
+
+def test_rules_of_the_ensemble_are_compared_on_the_same_fits(tmp_path):
+    path = tmp_path / "found.json"
+    run("forests_on_rows.py", "--quick", "--output", path)
+    (case, *_) = json.loads(path.read_text())["results"].values()
+    assert next(iter(case["contenders"])) == "now"
+    assert "forest" not in case["contenders"]["no forest, beyond noise"][2]

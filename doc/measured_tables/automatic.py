@@ -132,6 +132,31 @@ def table_forests() -> str:
     return table(["rows", "what", "tables", "draws", "points", "log-loss", "tables ahead / behind"], rows)
 
 
+def table_linear_and_forest() -> str:
+    """Return what a forest, a machine and means gain over the linear classifier of feature rows, over tables."""
+    results = read("linear_and_forest")["results"]
+    rows = []
+    for size in (8, 24, 50, 100):
+        gains: dict[str, list[dict]] = {}
+        for name, found in results.items():
+            if f", {size} a class" in name:
+                gains.setdefault(name.split(", ")[0], []).append(found)
+        for title in ("forest", "SVM", "linear + forest", "linear + SVM", "linear + SVM + forest"):
+            means = np.array([
+                np.mean([np.subtract(one[title], one["linear"]) for one in of], axis=0) for of in gains.values()
+            ])  # fmt: skip
+            error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
+            points, loss = (
+                f"{scale * mean:+.{digits}f} ± {scale * e:.{digits}f}"
+                for mean, e, digits, scale in zip(means.mean(0), error, (2, 3), (100, 1))
+            )
+            ahead = f"{(means[:, 0] > 0.005).sum()} / {(means[:, 0] < -0.005).sum()}"
+            n_draws = sum(map(len, gains.values()))
+            rows.append([str(size), title, str(len(means)), str(n_draws), points, loss, ahead])
+    titles = ["rows a class", "what", "tables", "draws", "points", "log-loss", "tables ahead / behind by 0.5"]
+    return table(titles, rows)
+
+
 def overruns() -> list[dict]:
     """Return all runs of the second part."""
     return list(read("auto_transfer")["results"]["overruns"].values())
