@@ -22,7 +22,7 @@ from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, Lay
 from sktl.advisor._layer_prior import SHIPPED, UNDECIDED, most_promising
 from sktl.advisor._linear_models import chooses_scale, linear_and_forest, linear_classifier, suits_forest
 from sktl.advisor._problem import TEXT, Problem
-from sktl.advisor._scoring import GOOD_ENOUGH, Lead, ScoredLayer, lead, n_neighbours, standard_error
+from sktl.advisor._scoring import GOOD_ENOUGH, Lead, OfTrees, ScoredLayer, lead, n_neighbours, standard_error
 from sktl.advisor._shift import Shift, shifts
 from sktl.advisor._similarity import Similarity, in_words, similarity
 from sktl.advisor._text_models import are_short, words_and_letters
@@ -107,7 +107,7 @@ class Decision:
 
 def decide(
     advisor: Any, problem: Problem, found: Extraction, layers: Sequence[ScoredLayer], score: str,
-    trees: tuple[np.ndarray, np.ndarray] | None = None,
+    trees: OfTrees | None = None,
 ) -> Decision:  # fmt: skip
     """Apply the rules that `TransferAdvisor` describes; `trees` is what `boosted` returned."""
     size, reasons = _size(advisor, problem)
@@ -173,7 +173,7 @@ def _size(advisor: Any, problem: Problem) -> tuple[str, list[str]]:
 
 def _strategy(
     problem: Problem, layers: Sequence[ScoredLayer], chosen: ScoredLayer, score: str, size: str, is_similar: bool,
-    between: list[Shift], trees: tuple[np.ndarray, np.ndarray] | None, reasons: list[str],
+    between: list[Shift], trees: OfTrees | None, reasons: list[str],
 ) -> str:  # fmt: skip
     if problem.n_unlabelled and between:
         shift = between[0]
@@ -227,7 +227,7 @@ def _strategy(
 
 
 def _for_rows(
-    chosen: ScoredLayer, size: str, k: int, trees: tuple[np.ndarray, np.ndarray] | None, reasons: list[str]
+    chosen: ScoredLayer, size: str, k: int, trees: OfTrees | None, reasons: list[str]
 ) -> str:  # fmt: skip
     if not chosen.part.is_pretrained:
         reasons.append("Rows of features come without a pretrained network: there is nothing to transfer from.")
@@ -239,11 +239,15 @@ def _for_rows(
         if gains["neighbours"].mean() <= (SURE if k > 1 else 1) * standard_error(gains["neighbours"]):
             del gains["neighbours"]
     if trees is not None:
-        rows, right = trees
+        rows, right, of_mean = trees
         gains["boosted trees"] = right.astype(float) - chosen.right["linear"][rows]
     best = max(gains, key=lambda name: gains[name].mean(), default=None)
     if best is None or gains[best].mean() <= standard_error(gains[best]):
         return "linear"
+    if trees is not None and of_mean is not None:  # the linear classifier's mean with a forest takes its place
+        over = (right if best == "boosted trees" else chosen.right["knn"][rows]).astype(float) - of_mean
+        if over.mean() <= standard_error(over):
+            return "linear"
     ahead = f"{NAMED[best]} are {100 * gains[best].mean():.1f} points ahead of a linear classifier"
     if best == "neighbours" and k == 1 and size != LARGE:
         reasons.append(f"{ahead}. One neighbour is no sure answer: the mean of a few rows is a better one.")

@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sktl._validation import did_you_mean
 from sktl._warn_once import warn_user
 from sktl.advisor._codes import AS_THEY_ARE, PIXELS, LayerCodes
+from sktl.advisor._linear_models import linear_and_forest, suits_forest
 from sktl.advisor._problem import stratified
 from sktl.metrics.transferability import (
     gbc,
@@ -44,6 +45,8 @@ BOOSTED_FOLDS = 3
 FEWEST_BOOSTED = 50  # rows
 MOST_BOOSTED = 150_000  # rows times columns times trees an iteration, which take a second or two
 MOST_BOOSTED_CLASSES = 10
+
+OfTrees = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # rows; of these, what two models are right about
 
 
 @dataclass(frozen=True)
@@ -163,10 +166,11 @@ def n_neighbours(number: np.ndarray) -> int:
     return NEIGHBOURS if np.median(np.bincount(number)) > NEIGHBOURS else 1
 
 
-def boosted(layers: Sequence[ScoredLayer], number: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return which of the feature rows (a sample, by class) boosted trees are right about, fitted without them.
+def boosted(layers: Sequence[ScoredLayer], number: np.ndarray, seed: int) -> OfTrees | None:
+    """Return which of the feature rows (a sample, by class) models of trees are right about, fitted without them.
 
-    Trees have no closed form and are fitted in three folds. None where rows are too few, or classes too many for it.
+    Boosted trees, and the mean of a linear classifier and a forest where rows suit it. They have no closed form and are
+    fitted in three folds. None where rows are too few, or classes too many for it.
     """
     part = next((one.part for one in layers if one.part.layer == AS_THEY_ARE), None)
     sizes = np.bincount(number)
@@ -177,8 +181,12 @@ def boosted(layers: Sequence[ScoredLayer], number: np.ndarray, seed: int) -> tup
     if len(rows) < FEWEST_BOOSTED:
         return None
     folds = StratifiedKFold(BOOSTED_FOLDS, shuffle=True, random_state=seed)
-    model = HistGradientBoostingClassifier(random_state=seed)
-    return rows, cross_val_predict(model, part.codes[rows], number[rows], cv=folds) == number[rows]
+    X, labels = part.codes[rows], number[rows]
+    right = cross_val_predict(HistGradientBoostingClassifier(random_state=seed), X, labels, cv=folds) == labels
+    if not suits_forest(part.codes):
+        return rows, right, None
+    mean = linear_and_forest(X, len(sizes), random_state=seed)
+    return rows, right, cross_val_predict(mean, X, labels, cv=folds) == labels
 
 
 def lead(one: ScoredLayer, other: ScoredLayer, score: str) -> Lead:

@@ -15,7 +15,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import RidgeClassifier
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler, normalize
 from torch import nn
@@ -25,8 +25,9 @@ from sktl.adaptation import DomainAdaptedClassifier
 from sktl.advisor._codes import AS_THEY_ARE, LayerCodes
 from sktl.advisor._decision import _for_rows
 from sktl.advisor._layer_prior import LayerPrior, expected_accuracies, most_promising
+from sktl.advisor._linear_models import linear_and_forest
 from sktl.advisor._made_codes import dense
-from sktl.advisor._scoring import ScoredLayer, boosted, score_layers
+from sktl.advisor._scoring import ScoredLayer, boosted, n_neighbours, score_layers
 from sktl.aligners import LabelledOnly
 from sktl.backbones import installed_networks
 from sktl.exceptions import BadImageError
@@ -308,9 +309,11 @@ def test_rows_that_axes_divide():
 def test_boosted_trees_are_scored_by_rows_left_out():
     rng = np.random.default_rng(0)
     X, number = rng.normal(size=(120, 3)), np.arange(120) % 3
-    rows, right = boosted(score_layers([as_they_are(X)], number, ("linear",), None, 0), number, 0)
+    rows, right, mean = boosted(score_layers([as_they_are(X)], number, ("linear",), None, 0), number, 0)
     assert rows.tolist() == [*range(120)]
-    assert right.mean() < 0.6  # labels are chance; of rows that were learned from nearly all are right
+    assert (
+        max(right.mean(), mean.mean()) < 0.6
+    )  # labels are chance; of rows that were learned from nearly all are right
     number = (X[:, 0] > 0).astype(int)
     layers = score_layers([as_they_are(X)], number, ("linear",), None, 0)
     model = HistGradientBoostingClassifier(random_state=0)
@@ -319,9 +322,23 @@ def test_boosted_trees_are_scored_by_rows_left_out():
         [model.fit(X[train], number[train]).predict(X[test]) == number[test] for train, test in folds.split(X, number)]
     )
     assert boosted(layers, number, 0)[1].sum() == expected.sum()
+    mean = cross_val_predict(linear_and_forest(X, 2, random_state=0), X, number, cv=folds) == number
+    assert (boosted(layers, number, 0)[2] == mean).all()
     assert boosted(score_layers([as_they_are(X[:40])], number[:40], ("linear",), None, 0), number[:40], 0) is None
     wide = score_layers([as_they_are(np.tile(X, 800))], number, ("knn",), None, 0)
-    assert len(boosted(wide, number, 0)[0]) == 62  # 150,000 / 2,400 columns
+    rows, _, mean = boosted(wide, number, 0)
+    assert len(rows) == 62  # 150,000 / 2,400 columns
+    assert mean is None  # they may be codes
+
+
+def test_boosted_trees_have_to_be_ahead_of_what_would_be_advised():
+    number = np.arange(200) % 2
+    part = as_they_are(np.zeros((200, 3)))
+    linear = np.arange(200) < 120
+    chosen = ScoredLayer(part, {"linear": 0.6}, {"linear": linear})
+    trees, rows = np.arange(200) < 150, np.arange(200)
+    for mean, expected in ((None, "boosted trees"), (np.arange(200) < 100, "boosted trees"), (trees, "linear")):
+        assert _for_rows(chosen, "small", n_neighbours(number), (rows, trees, mean), []) == expected
 
 
 def test_text():
