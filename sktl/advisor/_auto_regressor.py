@@ -23,7 +23,9 @@ class AutoTransferRegressor(RegressorScoreMixin, AutoTransfer):
 
     As `AutoTransferClassifier`, whose text says how and in which time: ridge regression on codes of the network's last
     layer first, then ridge regression, with a kernel too, and nearest neighbours on codes of several layers, then
-    trainings of the network. What is dearer has to be ahead by more than the standard error of the difference.
+    trainings of the network. What is dearer has to be ahead by more than the standard error of the difference. Of
+    feature rows: ridge regression, boosted trees, a random forest (of less than 64 columns), a kernel and neighbours; a
+    greedy mean of these is taken if it is ahead out of fold.
 
     Parameters
     ----------

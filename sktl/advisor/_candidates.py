@@ -12,7 +12,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.naive_bayes import ComplementNB
@@ -254,6 +259,8 @@ def _on_rows(owner: Any, material: Material, is_values: bool) -> list[Candidate]
     models: dict[str, Any]
     if is_values:
         models = {"ridge": scaled(RidgeCV(ALPHAS)), "boosted trees": HistGradientBoostingRegressor(random_state=seed)}
+        if suits_forest(material.X):
+            models["random forest"] = RandomForestRegressor(random_state=seed)
         if material.n <= MOST_KERNEL_ROWS:
             models["kernel ridge"] = scaled(_kernel_ridge(None))
         models["k-NN"] = scaled(KNeighborsRegressor(max(1, min(5, material.n // 2))))

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktl import AutoTransferClassifier, TransferAdvisor
+from sktl import AutoTransferClassifier, AutoTransferRegressor, TransferAdvisor
 from sktl.advisor._linear_models import LINEAR_AND_FOREST, linear_and_forest, suits_forest
 
 
@@ -69,3 +69,13 @@ def test_many_columns_are_left_to_the_linear_classifier():
     table = AutoTransferClassifier(["codes"], n_candidates=4).fit(X, y).leaderboard_
     assert LINEAR_AND_FOREST not in set(table["candidate"])
     assert TransferAdvisor().fit(X, y).strategy_ == "linear"
+
+
+def test_values_have_a_forest_among_the_candidates():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 3))
+    model = AutoTransferRegressor("codes").fit(X, np.abs(X[:, 0]) + X[:, 1])
+    table = model.leaderboard_.set_index("candidate")
+    assert np.isfinite(table.loc["random forest", "score"])
+    wide = AutoTransferRegressor("codes").fit(np.tile(X, 30), X[:, 1])
+    assert "random forest" not in set(wide.leaderboard_["candidate"])
