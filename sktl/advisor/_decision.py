@@ -22,6 +22,7 @@ from sktl.advisor._codes import ALL, CODES, PENULTIMATE, PIXELS, Extraction, Lay
 from sktl.advisor._layer_prior import SHIPPED, UNDECIDED, most_promising
 from sktl.advisor._linear_models import chooses_scale, linear_and_forest, linear_classifier, suits_forest
 from sktl.advisor._problem import TEXT, Problem
+from sktl.advisor._reasons import FOREST, LETTERS, of_training, of_two_layers
 from sktl.advisor._scoring import GOOD_ENOUGH, Lead, OfTrees, ScoredLayer, lead, n_neighbours, standard_error
 from sktl.advisor._shift import Shift, shifts
 from sktl.advisor._similarity import Similarity, in_words, similarity
@@ -140,24 +141,16 @@ def decide(
     strategy = _strategy(problem, layers, chosen, score, size, is_similar, between, trees, reasons)
     if strategy == "linear" and problem.kind == ROWS and chosen.part.item is None and suits_forest(problem.X):
         strategy = "linear and forest"
-        reasons.append(
-            "A forest is asked beside the linear classifier: on 23 tables of 8 to 24 rows a class the mean of both was "
-            "1.2 points ahead of the linear classifier alone, with better probabilities."
-        )
+        reasons.append(FOREST)
     if strategy in ("codes", "linear") and _looks_at_letters(advisor, problem, chosen.part):
-        reasons.append(
-            "Words were looked at. The estimator takes pairs of words and letters beside them: on each of eight sets "
-            "of few reviews or titles a linear classifier was better by all three, by 1.3 points on average."
-        )
+        reasons.append(LETTERS)
     second = beside if strategy in ("codes", "earlier codes") else None
     if second is not None:
         alikeness = known.get(chosen.part.backbone, UNDECIDED)
         gained, _ = SHIPPED.gain((chosen, second), alikeness, float(np.median(problem.sizes)))
-        both = f"a classifier on {chosen.part.layer} and one on {second.part.layer}"
-        reasons.append(
-            f"Most is expected of the mean of {both}: they are wrong about other rows. On other data like these it is "
-            f"{100 * gained:.1f} points ahead of the last layer."
-        )
+        reasons.append(of_two_layers(chosen.part.layer, second.part.layer, gained))
+    if problem.is_pictures and size == SMALL and strategy in ("codes", "earlier codes"):
+        reasons += of_training(None if alike is None else alike.value)
     estimator = _estimator(advisor, problem, chosen.part, strategy, size, None if second is None else second.part)
     return Decision(size, alike, quadrant, strategy, chosen, beside, runner_up, ahead, between, estimator, reasons)
 

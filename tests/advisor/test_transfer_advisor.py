@@ -22,11 +22,13 @@ from torch import nn
 
 from sktl import CNNCodesTransformer, TransferAdvisor, make_codes_classifier
 from sktl.adaptation import DomainAdaptedClassifier
+from sktl.advisor import _reasons
 from sktl.advisor._codes import AS_THEY_ARE, LayerCodes
 from sktl.advisor._decision import _for_rows
 from sktl.advisor._layer_prior import LayerPrior, expected_accuracies, most_promising
 from sktl.advisor._linear_models import linear_and_forest
 from sktl.advisor._made_codes import dense
+from sktl.advisor._reasons import of_training
 from sktl.advisor._scoring import ScoredLayer, boosted, n_neighbours, score_layers
 from sktl.aligners import LabelledOnly
 from sktl.backbones import installed_networks
@@ -837,3 +839,19 @@ def test_few_rows_a_class_of_no_planes_take_prototypes():
     assert "One neighbour is no sure answer" in str(found.report_)
     tested = rng.permutation(120)
     assert found.make_estimator().fit(X, y).score(X[tested], y[tested]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("similarity", "is_said"), [(None, False), (0.3, False), (0.44, False), (0.45, True), (0.63, True), (0.7, False)]
+)
+def test_what_training_was_worth_is_said_of_pictures_half_alike(similarity, is_said):
+    assert [one.startswith("Training may gain") for one in of_training(similarity)] == [True] * is_said
+
+
+def test_the_report_says_what_training_may_gain(network, pictures, monkeypatch):
+    found = TransferAdvisor(network, image_size=24).fit(*pictures)
+    low, high = (-1.0, 2.0) if found.strategy_ in ("codes", "earlier codes") else (2.0, 3.0)
+    monkeypatch.setattr(_reasons, "HALF_LIKE", (low, high))
+    again = TransferAdvisor(network, image_size=24).fit(*pictures)
+    assert ("Training may gain more" in str(again.report_)) == (low < 0)
+    assert again.strategy_ == found.strategy_
