@@ -20,6 +20,7 @@ sys.path.insert(0, str(DOC))
 
 import measured  # noqa: E402
 
+from sktl.advisor._reasons import TRAINING  # noqa: E402
 from tests.browser import CHROMIUM, DRIVER, MISSING, Browser, served  # noqa: E402
 
 PAGES = measured.pages()
@@ -300,3 +301,8 @@ def test_words_are_spelled_right():
     pytest.importorskip("codespell_lib", reason='codespell comes with the extra "doc"')
     done = subprocess.run([sys.executable, "-m", "codespell_lib"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_what_the_report_says_of_training_is_what_was_measured():
+    n_ahead, n_draws, lead = measured.advisor.training_half_alike()
+    assert f"in {n_ahead} of {n_draws} draws, by {lead:.1f} points on average" in TRAINING

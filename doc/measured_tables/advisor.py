@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from measured_tables._write import read, table
+from sktl.advisor._reasons import HALF_LIKE
 
 TITLES = {
     "advice": "the advice", "advice, form from other data": "the same, the form of its prior chosen on other data",
@@ -208,6 +209,32 @@ def trained_ahead() -> tuple[int, int, float]:
         found.append(100 * (best[True] - best[False]))
     ahead = [lead for lead in found if lead > 0]
     return len(ahead), len(found), float(np.mean(ahead)) if ahead else 0.0
+
+
+def training_half_alike() -> tuple[int, int, float]:
+    """Return in how many draws all layers trained are ahead of the advice, of how many, and the mean lead in points.
+
+    Of pictures that are about half like the network's source.
+    """
+    low, high = HALF_LIKE
+    leads, seen = [], dict.fromkeys(advised()["taken"]["advice"], 0)
+    for draw in draws():
+        for label, case in draw["cases"].items():
+            if label not in seen:
+                continue
+            number, seen[label] = seen[label], seen[label] + 1
+            trained = draw["trainings"].get(label, {}).get("full")
+            if trained is None or not low <= case["advice"]["similarity"] <= high:
+                continue
+            taken = advised()["taken"]["advice"][label][number]
+            everything = {**case["candidates"], **draw["trainings"][label]}
+            leads.append(100 * float(np.mean(trained["accuracy"]) - np.mean(everything[taken]["accuracy"])))
+    return sum(lead > 0 for lead in leads), len(leads), float(np.mean(leads))
+
+
+def half_alike() -> str:
+    """Return the similarities that count as about half alike."""
+    return " to ".join(f"{value:.2f}" for value in HALF_LIKE)
 
 
 def n_of_kind(kind: str) -> int:
