@@ -27,11 +27,6 @@ def automatic_ahead(other: str) -> str:
     return f"{sum(cell['automatic'] >= cell[other] for cell in cells)} of {len(cells)}"
 
 
-def automatic_accuracy(case: str) -> float:
-    """Return what the automatic road gave on one case, in per cent."""
-    return 100 * automatic_cases()[case]["accuracy"]["automatic"]
-
-
 def table_automatic() -> str:
     """Return accuracies by case, in per cent."""
     rows = []
