@@ -154,16 +154,20 @@ class AdviceReport:
         """Return what it would cost to be wrong, in sentences."""
         decision, said = self.decision, []
         chosen, other, ahead = decision.chosen, decision.runner_up, decision.lead
+        has_other = other is not None and ahead is not None
         if other is not None and ahead is not None and self.score in ACCURACIES:
             where = f"{layer_name(chosen)} over {layer_name(other)}"
             said.append(
                 f"Lead of {where}: {100 * ahead.difference:+.1f} points, 95 % interval {100 * ahead.low:+.1f} to "
                 f"{100 * ahead.high:+.1f}; ahead with probability {ahead.probability:.2f}."
             )
+        if self.score in ACCURACIES:
             low, high = interval(chosen.scores[self.score], self.n_scored)
+            what = layer_name(chosen) if has_other else f"the {name_of(self.score)}"
+            luck = " The best of several layers looks a little better than it is." * has_other
             said.append(
-                f"Accuracy of {layer_name(chosen)}: {100 * chosen.scores[self.score]:.1f} % ({100 * low:.1f} to "
-                f"{100 * high:.1f}) on rows left out. The best of several layers looks a little better than it is."
+                f"Accuracy of {what}: {100 * chosen.scores[self.score]:.1f} % ({100 * low:.1f} to {100 * high:.1f}) on "
+                f"rows left out.{luck}"
             )
             if decision.second is not None:
                 said.append(f"These are of {layer_name(chosen)} alone; the mean of two is mostly better.")

@@ -29,7 +29,7 @@ def page(report: Any) -> str:
         _section("Where this data set stands", _map(report), is_open=True) if decision.similarity else "",
         _section("Accuracy by depth", _depth(report), is_open=True) if decision.similarity else "",
         _section("All layers, ranked", _ranking(report), is_open=True),
-        _section("What it would cost to be wrong", _list(report.costs()), is_open=True),
+        _section("What it would cost to be wrong", _list(costs), is_open=True) if (costs := report.costs()) else "",
         _section("The data", _data(report), is_open=True),
         _section(f"Rows that are the same, or nearly so ({len(report.pairs)})", _pairs(report)),
         _section(f"Doubtful labels ({len(report.doubtful)})", _doubtful(report)),

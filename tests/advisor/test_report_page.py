@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sktl import TransferAdvisor
+from sktl.advisor._scoring import interval
 from tests.advisor.conftest import squares
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -204,3 +205,18 @@ def test_no_shape_has_a_negative_size(network):
         sizes = [float(given[side]) for tag, given in page.tags if tag == "rect" for side in ("width", "height")]
         assert len(sizes) > 8
         assert min(sizes) >= 0
+
+
+def test_of_one_layer_the_accuracy_is_said(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    y = (X[:, 0] > 0).astype(int)
+    report = TransferAdvisor().fit(X, y).report_
+    (said,) = report.costs()
+    low, high = interval(report.layers[0].scores["linear"], 60)
+    assert said.startswith(f"Accuracy of the linear probe: {100 * report.layers[0].scores['linear']:.1f} % (")
+    assert f"({100 * low:.1f} to {100 * high:.1f}) on rows left out." in said
+    assert "several layers" not in said
+    assert "What it would cost to be wrong" in report.html()
+    by_another = TransferAdvisor(scores=("logme",)).fit(X, y).report_
+    assert by_another.costs() == []
+    assert "What it would cost to be wrong" not in by_another.html()
