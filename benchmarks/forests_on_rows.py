@@ -15,11 +15,12 @@ Results are written after each draw; ``--resume`` goes on from the file. Run ``p
 
 from __future__ import annotations
 
+import argparse
 import functools
 import importlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -194,6 +195,22 @@ def report(results: dict[str, Any]) -> None:
     print_table(["rows a class", "contender", "tables", "draws", "points", "standard error"], rows)
 
 
+def draws(
+    args: argparse.Namespace, sizes: Sequence[int], results: Mapping[str, Any], start: float
+) -> Iterator[tuple[str, str, int, int]]:
+    """Yield name, table, rows a class and seed of what is not in the results yet, while there is time."""
+    for seed, n_each, name in ((s, n, name) for s in range(args.rounds) for n in sizes for name in args.tables):
+        key = f"{name}, {n_each} a class, draw {seed}"
+        try:
+            y = load(name)[1]
+        except ModuleNotFoundError as error:
+            print(f"{name} is left out: {error}")
+            continue
+        too_many = n_each * len(np.unique(y)) > min(MOST_TRAIN, MOST_SHARE * len(y))
+        if key not in results and not too_many and time.monotonic() - start < 60 * args.minutes:
+            yield key, name, n_each, seed
+
+
 def main() -> None:
     options = parser(__doc__, rounds=5)
     options.add_argument("--tables", nargs="*", default=[*OTHERS, *OF_SKLEARN, *OF_R])
@@ -205,16 +222,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     start, results, described = time.monotonic(), earlier_results("forests_on_rows", args), machine()
-    for seed, n_each, name in ((s, n, name) for s in range(args.rounds) for n in SIZES for name in args.tables):
-        key = f"{name}, {n_each} a class, draw {seed}"
-        try:
-            y = load(name)[1]
-        except ModuleNotFoundError as error:
-            print(f"{name} is left out: {error}")
-            continue
-        n = n_each * len(np.unique(y))
-        if key in results or n > min(MOST_TRAIN, MOST_SHARE * len(y)) or time.monotonic() - start > 60 * args.minutes:
-            continue
+    for key, name, n_each, seed in draws(args, SIZES, results, start):
         results[key] = one(name, n_each, seed)
         print(key, results[key], flush=True)
         write_results("forests_on_rows", {"machine": described, "results": results}, args)

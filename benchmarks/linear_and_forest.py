@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from _common import earlier_results, machine, parser, print_table, write_results
-from forests_on_rows import OF_R, OF_SKLEARN, OTHERS, load, split
+from forests_on_rows import OF_R, OF_SKLEARN, OTHERS, draws, load, split
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
@@ -27,7 +27,6 @@ from sklearn.svm import SVC
 from sktl.advisor._linear_models import linear_classifier
 
 SIZES = (8, 24, 50, 100)
-MOST_TRAIN, MOST_SHARE = 1500, 0.6
 FOLDS = 3
 MEANS = (("linear", "forest"), ("linear", "SVM"), ("linear", "SVM", "forest"))
 
@@ -80,16 +79,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     start, results, described = time.monotonic(), earlier_results("linear_and_forest", args), machine()
-    for seed, n_each, name in ((s, n, name) for s in range(args.rounds) for n in sizes for name in args.tables):
-        key = f"{name}, {n_each} a class, draw {seed}"
-        try:
-            y = load(name)[1]
-        except ModuleNotFoundError as error:
-            print(f"{name} is left out: {error}")
-            continue
-        too_many = n_each * len(np.unique(y)) > min(MOST_TRAIN, MOST_SHARE * len(y))
-        if key in results or too_many or time.monotonic() - start > 60 * args.minutes:
-            continue
+    for key, name, n_each, seed in draws(args, sizes, results, start):
         results[key] = one(name, n_each, seed)
         write_results("linear_and_forest", {"machine": described, "results": results}, args)
     report(results)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(DOC))
 
 import measured  # noqa: E402
 
-from sktl.advisor._reasons import TRAINING  # noqa: E402
+from sktl.advisor._reasons import FOREST, TRAINING  # noqa: E402
 from tests.browser import CHROMIUM, DRIVER, MISSING, Browser, served  # noqa: E402
 
 PAGES = measured.pages()
@@ -306,3 +306,14 @@ def test_words_are_spelled_right():
 def test_what_the_report_says_of_training_is_what_was_measured():
     n_ahead, n_draws, lead = measured.advisor.training_half_alike()
     assert f"in {n_ahead} of {n_draws} draws, by {lead:.1f} points on average" in TRAINING
+
+
+def test_what_the_report_says_of_a_forest_is_what_was_measured():
+    gains: dict[tuple[str, str], list[float]] = {}
+    for name, found in measured._write.read("linear_and_forest")["results"].items():
+        table, rows, _ = name.split(", ")
+        if rows in ("8 a class", "24 a class"):
+            gains.setdefault((rows, table), []).append(100 * (found["linear + forest"][0] - found["linear"][0]))
+    assert len(gains) == 2 * 23
+    mean = sum(sum(of) / len(of) for of in gains.values()) / len(gains)
+    assert f"was {mean:.1f} points ahead" in " ".join(FOREST.split())
