@@ -1,4 +1,4 @@
-"""Means of what was fitted anyway: of a greedy choice, or of a shallow model and a training."""
+"""Means of what was fitted anyway: of a greedy choice, or of a shallow model and trainings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sktl.advisor._tasks import Task
 
 ROUNDS = 8
 LEAST_ROWS = 40  # fewer tell nothing of weights
+MOST_TRAININGS = 2  # in a mean with a shallow model
 
 
 @dataclass
@@ -36,43 +37,97 @@ class Ensemble:
     least_lead: float | None = None
 
     def is_better(self, task: Task, best: Entry) -> bool:
-        """Whether it should be taken instead of the best so far."""
+        """Whether it should be taken instead of the best so far.
+
+        A mean that holds a shallow model and a training varies less with the draw of rows than a training alone, whose
+        lead has to be more than noise.
+        """
         if is_ahead(task, self.entry, best):
             return True
         own, other = self.entry, best
-        if self.least_lead is None or not task.is_default or other.is_of_labels:
+        if self.least_lead is None or other.is_of_labels:
             return False
         if own.outputs is None or other.outputs is None or own.known is None or other.known is None:
             return False
         rows = np.flatnonzero(own.known & other.known)
         lead, error = task.lead(own.outputs, other.outputs, rows)
-        return lead > self.least_lead * error and task.gained(own.outputs, other.outputs, rows)[0] > 0
+        if other.candidate.views:
+            return lead >= self.least_lead * error
+        return (
+            lead > self.least_lead * error and task.is_default and task.gained(own.outputs, other.outputs, rows)[0] > 0
+        )
 
 
-def with_training(task: Task, entries: Sequence[Entry], best: Entry) -> Ensemble | None:
-    """Return the mean of the best shallow model and of the training that helps it most, on the rows it was scored on.
+def ensembles(task: Task, entries: Sequence[Entry], best: Entry, *, is_quick: bool) -> list[Ensemble]:
+    """Return the means that may be better than the best, those of fewer members first.
 
-    Both are wrong about other rows, so that their mean is mostly better than either, also where the training alone is
+    Parameters
+    ----------
+    is_quick : bool
+        Whether members cost little at prediction; of pictures each may be a pass of the network.
+    """
+    several = greedy(task, entries, -NOISE if is_quick else None)
+    return with_trainings(task, entries, best) + ([] if several is None else [several])
+
+
+def ever_better(task: Task, tried: Sequence[Ensemble], best: Entry) -> list[Ensemble]:
+    """Return those that should be taken instead of the best, each instead of the one before it too."""
+    found: list[Ensemble] = []
+    for one in tried:
+        if one.is_better(task, found[-1].entry if found else best):
+            found.append(one)
+    return found
+
+
+def with_trainings(task: Task, entries: Sequence[Entry], best: Entry) -> list[Ensemble]:
+    """Return the mean of the best shallow model and of the training that helps it most, and that of one more with them.
+
+    They are wrong about other rows, so that their mean is mostly better than each, also where the training alone is
     behind. A fold's training has fewer rows to learn from, which costs it more than the shallow model: probabilities
-    that are better decide, unless the score is worse by more than noise. The shallow one counts twice if it is ahead.
-    Of several trainings, that is taken whose gain less its standard error is the highest.
+    that are better decide, unless the score is worse by more than noise. The shallow one counts twice if it is ahead of
+    a training. Of several trainings, that is taken whose gain less its standard error is the highest. Scores are of the
+    rows that all members have.
     """
     n = len(task.target)
     shallow = best if best.tier != TRAINED else best_of([e for e in entries if e.tier != TRAINED], n)
-    if shallow is None or shallow.outputs is None or shallow.known is None or shallow.is_of_labels:
+    if shallow is None or shallow.outputs is None or shallow.is_of_labels:
+        return []
+    trainings = [e for e in scored(entries, n) if e.candidate.views]
+    found: list[Ensemble] = []
+    members: list[Entry] = []
+    before = shallow
+    while len(members) < MOST_TRAININGS:
+        tried = [(e, _mean(task, shallow, [*members, e])) for e in trainings if all(e is not m for m in members)]
+        gains = [(_sure_gain(task, mean.entry, before), e, mean) for e, mean in tried if mean is not None]
+        if not gains:
+            break
+        _, entry, mean = max(gains, key=lambda one: one[0])
+        members.append(entry)
+        found.append(mean)
+        before = mean.entry
+    return found
+
+
+def _mean(task: Task, shallow: Entry, trainings: Sequence[Entry]) -> Ensemble | None:
+    """Return the mean of a shallow model and of trainings; None if there are few rows that all of them have."""
+    members = [shallow, *trainings]
+    rows = np.flatnonzero(np.all([e.known for e in members if e.known is not None], axis=0))
+    if len(rows) < LEAST_ROWS:
         return None
-    found: list[tuple[float, Ensemble]] = []
-    for entry in scored([e for e in entries if e.candidate.views], n):
-        rows = np.flatnonzero(shallow.known & entry.known)
-        if len(rows) < LEAST_ROWS or entry.outputs is None:
-            continue
-        is_behind = task.lead(entry.outputs, shallow.outputs, rows)[0] < 0
-        weights = (2, 1) if is_behind else (1, 1)
-        both = np.full(shallow.outputs.shape, np.nan)
-        both[rows] = mean_of([shallow.outputs[rows], entry.outputs[rows]], weights)
-        gain, error = task.gained(both, shallow.outputs, rows)
-        found.append((gain - error, Ensemble(_scored(task, both, rows), [*zip((shallow, entry), weights)], -NOISE)))
-    return max(found, key=lambda one: one[0])[1] if found else None
+    outputs = [e.outputs for e in members if e.outputs is not None]
+    is_behind_all = all(task.lead(one, outputs[0], rows)[0] >= 0 for one in outputs[1:])
+    weights = [1 if is_behind_all else 2] + [1] * len(trainings)
+    both = np.full(outputs[0].shape, np.nan)
+    both[rows] = mean_of([one[rows] for one in outputs], weights)
+    return Ensemble(_scored(task, both, rows), [*zip(members, weights)], -NOISE)
+
+
+def _sure_gain(task: Task, entry: Entry, other: Entry) -> float:
+    """Return what log-loss gains by one over the other, less its standard error, on the rows of the first."""
+    if entry.outputs is None or other.outputs is None or entry.known is None:
+        return -np.inf
+    gain, error = task.gained(entry.outputs, other.outputs, np.flatnonzero(entry.known))
+    return gain - error
 
 
 def greedy(task: Task, entries: Sequence[Entry], least_lead: float | None) -> Ensemble | None:

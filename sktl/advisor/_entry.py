@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sktl._warn_once import warn_user
-from sktl.advisor._candidates import EPOCHS, TRAINED, Candidate, View
+from sktl.advisor._candidates import EPOCHS, SHALLOW, TRAINED, Candidate, View
 from sktl.advisor._clock import CAUTION, Costs, TimeBudget, timed
 from sktl.advisor._material import Material
 from sktl.advisor._scoring import GOOD_ENOUGH
@@ -138,6 +138,18 @@ def scored(entries: Sequence[Entry], n_rows: int) -> list[Entry]:
     return [e for e in entries if e.outputs is not None and e.known is not None and e.n_rows == n_rows]
 
 
+# The one-standard-error rule (Breiman et al. 1984): the simplest one that the best is not ahead of for sure.
+def simplest_of_best(task: Task, entries: Sequence[Entry], n_rows: int, simple: Entry) -> Entry:
+    """Return the best of the cheapest tier that no dearer one is ahead of by more than noise."""
+    chosen = simple
+    for tier in (SHALLOW, TRAINED):
+        single = [e for e in entries if e.tier == tier and e.candidate.estimator is not None]  # no ensemble
+        for entry in sorted(scored(single, n_rows), key=lambda e: -e.score):
+            if is_ahead(task, entry, chosen):
+                chosen = entry
+    return chosen
+
+
 def note_untried(entries: Sequence[Entry], why: str) -> None:
     """Say why candidates were not tried, where it was not for want of time."""
     for entry in entries:
@@ -194,18 +206,26 @@ def try_on_few(entry: Entry, n_rows: int, fit_some: Callable[[Entry, int], Any])
     return seconds
 
 
-def fit_to_time(entry: Entry, material: Material, n_rows: int, budget: TimeBudget, reserve: float = 0.0) -> bool:
+def fit_to_time(
+    entry: Entry, material: Material, n_rows: int, budget: TimeBudget,
+    reserve: Callable[[Entry, float], float] = lambda entry, final: final,
+) -> bool:  # fmt: skip
     """Take pictures as large, and as many epochs, as there is time for; whether there is any.
 
-    A fold of so many rows has to end in time, and then the final fit, or what else `reserve` seconds are kept for. A
-    candidate whose time nobody knows is left as it is.
+    A fold of so many rows has to end in time, and then the final fit, and what else is kept time for. A candidate whose
+    time nobody knows is left as it is.
+
+    Parameters
+    ----------
+    reserve : callable(entry, final) -> float
+        The seconds to keep, if the final fit takes `final`.
     """
     candidate = entry.candidate
     if not candidate.views:
         return budget.left > 0
     for view, epochs in ways(candidate.views):
         once, whole = (view.seconds(material, n, epochs) for n in (n_rows, material.n))
-        if once is None or whole is None or budget.allows(once + max(whole, reserve)):
+        if once is None or whole is None or budget.allows(once + reserve(entry, whole)):
             candidate.take(view, epochs)
             entry.epochs = epochs
             return True

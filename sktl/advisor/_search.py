@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from sktl._warn_once import warn_user
 from sktl.advisor import _clock
 from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate
 from sktl.advisor._clock import CAUTION, TimeBudget, timed
-from sktl.advisor._ensemble import Ensemble, greedy, with_training
+from sktl.advisor._ensemble import MOST_TRAININGS, ensembles, ever_better
 from sktl.advisor._entry import (
     FACTOR,
     GRACE,
@@ -27,12 +28,12 @@ from sktl.advisor._entry import (
     fit_to_time,
     foretold,
     in_time_first,
-    is_ahead,
     is_good_enough,
     note_untried,
     quietly,
     rungs,
     scored,
+    simplest_of_best,
     try_on_few,
     warn_of_time,
 )
@@ -72,6 +73,7 @@ class Search:
         self.entries = [Entry(candidate) for candidate in candidates]
         self.groups, self.budget, self.watch = groups, budget, watch
         self.cv = int(owner.cv)
+        self.averages = bool(owner.ensemble and owner.refit and task.averages)
         self.was_interrupted = False
 
     def run(self) -> Entry:
@@ -94,11 +96,15 @@ class Search:
             is_late = self.budget.is_bounded and not self.simple.has_failed
             if self.simple.outputs is None and len(self.entries) > 1 and is_late:
                 warn_of_time(self.simple, self.budget)
-        best = self._chosen(self.simple)
+        best = self.simple
         try:
-            while not self._finish(best):
-                best = self._chosen(self.simple)
-            return self._ensemble(best) or best
+            while True:
+                best = simplest_of_best(self.task, self.entries, self.material.n, self.simple)
+                if best.tier != TRAINED and not self._finish(best):
+                    continue
+                found = self._ensemble(best)
+                if found is not None or self._finish(best):
+                    return found or best
         except KeyboardInterrupt:  # while the best, or members of an ensemble, are fitted to all rows
             self._note_interrupt()
             return self.simple if best.fitted is None and self.owner.refit else best
@@ -136,14 +142,16 @@ class Search:
         if simple.outputs is None:
             return
         self._halve([e for e in self.entries if e.tier == SHALLOW and not e.has_failed], folds)
-        for entry in [e for e in self.entries if e.tier == TRAINED]:
+        # Each on one fold before any on more: a mean gains more by another member than by knowing better which is best.
+        for n_folds, entry in itertools.product((1, len(folds)), [e for e in self.entries if e.tier == TRAINED]):
+            is_new = entry.known is None
             if is_good_enough(self.task, best_of(self.entries, self.material.n) or simple):
-                entry.status = "not tried: codes are good enough"
+                entry.status = "not tried: codes are good enough" if is_new else entry.status
             elif len(folds) > self.cv:
                 entry.status = "not tried: too few rows"
-            else:
+            elif not entry.has_failed and (is_new or n_folds > 1):
                 with self.watch(entry.candidate.name):
-                    self._race(entry, folds, simple)
+                    self._race(entry, folds, n_folds, simple)
 
     def _score_simple(self, folds: list) -> Entry:
         """Score the simplest candidate; where it cannot be, the next one takes its place, if there is any that can."""
@@ -181,13 +189,15 @@ class Search:
                 entry.status = f"scored on {size} rows: no time" if i < kept else f"left out after {size} rows"
             entries = done[:kept]
 
-    def _race(self, entry: Entry, folds: list, simple: Entry) -> None:
-        """Try a training fold by fold, while it is not behind."""
+    def _race(self, entry: Entry, folds: list, n_folds: int, simple: Entry) -> None:
+        """Try a training on so many folds, one by one, while it is not behind."""
         best = best_of([e for e in self.entries if e.tier != TRAINED], self.material.n) or simple
-        if not fit_to_time(entry, self.material, len(folds[0][0]), self.budget, self._reserve()):
+        n_rows = len(folds[0][0])
+        if entry.known is None and not fit_to_time(entry, self.material, n_rows, self.budget, self._reserve):
             return
         for i in range(len(folds)):
-            if i and not self.budget.allows(self._seconds(entry, len(folds[i][0]), 0) + self._reserve(entry)):
+            seconds = self._seconds(entry, len(folds[i][0]), 0)
+            if i and (i >= n_folds or not self.budget.allows(seconds + self._reserve(entry))):
                 entry.status = f"scored on {i} of {len(folds)} folds: no time"
                 return
             self._evaluate(entry, folds[: i + 1], self.material.n)
@@ -210,12 +220,18 @@ class Search:
         """Return what is expected of the fit to all rows."""
         return 0.0 if entry.fitted is not None or not self.owner.refit else self._seconds(entry, self.material.n, 0.0)
 
-    def _reserve(self, *entries: Entry) -> float:
-        """Return the seconds to keep for the final fit, of these, of the best shallow candidate, or of a training."""
+    def _reserve(self, entry: Entry | None = None, final: float | None = None) -> float:
+        """Return the seconds to keep for final fits: of the best shallow candidate, or of the trainings of a mean.
+
+        One that has not been scored yet may be among them; what its fit takes is `final`, or what its fits so far tell.
+        """
         best = best_of([e for e in self.entries if e.tier != TRAINED], self.material.n)
-        trained = [e for e in scored(self.entries, self.material.n) if e.tier == TRAINED]
-        known = [*entries, *trained, *([] if best is None else [best])]
-        return max((self._final(e) for e in known), default=0.0)
+        known = [e for e in scored(self.entries, self.material.n) if e.tier == TRAINED or e is best]
+        finals = {id(e): self._final(e) for e in [*known, *([] if entry is None else [entry])]}
+        if entry is not None and final is not None:
+            finals[id(entry)] = final
+        trainings = [finals[id(e)] for e in self.entries if e.candidate.views and id(e) in finals]
+        return max(*finals.values(), sum(sorted(trainings)[-MOST_TRAININGS if self.averages else -1 :]), 0.0)
 
     def _evaluate(self, entry: Entry, folds: list, size: int) -> None:
         """Add the outputs of the folds that have none yet; in a new rung all of them."""
@@ -316,20 +332,12 @@ class Search:
 
     def _ensemble(self, best: Entry) -> Entry | None:
         """Return the ensemble that should be taken instead of the best, if there is one, and time for its members."""
-        if best not in scored(self.entries, self.material.n) or self.was_interrupted:
+        if best not in scored(self.entries, self.material.n) or self.was_interrupted or not self.averages:
             return None
-        if not (self.owner.ensemble and self.owner.refit and self.task.averages):
-            return None
-        is_pictures = self.material.problem.is_pictures  # of which each member may be a pass of the network
-        several = greedy(self.task, self.entries, None if is_pictures else -NOISE)
-        better: list[Ensemble] = []
-        top = best
-        for found in (with_training(self.task, self.entries, best), several):
-            if found is not None:
-                self.entries.append(found.entry)
-                if found.is_better(self.task, top):
-                    better, top = [*better, found], found.entry
-        for found in reversed(better):
+        self.entries = [e for e in self.entries if e.candidate.estimator is not None]  # but those of an earlier call
+        tried = ensembles(self.task, self.entries, best, is_quick=not self.material.problem.is_pictures)
+        self.entries += [found.entry for found in tried]
+        for found in reversed(ever_better(self.task, tried, best)):
             entry, members = found.entry, found.members
             if self.budget.allows(sum(self._final(e) for e, _ in members)) and all(self._finish(e) for e, _ in members):
                 named = [(e.candidate.name.replace("__", "_"), e.fitted) for e, _ in members]
@@ -338,13 +346,3 @@ class Search:
                 return entry
             entry.status = "scored; no time to fit it to all rows"
         return None
-
-    # The one-standard-error rule (Breiman et al. 1984): the simplest one that the best is not ahead of for sure.
-    def _chosen(self, simple: Entry) -> Entry:
-        chosen = simple
-        for tier in (SHALLOW, TRAINED):
-            of_tier = [e for e in self.entries if e.tier == tier]
-            for entry in sorted(scored(of_tier, self.material.n), key=lambda e: -e.score):
-                if is_ahead(self.task, entry, chosen):
-                    chosen = entry
-        return chosen

@@ -34,7 +34,7 @@ class FineTuningCandidates(CandidateFamily):
 
     Parameters
     ----------
-    strategies : list of str, default=("lp-ft", "last", "full", "lora")
+    strategies : list of str, default=("lp-ft", "full", "last", "lora")
         Of `FineTunedClassifier`, and "lora". Start with the default.
 
     Examples
@@ -45,7 +45,7 @@ class FineTuningCandidates(CandidateFamily):
 
     _parameter_constraints: ClassVar[dict] = {"strategies": [list, tuple]}
 
-    def __init__(self, strategies: Sequence[str] = ("lp-ft", "last", "full", "lora")):
+    def __init__(self, strategies: Sequence[str] = ("lp-ft", "full", "last", "lora")):
         self.strategies = strategies
 
     def _candidates(self, owner: Any, material: Material) -> list[Candidate]:

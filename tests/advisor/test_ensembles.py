@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier
 from sktl.advisor._candidates import SHALLOW, TRAINED, Candidate, View
-from sktl.advisor._ensemble import Ensemble, greedy, with_training
+from sktl.advisor._ensemble import Ensemble, greedy, with_trainings
 from sktl.advisor._entry import Entry
 from sktl.advisor._tasks import ClassTask
 
@@ -53,7 +53,7 @@ def test_a_training_that_is_behind_counts_half_as_much(y, n_wrong, weights):
     task, known = task_of(y), np.arange(N) < 60  # one of two folds
     shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 20, 0.7, 1))
     trained = scored_entry(task, "full", TRAINED, outputs_of(y, n_wrong, 0.7, 2), known, (View((1.0, 1.0)),))
-    found = with_training(task, [shallow, trained], shallow)
+    (found,) = with_trainings(task, [shallow, trained], shallow)
     assert [weight for _, weight in found.members] == weights
     share = weights[0] / sum(weights)
     expected = share * shallow.outputs[known] + (1 - share) * trained.outputs[known]
@@ -68,21 +68,53 @@ def test_the_training_that_helps_most_is_taken(y):
     views = (View((1.0, 1.0)),)
     same = scored_entry(task, "same", TRAINED, shallow.outputs.copy(), views=views)
     other = scored_entry(task, "other", TRAINED, outputs_of(y, 20, 0.7, 2), views=views)
-    found = with_training(task, [shallow, same, other], shallow)
+    found = with_trainings(task, [shallow, same, other], shallow)[0]
     assert found.members == [(shallow, 1), (other, 1)]
     assert found.is_better(task, shallow)
     loss = log_loss(y, found.entry.outputs, labels=range(3))
     assert loss < min(log_loss(y, e.outputs, labels=range(3)) for e in (shallow, other))
-    alike = with_training(task, [shallow, same], shallow)
+    (alike,) = with_trainings(task, [shallow, same], shallow)
     assert not alike.is_better(task, shallow)  # nothing is gained
+
+
+@pytest.mark.parametrize(("n_wrong", "weights"), [((32, 34), [2, 1, 1]), ((10, 12), [1, 1, 1])])
+def test_a_second_training_joins_the_mean(y, n_wrong, weights):
+    task, views = task_of(y), (View((1.0, 1.0)),)
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 30, 0.6, 1))
+    trainings = [
+        scored_entry(task, str(i), TRAINED, outputs_of(y, n, 0.6, 2 + i), np.arange(N) < 60 + 30 * i, views)
+        for i, n in enumerate(n_wrong)
+    ]
+    pair, three = with_trainings(task, [shallow, *trainings], shallow)
+    assert pair.members[0][0] is three.members[0][0] is shallow
+    assert {id(e) for e, _ in three.members} == {id(e) for e in (shallow, *trainings)}
+    rows = np.arange(60)  # that all of them have
+    assert np.flatnonzero(three.entry.known).tolist() == rows.tolist()
+    behind = [np.mean(e.outputs[rows].argmax(1) == y[rows]) < np.mean(shallow.outputs[rows].argmax(1) == y[rows])
+              for e in trainings]  # fmt: skip
+    assert any(behind) == (weights[0] == 2)
+    assert [weight for _, weight in three.members] == weights
+    expected = np.average([e.outputs[rows] for e, _ in three.members], axis=0, weights=weights)
+    np.testing.assert_allclose(three.entry.outputs[rows], expected, rtol=1e-6)
+    losses = [log_loss(y[rows], e.outputs[rows], labels=range(3)) for e in (three.entry, pair.entry, shallow)]
+    assert losses == sorted(losses)
+    assert pair.is_better(task, shallow)
+    assert three.is_better(task, pair.entry)
+
+
+def test_a_mean_has_two_trainings_at_most(y):
+    task, views = task_of(y), (View((1.0, 1.0)),)
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 30, 0.6, 1))
+    trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 25, 0.6, 2 + i), views=views) for i in range(4)]
+    assert [len(one.members) for one in with_trainings(task, [shallow, *trainings], shallow)] == [2, 3]
 
 
 def test_a_training_of_few_rows_says_nothing(y):
     task, known = task_of(y), np.arange(N) < 39
     shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 20, 0.7, 1))
     trained = scored_entry(task, "full", TRAINED, outputs_of(y, 5, 0.9, 2), known, (View((1.0, 1.0)),))
-    assert with_training(task, [shallow, trained], shallow) is None
-    assert with_training(task, [shallow], shallow) is None
+    assert with_trainings(task, [shallow, trained], shallow) == []
+    assert with_trainings(task, [shallow], shallow) == []
 
 
 def test_better_probabilities_decide_unless_the_score_is_worse(y):
@@ -107,6 +139,25 @@ def test_better_probabilities_decide_unless_the_score_is_worse(y):
     level[np.flatnonzero(right)[0]] = np.roll(level[np.flatnonzero(right)[0]], 1)
     assert ensemble(level, -1.0).is_better(task, best)
     assert not ensemble(level, -1.0).is_better(task_of(y, "balanced_accuracy"), best)  # asks for other things
+
+
+@pytest.mark.parametrize("scoring", [None, "balanced_accuracy"])
+def test_a_training_is_taken_alone_only_if_it_is_ahead_of_the_mean_by_more_than_noise(y, scoring):
+    task, views = task_of(y, scoring), (View((1.0, 1.0)),)
+    alone = scored_entry(task, "full", TRAINED, outputs_of(y, 20, 0.9, 1), views=views)
+    right = np.flatnonzero(alone.outputs.argmax(1) == y)
+
+    def mean(n_more_wrong):
+        outputs = 0.8 * alone.outputs + 0.2 / 3  # milder, so that its log-loss is higher
+        outputs[right[:n_more_wrong]] = np.roll(outputs[right[:n_more_wrong]], 1, axis=1)
+        return Ensemble(scored_entry(task, "ensemble", TRAINED, outputs), [], -1.0)
+
+    level, behind = mean(1), mean(12)
+    assert log_loss(y, level.entry.outputs, labels=range(3)) > log_loss(y, alone.outputs, labels=range(3))
+    assert level.is_better(task, alone)
+    assert not behind.is_better(task, alone)
+    shallow = scored_entry(task, "codes", SHALLOW, alone.outputs)
+    assert not level.is_better(task, shallow)  # a shallow model is left for better probabilities only
 
 
 def test_a_mean_with_a_constant_is_no_gain():
@@ -137,10 +188,10 @@ def test_of_trainings_the_surest_gain_counts(y):
     lucky[few] = np.eye(3)[y[few]] * 0.7 + 0.1
     lucky[np.flatnonzero(few)[:3]] = np.roll(lucky[np.flatnonzero(few)[:3]], 1, axis=1)
     lucky = scored_entry(task, "lucky", TRAINED, lucky, few, views)
-    both = [with_training(task, [shallow, one], shallow).entry for one in (sure, lucky)]
+    both = [with_trainings(task, [shallow, one], shallow)[0].entry for one in (sure, lucky)]
     gains = [task.gained(e.outputs, shallow.outputs, np.flatnonzero(e.known)) for e in both]
     expected = (sure, lucky)[int(np.argmax([gain - error for gain, error in gains]))]
-    assert with_training(task, [shallow, sure, lucky], shallow).members[1][0] is expected
+    assert with_trainings(task, [shallow, sure, lucky], shallow)[0].members[1][0] is expected
     for (gain, error), e in zip(gains, both):
         rows = np.flatnonzero(e.known)
         one, other = (np.log(each[rows, y[rows]].astype(float)) for each in (e.outputs, shallow.outputs))

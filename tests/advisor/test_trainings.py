@@ -110,7 +110,7 @@ def test_what_there_is_time_for(seconds, name, size, epochs):
 def test_time_for_another_last_fit_is_kept():
     material = material_of(28, n=100, seconds_a_picture=0.01)
     one = entry()
-    assert fit_to_time(one, material, 50, TimeBudget(27.5), reserve=17.0)
+    assert fit_to_time(one, material, 50, TimeBudget(27.5), reserve=lambda entry, final: max(final, 17.0))
     assert one.candidate.name == "full at 128 pixels, 6 epochs"  # 5.7 + 17 < 22 s of 27.5; 7.2 + 17 is not
 
 
