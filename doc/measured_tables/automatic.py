@@ -67,6 +67,44 @@ def table_fastai(budget: int = 60) -> str:
     )
 
 
+HELD_OUT = {"automatic": "automatic", "codes": "codes alone", "always trained": "always trained"}
+
+
+def held_out_cases(kind: str | None = None) -> list[dict]:
+    """Return what sets gave that the rules were not chosen by, all of them or those of one kind."""
+    cells = read("auto_transfer_held_out")["results"].values()
+    return [cell for cell in cells if kind in (None, cell["kind"])]
+
+
+def held_out_leads(other: str, kind: str | None = None) -> np.ndarray:
+    """Return the lead of the automatic road over another on each of these sets, in points."""
+    return 100 * np.array([cell["accuracy"]["automatic"] - cell["accuracy"][other] for cell in held_out_cases(kind)])
+
+
+def held_out_ahead(other: str, kind: str | None = None) -> str:
+    """Return on how many of these sets the automatic road is at or above another, and how many there are."""
+    leads = held_out_leads(other, kind)
+    return f"{(leads > -1e-9).sum()} of {len(leads)}"
+
+
+def held_out_mean(other: str, kind: str | None = None) -> str:
+    """Return the mean lead on these sets, in points, with its standard error over sets."""
+    leads = held_out_leads(other, kind)
+    return f"{leads.mean():+.1f} ± {leads.std(ddof=1) / np.sqrt(len(leads)):.1f}"
+
+
+def table_held_out() -> str:
+    """Return accuracies in per cent and seconds of fitting on sets that the rules were not chosen by."""
+    rows = []
+    for case, cell in read("auto_transfer_held_out")["results"].items():
+        values = [cell["accuracy"][name] for name in HELD_OUT]
+        texts = bold_best([f"{100 * value:.1f}" for value in values], values, 3)
+        seconds = [f"{cell['seconds'][name]:.0f}" for name in HELD_OUT]
+        rows.append([case, cell["kind"], str(cell["classes"]), str(cell["rows"]), *texts, *seconds, cell["taken"]])
+    titles = [*HELD_OUT.values(), *(f"{name}, s" for name in HELD_OUT.values())]
+    return table(["data", "kind", "classes", "rows", *titles, "taken"], rows)
+
+
 def autogluon_cases(budget: int = 60) -> dict:
     """Return what each case run beside AutoGluon gave, with so many seconds."""
     return read("auto_transfer")["results"].get("autogluon" if budget == 60 else f"autogluon, {budget} s", {})

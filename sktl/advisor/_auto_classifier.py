@@ -27,14 +27,16 @@ class AutoTransferClassifier(LabelledScoreMixin, AnswersOfClassifier):
 
     The networks run over the rows once. A linear classifier on the layer that `TransferAdvisor` expects most of is
     fitted first, so that there is an answer early. Then come other shallow models on codes of several layers, by
-    successive halving over rows [1]_, and then trainings of the network, by racing over the folds; the rules of
-    `TransferAdvisor` say in which order. Another takes the place of the first, and what is dearer that of what is
+    successive halving over rows [1]_, and then trainings of the network, each on one fold before any on more; the rules
+    of `TransferAdvisor` say in which order. Another takes the place of the first, and what is dearer that of what is
     simpler, only if it is ahead under cross-validation by more than the standard error of the difference [2]_.
 
-    Means come last. That of the best shallow model and of a training on pictures is taken if its probabilities are
-    better out of fold, and its score is not worse by more than noise; the shallow one counts twice where the training
-    alone is behind it. So is a greedy ensemble [3]_ of models of rows or texts, judged on rows that its weights were
-    not chosen by. Of pictures, where each member may be a pass of the network, it has to be ahead by more than noise.
+    Means come last. That of the best shallow model and of a training on pictures, or of two, is taken if its
+    probabilities are better out of fold, and its score is not worse by more than noise; the shallow one counts twice
+    unless each of the trainings alone is level with it or ahead. A training is taken alone only if it is ahead of that
+    mean by more than noise. By the same rule a greedy ensemble [3]_ of models of rows or texts is taken, judged on rows
+    that its weights were not chosen by. Of pictures, where each member may be a pass of the network, it has to be ahead
+    by more than noise.
 
     Where y has unlabelled rows that differ from the labelled ones, labels are carried over: adaptations are compared,
     and the choice is made by `sktl.metrics.InformationMaximizationScorer`, which needs no labels of the target.

@@ -339,7 +339,9 @@ class Search:
         self.entries += [found.entry for found in tried]
         for found in reversed(ever_better(self.task, tried, best)):
             entry, members = found.entry, found.members
-            if self.budget.allows(sum(self._final(e) for e, _ in members)) and all(self._finish(e) for e, _ in members):
+            # Trainings end when the time does, and then a mean of fewer members is taken: no caution is needed.
+            seconds = sum(self._final(e) * (1 if e.candidate.views else CAUTION) for e, _ in members)
+            if seconds <= self.budget.left and all(self._finish(e) for e, _ in members):
                 named = [(e.candidate.name.replace("__", "_"), e.fitted) for e, _ in members]
                 entry.fitted = voting(named, [weight for _, weight in members], self.task.labels)
                 entry.candidate.name = "ensemble of " + ", ".join(name for name, _ in named)
