@@ -1,5 +1,7 @@
 """Means of what a search has fitted: when one is taken, and how much each member counts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
@@ -10,8 +12,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier
 from sktl.advisor._candidates import SHALLOW, TRAINED, Candidate, View
+from sktl.advisor._clock import TimeBudget
 from sktl.advisor._ensemble import Ensemble, greedy, with_trainings
-from sktl.advisor._entry import Entry
+from sktl.advisor._entry import Entry, simplest_of_best
+from sktl.advisor._search import Search
 from sktl.advisor._tasks import ClassTask
 
 N = 120
@@ -107,6 +111,37 @@ def test_a_mean_has_two_trainings_at_most(y):
     shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 30, 0.6, 1))
     trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 25, 0.6, 2 + i), views=views) for i in range(4)]
     assert [len(one.members) for one in with_trainings(task, [shallow, *trainings], shallow)] == [2, 3]
+
+
+@pytest.mark.parametrize("n_in_time", [1, 2, 3])
+def test_members_that_are_late_are_left_out(y, n_in_time):
+    task, views = task_of(y), (View((1.0, 1.0)),)
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 30, 0.6, 1))
+    trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 25, 0.6, 2 + i), views=views) for i in range(2)]
+    material = SimpleNamespace(n=N, problem=SimpleNamespace(is_pictures=True), seconds_a_picture=None)
+    owner = SimpleNamespace(cv=3, ensemble=True, refit=True)
+    search = Search(owner, material, task, [], None, TimeBudget(None), None)
+    search.entries = [shallow, *trainings]
+    three = with_trainings(task, search.entries, shallow)[1]
+    in_time = [id(e) for e, _ in three.members[:n_in_time]]
+
+    def finish(entry):
+        entry.fitted = (
+            DecisionTreeClassifier(random_state=0).fit([[0], [1], [2]], [0, 1, 2]) if id(entry) in in_time else None
+        )
+        return entry.fitted is not None
+
+    search._finish = finish
+    for _ in range(2):  # a second call, after the best could not be fitted, finds no ensembles of the first
+        found = search._ensemble(shallow)
+        assert sum(e.candidate.strategy == "ensemble" for e in search.entries) >= 2
+        if n_in_time == 1:
+            assert found is None
+        else:
+            assert len(found.fitted.estimators_) == n_in_time
+        assert simplest_of_best(task, search.entries, N, shallow).candidate.strategy != "ensemble"
+    assert [e.candidate.name for e in search.entries[:3]] == ["codes", "0", "1"]
+    assert len(search.entries) <= 6
 
 
 def test_a_training_of_few_rows_says_nothing(y):

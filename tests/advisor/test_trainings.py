@@ -11,6 +11,8 @@ from sktl.advisor._candidates import EPOCHS, TRAINED, Candidate, View
 from sktl.advisor._clock import TimeBudget
 from sktl.advisor._entry import Entry, fit_to_time, ways
 from sktl.advisor._experience import whole_name
+from sktl.advisor._search import Search
+from sktl.advisor._tasks import ClassTask
 from sktl.advisor._trainings import GROWING
 from sktl.finetuning import FineTunedClassifier
 from tests.advisor.conftest import squares
@@ -136,3 +138,30 @@ def test_a_training_is_asked_beside_the_codes(network):
     assert len(means) >= 1
     assert means["score"].notna().all()
     assert means["n_rows"].isin(table.loc[table["candidate"] == "full", "n_rows"]).any()
+
+
+def test_each_training_is_asked_on_one_fold_before_any_on_more(network, capsys):
+    X, y = squares(160)
+    noisy = np.where(np.random.default_rng(0).random(160) < 0.2, np.roll(y, 1), y)
+    families = [CodesCandidates(n_layers=0), FineTuningCandidates(strategies=["full", "last"])]
+    model = AutoTransferClassifier(families, backbones=network, image_size=24, verbose=True).fit(X, noisy)
+    told = [line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert [name for name in told if name in ("full", "last")] == ["full", "last"] * 2
+    table = model.leaderboard_.set_index("candidate")
+    for name in ("full", "last"):
+        n_rows, status = table.loc[name, ["n_rows", "status"]]
+        assert (n_rows == 160) == (status in ("scored", "taken"))
+
+
+@pytest.mark.parametrize(("ensemble", "reserve", "with_another"), [(True, 9.0, 12.0), (False, 5.0, 7.0)])
+def test_time_is_kept_for_the_fits_of_all_trainings_of_a_mean(ensemble, reserve, with_another):
+    owner = SimpleNamespace(cv=3, ensemble=ensemble, refit=True)
+    search = Search(owner, material_of(28), ClassTask(np.arange(60) % 2, None, 0, np.arange(2)), [], None, None, None)
+    search.entries = [entry() for _ in range(4)]
+    for one, seconds in zip(search.entries, (3.0, 4.0, 5.0)):
+        one.outputs, one.known, one.n_rows = np.zeros((60, 2)), np.ones(60, dtype=bool), 60
+        one.costs.note(60, seconds)
+    assert search._reserve() == reserve
+    assert search._reserve(search.entries[3], 7.0) == with_another
+    search.entries[2].fitted = object()
+    assert search._reserve() == (7.0 if ensemble else 4.0)
