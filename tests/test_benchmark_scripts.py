@@ -108,3 +108,54 @@ def test_rules_of_the_ensemble_are_compared_on_the_same_fits(tmp_path):
     (case, *_) = json.loads(path.read_text())["results"].values()
     assert next(iter(case["contenders"])) == "now"
     assert "forest" not in case["contenders"]["no forest, beyond noise"][2]
+
+
+DRAWN = """
+import hashlib, json, sys
+import auto_transfer_held_out, training_means
+
+def name_of(x):
+    return str(x) if not hasattr(x, "tobytes") else hashlib.sha256(x.tobytes()).hexdigest()
+
+def rows(drawn):
+    X, y, others, z = drawn
+    assert len(X) == len(y) and len(others) == len(z) <= 200
+    train, test = (sorted({name_of(x) for x in of}) for of in (X, others))
+    return {"train": train, "test": test, "n_train": len(y), "n_test": len(z)}
+
+found = {name: rows(auto_transfer_held_out.load(name)) for name in sys.argv[1:4]}
+found["photo, 1"] = rows(training_means.load("photo, 1"))
+found["seen"] = [*training_means.DRAWS]
+print(json.dumps(found))
+"""
+
+
+def test_held_out_draws_are_others_than_those_that_rules_were_chosen_by(shared_data):
+    names = ["photographs", "cartoons", "which alphabet"]
+    command = [sys.executable, "-c", DRAWN, *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=BENCHMARKS)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    for name in names:
+        assert not set(found[name]["train"]) & set(found[name]["test"]), name
+        assert len(found[name]["train"]) == found[name]["n_train"]
+    own, seen = found["photographs"], found["photo, 1"]
+    shared = set(own["train"]) & set(seen["train"])
+    assert len(shared) < 0.3 * len(own["train"])  # 20 of up to 150 a class
+    assert not any(draw.startswith(("cartoon", "hymenoptera")) for draw in found["seen"])
+
+
+def test_means_of_trainings_are_means_of_probabilities():
+    code = (
+        "import json, numpy as np, training_means as t\n"
+        "rng = np.random.default_rng(0); three = [rng.dirichlet(np.ones(3), 50) for _ in range(3)]\n"
+        "z = np.array(list('abc'))[rng.integers(0, 3, 50)]\n"
+        "print(json.dumps([[one.tolist() for one in three], z.tolist(), t.of_probabilities(three, np.unique(z), z)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=BENCHMARKS)
+    assert done.returncode == 0, done.stderr[-2000:]
+    three, z, found = json.loads(done.stdout)
+    codes, lp_ft, full = map(np.array, three)
+    for name, mean in (("codes", codes), ("2:1:1", (2 * codes + lp_ft + full) / 4), ("2:0:1", (2 * codes + full) / 3)):
+        accuracy = np.mean(np.array(list("abc"))[mean.argmax(1)] == z)
+        assert found[name] == pytest.approx([accuracy, log_loss(z, mean)], abs=1e-3)

@@ -105,6 +105,19 @@ def table_held_out() -> str:
     return table(["data", "kind", "classes", "rows", *titles, "taken"], rows)
 
 
+def table_training_means() -> str:
+    """Return accuracy and log-loss of codes, trainings and means of them, and the gain over codes, over draws."""
+    cells = list(read("training_means")["results"].values())
+    rows = []
+    for name in cells[0]:
+        accuracy, loss = np.array([cell[name] for cell in cells]).T
+        gains = 100 * (accuracy - [cell["codes"][0] for cell in cells])
+        error = gains.std(ddof=1) / np.sqrt(len(gains))
+        gain = "" if name == "codes" else f"{gains.mean():+.1f} ± {error:.1f}"
+        rows.append([name, f"{100 * accuracy.mean():.1f}", gain, f"{loss.mean():.2f}"])
+    return table(["what", "accuracy", "over codes", "log-loss"], rows)
+
+
 def autogluon_cases(budget: int = 60) -> dict:
     """Return what each case run beside AutoGluon gave, with so many seconds."""
     return read("auto_transfer")["results"].get("autogluon" if budget == 60 else f"autogluon, {budget} s", {})
