@@ -76,6 +76,11 @@ def held_out_cases(kind: str | None = None) -> list[dict]:
     return [cell for cell in cells if kind in (None, cell["kind"])]
 
 
+def held_out_budget() -> float:
+    """Return the seconds that each had there."""
+    return read("auto_transfer_held_out")["machine"]["budget"]
+
+
 def held_out_leads(other: str, kind: str | None = None) -> np.ndarray:
     """Return the lead of the automatic road over another on each of these sets, in points."""
     return 100 * np.array([cell["accuracy"]["automatic"] - cell["accuracy"][other] for cell in held_out_cases(kind)])
@@ -116,6 +121,27 @@ def table_training_means() -> str:
         gain = "" if name == "codes" else f"{gains.mean():+.1f} ± {error:.1f}"
         rows.append([name, f"{100 * accuracy.mean():.1f}", gain, f"{loss.mean():.2f}"])
     return table(["what", "accuracy", "over codes", "log-loss"], rows)
+
+
+def onnx_mean(name: str) -> float:
+    """Return the mean accuracy over folds of the ONNX file, of the estimator or of the peer, in per cent."""
+    return 100 * float(np.mean([cell["accuracy"][name] for cell in read("folder_to_onnx")["results"].values()]))
+
+
+def onnx_seconds() -> float:
+    """Return the seconds of the slowest fold, from paths to the written file."""
+    return max(cell["seconds"]["both"] for cell in read("folder_to_onnx")["results"].values())
+
+
+def table_folder_to_onnx() -> str:
+    """Return accuracies in per cent, seconds and size of the file, by fold."""
+    names = {"ONNX": "the file", "estimator": "the estimator", "peer": "timm + logistic regression"}
+    rows = []
+    for fold, cell in read("folder_to_onnx")["results"].items():
+        accuracies = [f"{100 * cell['accuracy'][name]:.1f}" for name in names]
+        rows.append([fold, str(cell["rows"]), str(cell["tested"]), *accuracies, f"{cell['seconds']['both']:.0f}",
+                     f"{cell['file_mib']:.0f}", cell["taken"]])  # fmt: skip
+    return table(["fold", "rows", "tested", *names.values(), "s in all", "MiB", "taken"], rows)
 
 
 def autogluon_cases(budget: int = 60) -> dict:

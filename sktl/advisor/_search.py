@@ -96,7 +96,6 @@ class Search:
             is_late = self.budget.is_bounded and not self.simple.has_failed
             if self.simple.outputs is None and len(self.entries) > 1 and is_late:
                 warn_of_time(self.simple, self.budget)
-        best = self.simple
         try:
             while True:
                 best = simplest_of_best(self.task, self.entries, self.material.n, self.simple)
@@ -107,7 +106,8 @@ class Search:
                     return found or best
         except KeyboardInterrupt:  # while the best, or members of an ensemble, are fitted to all rows
             self._note_interrupt()
-            return self.simple if best.fitted is None and self.owner.refit else best
+            there = [e for e in self.entries if e.fitted is not None or not self.owner.refit]
+            return simplest_of_best(self.task, there, self.material.n, self.simple)
 
     def _note_interrupt(self) -> None:
         self.was_interrupted = True

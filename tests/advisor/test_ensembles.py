@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sktl import AutoTransferClassifier
-from sktl.advisor._candidates import SHALLOW, TRAINED, Candidate, View
+from sktl.advisor._candidates import SHALLOW, SIMPLE, TRAINED, Candidate, View
 from sktl.advisor._clock import TimeBudget
 from sktl.advisor._ensemble import Ensemble, greedy, with_trainings
 from sktl.advisor._entry import Entry, simplest_of_best
@@ -113,22 +113,30 @@ def test_a_mean_has_two_trainings_at_most(y):
     assert [len(one.members) for one in with_trainings(task, [shallow, *trainings], shallow)] == [2, 3]
 
 
+def search_of(task, entries):
+    material = SimpleNamespace(n=N, problem=SimpleNamespace(is_pictures=True), seconds_a_picture=None)
+    owner = SimpleNamespace(cv=3, ensemble=True, refit=True)
+    search = Search(owner, material, task, [], np.arange(N), TimeBudget(None), None)
+    search.entries = entries
+    return search
+
+
+def fit_to_nothing(entry):
+    entry.fitted = DecisionTreeClassifier(random_state=0).fit([[0], [1], [2]], [0, 1, 2])
+
+
 @pytest.mark.parametrize("n_in_time", [1, 2, 3])
 def test_members_that_are_late_are_left_out(y, n_in_time):
     task, views = task_of(y), (View((1.0, 1.0)),)
     shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 30, 0.6, 1))
     trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 25, 0.6, 2 + i), views=views) for i in range(2)]
-    material = SimpleNamespace(n=N, problem=SimpleNamespace(is_pictures=True), seconds_a_picture=None)
-    owner = SimpleNamespace(cv=3, ensemble=True, refit=True)
-    search = Search(owner, material, task, [], None, TimeBudget(None), None)
-    search.entries = [shallow, *trainings]
+    search = search_of(task, [shallow, *trainings])
     three = with_trainings(task, search.entries, shallow)[1]
     in_time = [id(e) for e, _ in three.members[:n_in_time]]
 
     def finish(entry):
-        entry.fitted = (
-            DecisionTreeClassifier(random_state=0).fit([[0], [1], [2]], [0, 1, 2]) if id(entry) in in_time else None
-        )
+        if id(entry) in in_time:
+            fit_to_nothing(entry)
         return entry.fitted is not None
 
     search._finish = finish
@@ -142,6 +150,34 @@ def test_members_that_are_late_are_left_out(y, n_in_time):
         assert simplest_of_best(task, search.entries, N, shallow).candidate.strategy != "ensemble"
     assert [e.candidate.name for e in search.entries[:3]] == ["codes", "0", "1"]
     assert len(search.entries) <= 6
+
+
+@pytest.mark.parametrize("n_before", [0, 1, 2])
+def test_an_interrupt_of_the_last_fits_gives_the_best_that_is_there(y, n_before):
+    task, views = task_of(y), (View((1.0, 1.0)),)
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 60, 0.6, 1))
+    trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 5, 0.6, 2 + i), views=views) for i in range(2)]
+    search = search_of(task, [shallow, *trainings])
+    shallow.candidate.tier = SIMPLE
+    fit_to_nothing(shallow)
+    search._first_that_works, search._compare = lambda: shallow, lambda folds: None
+    fitted = []
+
+    def finish(entry):
+        if entry.fitted is None:
+            if len(fitted) == n_before:
+                raise KeyboardInterrupt
+            fitted.append(entry)
+            fit_to_nothing(entry)
+        return True
+
+    search._finish = finish
+    if n_before == 2:
+        assert search.run().candidate.strategy == "ensemble"
+        return
+    with pytest.warns(UserWarning, match="the best candidate so far"):
+        best = search.run()
+    assert best is (fitted[0] if fitted else shallow)
 
 
 def test_a_training_of_few_rows_says_nothing(y):
