@@ -192,13 +192,13 @@ class Search:
     def _race(self, entry: Entry, folds: list, n_folds: int, simple: Entry) -> None:
         """Try a training on so many folds, one by one, while it is not behind."""
         best = best_of([e for e in self.entries if e.tier != TRAINED], self.material.n) or simple
-        n_rows = len(folds[0][0])
-        if entry.known is None and not fit_to_time(entry, self.material, n_rows, self.budget, self._reserve):
+        if entry.known is None and not fit_to_time(entry, self.material, len(folds[0][0]), self.budget, self._reserve):
             return
         for i in range(len(folds)):
             seconds = self._seconds(entry, len(folds[i][0]), 0)
-            if i and (i >= n_folds or not self.budget.allows(seconds + self._reserve(entry))):
-                entry.status = f"scored on {i} of {len(folds)} folds: no time"
+            has_time = not i or self.budget.allows(seconds + self._reserve(entry))
+            if i >= n_folds or not has_time:
+                entry.status = f"scored on {i} of {len(folds)} folds" + ("" if has_time else ": no time")
                 return
             self._evaluate(entry, folds[: i + 1], self.material.n)
             if entry.outputs is None or entry.known is None or not entry.known.any():

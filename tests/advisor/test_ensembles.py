@@ -81,6 +81,14 @@ def test_the_training_that_helps_most_is_taken(y):
     assert not alike.is_better(task, shallow)  # nothing is gained
 
 
+def fitted_on_folds(y, n_wrong_codes, n_wrong):
+    """Return a task, a shallow model and trainings that are wrong about so many rows."""
+    task, views = task_of(y), (View((1.0, 1.0)),)
+    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, n_wrong_codes, 0.6, 1))
+    outputs = [outputs_of(y, n, 0.6, 2 + i) for i, n in enumerate(n_wrong)]
+    return task, shallow, [scored_entry(task, str(i), TRAINED, one, views=views) for i, one in enumerate(outputs)]
+
+
 @pytest.mark.parametrize(("n_wrong", "weights"), [((32, 34), [2, 1, 1]), ((10, 12), [1, 1, 1])])
 def test_a_second_training_joins_the_mean(y, n_wrong, weights):
     task, views = task_of(y), (View((1.0, 1.0)),)
@@ -107,9 +115,7 @@ def test_a_second_training_joins_the_mean(y, n_wrong, weights):
 
 
 def test_a_mean_has_two_trainings_at_most(y):
-    task, views = task_of(y), (View((1.0, 1.0)),)
-    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 30, 0.6, 1))
-    trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 25, 0.6, 2 + i), views=views) for i in range(4)]
+    task, shallow, trainings = fitted_on_folds(y, 30, [25] * 4)
     assert [len(one.members) for one in with_trainings(task, [shallow, *trainings], shallow)] == [2, 3]
 
 
@@ -127,9 +133,7 @@ def fit_to_nothing(entry):
 
 @pytest.mark.parametrize("n_in_time", [1, 2, 3])
 def test_members_that_are_late_are_left_out(y, n_in_time):
-    task, views = task_of(y), (View((1.0, 1.0)),)
-    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 30, 0.6, 1))
-    trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 25, 0.6, 2 + i), views=views) for i in range(2)]
+    task, shallow, trainings = fitted_on_folds(y, 30, [25, 25])
     search = search_of(task, [shallow, *trainings])
     three = with_trainings(task, search.entries, shallow)[1]
     in_time = [id(e) for e, _ in three.members[:n_in_time]]
@@ -154,9 +158,7 @@ def test_members_that_are_late_are_left_out(y, n_in_time):
 
 @pytest.mark.parametrize("n_before", [0, 1, 2])
 def test_an_interrupt_of_the_last_fits_gives_the_best_that_is_there(y, n_before):
-    task, views = task_of(y), (View((1.0, 1.0)),)
-    shallow = scored_entry(task, "codes", SHALLOW, outputs_of(y, 60, 0.6, 1))
-    trainings = [scored_entry(task, str(i), TRAINED, outputs_of(y, 5, 0.6, 2 + i), views=views) for i in range(2)]
+    task, shallow, trainings = fitted_on_folds(y, 60, [5, 5])
     search = search_of(task, [shallow, *trainings])
     shallow.candidate.tier = SIMPLE
     fit_to_nothing(shallow)

@@ -151,6 +151,29 @@ def test_each_training_is_asked_on_one_fold_before_any_on_more(network, capsys):
     for name in ("full", "last"):
         n_rows, status = table.loc[name, ["n_rows", "status"]]
         assert (n_rows == 160) == (status in ("scored", "taken"))
+        assert "no time" not in status  # there is no end
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"), [(None, "scored on 1 of 3 folds"), (4.0, "scored on 1 of 3 folds: no time")]
+)
+def test_want_of_time_is_said_only_where_time_is_wanting(seconds, status):
+    owner = SimpleNamespace(cv=3, ensemble=True, refit=True)
+    task = ClassTask(np.arange(60) % 2, None, 0, np.arange(2))
+    search = Search(owner, material_of(28), task, [], None, TimeBudget(seconds), None)
+    one = entry()
+    search.entries = [one]
+    rows = np.arange(60)
+    folds = [(np.flatnonzero(rows % 3 != i), np.flatnonzero(rows % 3 == i)) for i in range(3)]
+
+    def fold(entry, train, test):
+        entry.costs.note(len(train), 3.0)
+        return np.eye(2)[task.target[test]]
+
+    search._fold = fold
+    search._race(one, folds, 1, one)
+    assert one.known.sum() == 20
+    assert one.status == status
 
 
 @pytest.mark.parametrize(("ensemble", "reserve", "with_another"), [(True, 9.0, 12.0), (False, 5.0, 7.0)])
